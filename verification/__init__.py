@@ -2,6 +2,7 @@
 
 from verification.certificate import certify
 from verification.certificate_checker import check_certificate
+from verification.enumeration import count_programs, global_optimum
 from verification.hypotheses import check_hypotheses
 from verification.kkt import kkt_residuals
 from verification.max_margin import closed_form, linear_max_margin, max_margin
@@ -14,6 +15,8 @@ __all__ = [
     "check_certificate",
     "check_hypotheses",
     "closed_form",
+    "count_programs",
+    "global_optimum",
     "kkt_residuals",
     "linear_max_margin",
     "max_margin",

@@ -18,6 +18,7 @@ from refimpl.spectrum import gram_factor
 from refimpl.validation import Array
 from verification.certificate import Certificate, certify
 from verification.descents import DescentRun, increment_bound, run_descent, unit_step
+from verification.enumeration import GlobalOptimum, global_optimum
 from verification.hypotheses import Hypotheses, check_hypotheses
 from verification.kkt import KKTResiduals, kkt_residuals
 from verification.max_margin import (
@@ -128,6 +129,12 @@ class Evidence:
     def closed_form(self) -> ClosedForm:
         """Docs/theory.md, section 6."""
         return closed_form(self.network, self.data)
+
+    @cached_property
+    def global_optimum(self) -> GlobalOptimum:
+        """Global optimum of (P), docs/theory.md, section 13."""
+        self.progress("global optimum by enumeration")
+        return global_optimum(self.network, self.data, progress=self.progress)
 
     @cached_property
     def certificate(self) -> Certificate | None:

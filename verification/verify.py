@@ -79,7 +79,7 @@ def verify(
     >>> data = Dataset([[1.0, 0.1, 0.0], [0.0, 1.0, 0.1]], [1, -1])
     >>> report = verify(network, data)
     >>> report.exit_code, len(report.claims), report.claims[0].verdict.name
-    (0, 16, 'HOLDS_NUMERICALLY')
+    (0, 17, 'HOLDS_NUMERICALLY')
     """
     network.require_leaky_relu("verify")
     seed = as_count("seed", seed, 0)
@@ -95,7 +95,8 @@ def verify(
     rows, interrupted = [], False
     try:
         for claim in CLAIMS:
-            rows.append(claim.evaluate(evidence, perf_counter))
+            if claim.applies(evidence):
+                rows.append(claim.evaluate(evidence, perf_counter))
     except KeyboardInterrupt:
         interrupted = True
     return Report.from_evidence(evidence, tuple(rows), perf_counter() - began, interrupted)

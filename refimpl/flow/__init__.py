@@ -2,11 +2,13 @@
 
 `piecewise.py` follows the flow from event to event (`segments.py`, `watch.py`, `location.py`, `kinks.py`);
 `adaptive.py` integrates with SciPy's adaptive solver; `cell.py` and `limit.py` hold what both
-share: the linear structure within one activation pattern, and how the limit is read off.
+share: the linear structure within one activation pattern, and how the limit is read off. `repeat.py`
+compares a flow with itself at tightened tolerances.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
 from refimpl.flow.adaptive import adaptive_flow
 from refimpl.flow.piecewise import piecewise_flow
+from refimpl.flow.repeat import SMALLEST_RTOL, difference_of, tightened
 from refimpl.flow.result import FlowEvent, FlowLimit, FlowResult, FlowStatus, Trajectory
 from refimpl.losses import LogisticLoss, Loss
 from refimpl.network import TwoLayerNetwork
@@ -36,6 +39,7 @@ def gradient_flow(
     atol: float = 1e-9,
     max_time: float = 1e12,
     max_events: int = 200_000,
+    estimate_error: bool = False,
 ) -> FlowResult:
     """Gradient flow of the loss from W0 to its limit direction.
 
@@ -57,6 +61,9 @@ def gradient_flow(
         Largest loss-normalized time s (ds = (1/n) Σ g_i dt) in the same units.
     max_events : int >= 1
         Largest number of events (piecewise) or solver steps (adaptive).
+    estimate_error : bool
+        Repeat the flow with a tenth of both tolerances and put what that changed into
+        `diagnostics["error_estimate"]` (see `refimpl.flow.repeat.difference_of`). Takes twice the time.
 
     Returns
     -------
@@ -88,9 +95,19 @@ def gradient_flow(
     if method not in METHODS:
         raise InvalidParameterError("method", f"be one of {', '.join(METHODS)}", method)
     rtol, atol, max_time = as_positive("rtol", rtol), as_positive("atol", atol), as_positive("max_time", max_time)
-    max_events = as_count("max_events", max_events)
+    if rtol < SMALLEST_RTOL:
+        raise InvalidParameterError("rtol", f"be at least {SMALLEST_RTOL:.2g}, or SciPy's solvers ignore it", rtol)
+    max_events, loss = as_count("max_events", max_events), loss or LogisticLoss()
     scaled, k = data.rescaled()
     W0 = np.ldexp(as_finite_array("W0", W0, 2), k)
     span = SpanCoordinates.from_weights(network, scaled, W0)
-    result = METHODS[method](span, loss or LogisticLoss(), scaled.X, rtol, atol, max_time, max_events)
-    return result.in_units_of(data.X, k)
+
+    def flow(rtol: float, atol: float) -> FlowResult:
+        result = METHODS[method](span, loss, scaled.X, rtol, atol, max_time, max_events)
+        return result.in_units_of(data.X, k)
+
+    result = flow(rtol, atol)
+    if not estimate_error or result.status is FlowStatus.INTERRUPTED:
+        return result
+    difference = difference_of(result, flow(*tightened(rtol, atol)))
+    return replace(result, diagnostics=result.diagnostics | {"error_estimate": difference})

@@ -52,7 +52,7 @@ def test_verify_a_file_and_write_json(data_file, tmp_path, capsys) -> None:
     html = (tmp_path / "r.html").read_text()
     assert all(claim.id in html for claim in CLAIMS)
     table = capsys.readouterr().out
-    assert "16 claims" in table
+    assert "17 claims" in table
 
 
 def test_json_on_standard_output_is_json(data_file, capsys) -> None:

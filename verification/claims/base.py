@@ -142,6 +142,8 @@ class Claim:
     about_kkt_points : bool
         Whether the conclusion is about every KKT point, so that an exact certificate proves it. A
         trajectory is never called certified.
+    applies : callable
+        Evidence -> whether the claim can be checked at this size; where not, it has no row.
     """
 
     id: str
@@ -150,6 +152,7 @@ class Claim:
     hypothesis: Callable[[Evidence], HypothesisResult]
     measure: Callable[[Evidence], Measurement]
     about_kkt_points: bool = False
+    applies: Callable[[Evidence], bool] = lambda evidence: True
 
     def evaluate(self, evidence: Evidence, seconds: Callable[[], float]) -> ClaimResult:
         """The verdict on the evidence; `seconds` is a clock."""

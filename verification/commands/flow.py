@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from time import perf_counter
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -37,6 +38,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--method", default="piecewise", metavar="NAME", help="piecewise (default) or adaptive")
     parser.add_argument("--max-time", type=float, default=1e12, metavar="S", help="largest loss-normalized time")
     parser.add_argument(
+        "--estimate-error",
+        action="store_true",
+        help="repeat with a tenth of the tolerances and show what that changed (takes twice the time)",
+    )
+    parser.add_argument(
         "--plot", metavar="FILE.png", help="draw margins, weights and events against s, and the pattern"
     )
     parser.add_argument("--save", metavar="FILE.npz", help="save the result (FlowResult.load reads it)")
@@ -53,7 +59,13 @@ def run(args: argparse.Namespace) -> int:
         tell(f"gradient flow on {problem.origin}")
         started = perf_counter()
         result = gradient_flow(
-            problem.network, problem.data, W0, problem.loss, method=args.method, max_time=args.max_time
+            problem.network,
+            problem.data,
+            W0,
+            problem.loss,
+            method=args.method,
+            max_time=args.max_time,
+            estimate_error=args.estimate_error,
         )
         seconds = perf_counter() - started
     console = options.tables(args)
@@ -86,4 +98,15 @@ def _table(result: FlowResult, seconds: float) -> Table:
         table.add_row("units on their kink", str(int((limit.pattern == 0).sum())))
         table.add_row("polish moved it by", shown(limit.polish_distance) if limit.polished else "not polished")
         table.add_row("error estimate", shown(limit.error_estimate))
+    if "error_estimate" in result.diagnostics:
+        _add_difference(table, result.diagnostics["error_estimate"])
     return table
+
+
+def _add_difference(table: Table, difference: dict[str, Any]) -> None:
+    """What the repetition at tightened tolerances changed."""
+    same = "the same" if difference["same_events"] else "DIFFERENT"
+    table.add_row(f"repeated with rtol {shown(difference['rtol'])}", f"{same} events")
+    for name, what in (("event_times", "event times"), ("final_margins", "last margins"), ("direction", "limit")):
+        if difference[name] is not None:
+            table.add_row(f"  {what} moved by", shown(difference[name]))

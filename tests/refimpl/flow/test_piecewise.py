@@ -17,6 +17,7 @@ from refimpl import (
     gradient_flow,
 )
 from refimpl.activations import SmoothLeakyReLU
+from refimpl.errors import InvalidParameterError
 from refimpl.flow import FlowStatus
 from refimpl.flow.cell import Cell
 from refimpl.flow.limit import limit_from_cell
@@ -283,3 +284,32 @@ def test_scaling_the_data_by_a_power_of_two_changes_no_digit() -> None:
         other = gradient_flow(network, scaled, np.ldexp(W0, -k)).limit
         np.testing.assert_array_equal(np.ldexp(other.coefficients, 2 * k), limit.coefficients)
         np.testing.assert_array_equal(other.pattern, limit.pattern)
+
+
+def test_estimate_error_tells_what_loose_tolerances_cost() -> None:
+    """The estimate of a loose run against its true error, which is its distance from a run at 1e-12."""
+    network, data, W0, s_end = with_sliding()
+    exact = gradient_flow(network, data, W0, max_time=s_end).trajectory.margins[-1]
+    loose = gradient_flow(network, data, W0, rtol=1e-5, atol=1e-5, max_time=s_end, estimate_error=True)
+    estimate = loose.diagnostics["error_estimate"]
+    error = float(np.max(np.abs(loose.trajectory.margins[-1] - exact) / (1.0 + np.abs(exact))))
+    assert estimate["rtol"] == pytest.approx(1e-6)
+    assert estimate["same_status"]
+    assert estimate["direction"] is None
+    assert error > 1e-8  # there is something to estimate
+    assert error / 5.0 < estimate["final_margins"] < 5.0 * error
+
+
+def test_estimate_error_of_a_limit_and_of_events() -> None:
+    network, data, W0, _ = with_sliding()
+    result = gradient_flow(network, data, W0, estimate_error=True)
+    estimate = result.diagnostics["error_estimate"]
+    assert estimate["same_events"]
+    assert 0.0 < estimate["event_times"] < 1e-5
+    assert estimate["direction"] <= result.limit.error_estimate
+
+
+def test_rtol_below_what_the_solvers_take_is_refused() -> None:
+    network, data, W0, _ = with_sliding()
+    with pytest.raises(InvalidParameterError, match="`rtol`"):
+        gradient_flow(network, data, W0, rtol=1e-15)

@@ -1,0 +1,83 @@
+"""The error of a flow, estimated a posteriori: the same flow at tightened tolerances, and what it moved.
+
+Where events are frequent an early error can be amplified, and no local tolerance says by how much. A second
+run with a tenth of the tolerances does: its events, its end and its limit are compared with the first run's
+(docs/numerics.md, "Gradient flow from event to event").
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refimpl.flow.result import FlowLimit, FlowResult
+
+__all__ = ["SMALLEST_RTOL", "TIGHTENING", "difference_of", "tightened"]
+
+TIGHTENING = 0.1
+"""Both tolerances are multiplied by this for the second run."""
+
+SMALLEST_RTOL = 100 * float(np.finfo(np.float64).eps)
+"""SciPy's solvers accept no smaller relative tolerance."""
+
+
+def tightened(rtol: float, atol: float) -> tuple[float, float]:
+    """The tolerances of the second run."""
+    return max(TIGHTENING * rtol, SMALLEST_RTOL), TIGHTENING * atol
+
+
+def difference_of(first: FlowResult, second: FlowResult) -> dict[str, Any]:
+    """What tightening the tolerances changed.
+
+    Returns
+    -------
+    dict
+        rtol, atol : float
+            Tolerances of the second run.
+        same_status, same_events : bool
+            Whether both runs ended alike, with the same changes of the pattern in the same order.
+        event_times : float or None
+            Largest relative difference of their times; None if the events differ.
+        final_margins : float or None
+            Largest difference of a margin at the last time, relative to 1 + |q|; None if the runs
+            ended at different times.
+        direction : float or None
+            ‖W - W'‖_F/‖W'‖_F of the limits; None if there are not two.
+    """
+    same_events = _changes(first) == _changes(second)
+    return {
+        "rtol": second.diagnostics["rtol"],
+        "atol": second.diagnostics["atol"],
+        "same_status": first.status is second.status,
+        "same_events": same_events,
+        "event_times": _event_times(first, second) if same_events else None,
+        "final_margins": _final_margins(first, second),
+        "direction": _direction(first.limit, second.limit),
+    }
+
+
+def _changes(result: FlowResult) -> list[tuple[int, int, str]]:
+    """What changed, in order; changes of one instant have no order of their own, so they are sorted."""
+    events = sorted(result.events, key=lambda event: (event.s, event.neuron, event.sample))
+    return [(event.neuron, event.sample, event.kind) for event in events]
+
+
+def _event_times(first: FlowResult, second: FlowResult) -> float:
+    s = np.array([[p.s, q.s] for p, q in zip(first.events, second.events, strict=True)]).reshape(-1, 2)
+    later = s.max(axis=1)
+    return float(np.max(np.abs(s[:, 0] - s[:, 1]) / np.where(later > 0.0, later, 1.0), initial=0.0))
+
+
+def _final_margins(first: FlowResult, second: FlowResult) -> float | None:
+    if first.trajectory.s[-1] != second.trajectory.s[-1]:
+        return None
+    q, reference = first.trajectory.margins[-1], second.trajectory.margins[-1]
+    return float(np.max(np.abs(q - reference) / (1.0 + np.abs(reference))))
+
+
+def _direction(first: FlowLimit | None, second: FlowLimit | None) -> float | None:
+    if first is None or second is None:
+        return None
+    W = second.weights()
+    return float(np.linalg.norm(first.weights() - W) / np.linalg.norm(W))
