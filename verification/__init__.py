@@ -1,6 +1,6 @@
 """How we know: conditions, max margin, KKT residuals, and the claims with their verdicts."""
 
-from verification.certificate import certify
+from verification.certificate import certify, reject_early
 from verification.certificate_checker import check_certificate
 from verification.enumeration import count_programs, global_optimum
 from verification.hypotheses import check_hypotheses
@@ -20,5 +20,6 @@ __all__ = [
     "kkt_residuals",
     "linear_max_margin",
     "max_margin",
+    "reject_early",
     "verify",
 ]

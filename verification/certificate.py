@@ -38,12 +38,13 @@ from refimpl.files import refuse_to_overwrite
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array
 
-__all__ = ["Bounds", "Certificate", "ClosedForm", "ExactNetwork", "certify"]
+__all__ = ["Bounds", "Certificate", "ClosedForm", "ExactNetwork", "certify", "reject_early"]
 
 SCHEMA = "implicit-bias-certificate"
 SCHEMA_VERSION = 1
 SLOW_PATH_LIMIT = 12  # largest n that is solved with Python's fractions when python-flint is missing
 FIRST_BITS, LAST_BITS = 64, 1024  # length of the bounds, doubled while the condition is open
+BALL_BITS = 128  # precision of the balls that reject early; where they are too wide nothing is rejected
 LIMB_BITS, BLOCK = 21, 4096  # (2**20)**2 * 4096 = 2**52: products of limbs add up exactly in float64
 
 IntMatrix = np.ndarray[Any, np.dtype[np.object_]]  # arrays of Python integers
@@ -202,15 +203,11 @@ class Certificate:
         if form.multipliers is None:
             return "the matrix M is singular, so the multipliers are not determined"
         if verdict == "rejected":
-            return f"the multiplier of sample {form.first_negative_multiplier} is negative: not all margins are tight"
+            return _negative_multiplier(form.first_negative_multiplier)
         if form.first_wrong_sign is not None:
             sample, layer = form.first_wrong_sign
             return f"sample {sample} has the wrong sign in the neurons with {layer} a_j: no KKT point of this pattern"
-        word = "fails" if self.bounds.status == "fails" else "is not decided"
-        return (
-            f"the refined condition {word} at sample {self.bounds.first_failure}: "
-            "the closed form is a KKT point, but it is not proven to be the only one"
-        )
+        return _open_condition(self.bounds)
 
     def to_json(self) -> str:
         """The canonical text: sorted keys, numbers in hexadecimal, sealed with its own SHA-256."""
@@ -293,14 +290,78 @@ def certify(network: TwoLayerNetwork, data: Dataset, slope: Fraction | None = No
     >>> certificate.verdict, certificate.objective
     ('unique_kkt_point', Fraction(1, 1))
     """
+    exact, S, exponent, positive_label = _exact_problem(network, data, slope)
+    form = _closed_form(exact, S, exponent, positive_label)
+    bounds = _bounds(exact, S, exponent, positive_label)
+    return Certificate(data.n, data.d, data.sha256, exact, form, bounds)
+
+
+def reject_early(network: TwoLayerNetwork, data: Dataset, slope: Fraction | None = None) -> str | None:
+    """Whether balls of a few digits already show that not every KKT point can be proven to be the closed form.
+
+    The system M λ = 1 is solved in ball arithmetic (where python-flint is installed) and section 5 is decided with
+    bounds rounded outward. This needs no number longer than the entries of M, and so takes a small part of
+    `certify`'s time, which finds the exact λ. A rejection is a proof; silence is none.
+
+    Parameters
+    ----------
+    network, data, slope
+        As for `certify`.
+
+    Returns
+    -------
+    str or None
+        The step that fails, as a sentence; None if the balls leave it open or nothing fails.
+
+    Raises
+    ------
+    InvalidParameterError
+        As `certify`.
+
+    References
+    ----------
+    docs/theory.md, sections 5 and 6.
+
+    Examples
+    --------
+    >>> from refimpl import LeakyReLU
+    >>> network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5))
+    >>> reject_early(network, Dataset([[1.0, 0.0], [4.0, 0.1]], [1, 1]))
+    'the multiplier of sample 1 is negative: not all margins are tight'
+    >>> reject_early(network, Dataset([[1.0, 0.0], [0.0, 2.0]], [1, -1])) is None
+    True
+    """
+    exact, S, exponent, positive_label = _exact_problem(network, data, slope)
+    negative = _surely_negative(_integer_system(exact, S, positive_label)[0])
+    if negative is not None:
+        return _negative_multiplier(negative)
+    if exact.slope == 1:
+        return None
+    bounds = _bounds(exact, S, exponent, positive_label)
+    return None if bounds.status == "holds" else _open_condition(bounds)
+
+
+def _exact_problem(
+    network: TwoLayerNetwork, data: Dataset, slope: Fraction | None
+) -> tuple[ExactNetwork, IntMatrix, int, list[bool]]:
+    """The network over Q, S = integers · 2^exponent, and which labels are positive."""
     exact = exact_network(network, slope)
     K, exponent = exact_gram(data.X)
     positive_label = [bool(label > 0) for label in data.y]
     signs = np.array([1 if label else -1 for label in positive_label], dtype=object)
-    S = K * signs[:, None] * signs
-    form = _closed_form(exact, S, exponent, positive_label)
-    bounds = _bounds(exact, S, exponent, positive_label)
-    return Certificate(data.n, data.d, data.sha256, exact, form, bounds)
+    return exact, K * signs[:, None] * signs, exponent, positive_label
+
+
+def _negative_multiplier(sample: int | None) -> str:
+    return f"the multiplier of sample {sample} is negative: not all margins are tight"
+
+
+def _open_condition(bounds: Bounds) -> str:
+    word = "fails" if bounds.status == "fails" else "is not decided"
+    return (
+        f"the refined condition {word} at sample {bounds.first_failure}: "
+        "the closed form is not proven to be the only KKT point"
+    )
 
 
 def exact_network(network: TwoLayerNetwork, slope: Fraction | None = None) -> ExactNetwork:
@@ -397,12 +458,9 @@ def _gram_of_wide_range(X: Array) -> tuple[IntMatrix, int]:
 
 def _closed_form(network: ExactNetwork, S: IntMatrix, exponent: int, label: list[bool]) -> ClosedForm:
     """λ with M λ = 1, its signs, the signs of all units and the rank; K is S up to signs and 2^exponent."""
-    p, q = network.slope.numerator, network.slope.denominator
-    c = np.array([q if plus else p for plus in label], dtype=object)  # q c, so that everything is an integer
-    c_prime = np.array([p if plus else q for plus in label], dtype=object)
-    D = math.lcm(network.mass_positive.denominator, network.mass_negative.denominator)
-    H = int(network.mass_positive * D) * np.outer(c, c) + int(network.mass_negative * D) * np.outer(c_prime, c_prime)
-    numerators, denominator, kernel = _solve_ones(S * H)
+    q = network.slope.denominator
+    A, c, c_prime, D = _integer_system(network, S, label)
+    numerators, denominator, kernel = _solve_ones(A)
     if numerators is None:
         return ClosedForm(None, kernel)
     scale = Fraction(D * q * q) / Fraction(2) ** exponent  # M = S H 2^exponent / (D q²)
@@ -414,6 +472,32 @@ def _closed_form(network: ExactNetwork, S: IntMatrix, exponent: int, label: list
         first_wrong_sign=None if network.slope == 1 else _first_wrong_sign(network, t, t_prime),
         rank=_rank(network, N, c, c_prime, t, t_prime),
     )
+
+
+def _integer_system(
+    network: ExactNetwork, S: IntMatrix, label: list[bool]
+) -> tuple[IntMatrix, IntMatrix, IntMatrix, int]:
+    """D q² M up to the power of two of S, q c, q c' and D, with γ = p/q and D A₊, D A₋ integers."""
+    p, q = network.slope.numerator, network.slope.denominator
+    c = np.array([q if plus else p for plus in label], dtype=object)
+    c_prime = np.array([p if plus else q for plus in label], dtype=object)
+    D = math.lcm(network.mass_positive.denominator, network.mass_negative.denominator)
+    H = int(network.mass_positive * D) * np.outer(c, c) + int(network.mass_negative * D) * np.outer(c_prime, c_prime)
+    return S * H, c, c_prime, D
+
+
+def _surely_negative(A: IntMatrix) -> int | None:
+    """The first i with x_i < 0 for every solution of A x = 1 in balls; None if the balls are too wide."""
+    try:
+        flint = importlib.import_module("flint")
+    except ImportError:
+        return None
+    with flint.ctx.workprec(BALL_BITS):
+        try:
+            x = flint.arb_mat(A.tolist()).solve(flint.arb_mat(A.shape[0], 1, [1] * A.shape[0]))
+        except ZeroDivisionError:
+            return None
+        return next((i for i in range(A.shape[0]) if bool(x[i, 0] < 0)), None)
 
 
 def _first_wrong_sign(network: ExactNetwork, t: IntMatrix, t_prime: IntMatrix) -> tuple[int, str] | None:

@@ -20,7 +20,7 @@ from refimpl import Dataset, LeakyReLU, SmoothLeakyReLU, TwoLayerNetwork, datase
 from refimpl.errors import FileFormatError, InvalidParameterError, MissingExtraError, OutputFileError
 from verification import certificate as prover
 from verification import certificate_checker
-from verification.certificate import Certificate, certify, exact_gram
+from verification.certificate import Certificate, certify, exact_gram, reject_early
 from verification.certificate_checker import check_certificate
 
 pytest.importorskip("flint")
@@ -417,3 +417,35 @@ class _WithoutFlint:
         if name == "flint":
             raise ModuleNotFoundError(name)
         return importlib.import_module(name)
+
+
+# --- ball arithmetic first ---------------------------------------------------------------------------------
+
+
+def test_early_rejection_never_contradicts_the_exact_decision():
+    """A rejection is always right; with balls of 128 bits none of these instances is left open."""
+    rng, rejected = np.random.default_rng(21), Counter()
+    for _ in range(200):
+        network, data, slope = random_instance(rng)
+        certificate, reason = certify(network, data, slope), reject_early(network, data, slope)
+        if certificate.proves_every_kkt_point:
+            assert reason is None
+        elif certificate.closed_form.kernel is None:
+            assert reason is not None
+            negative = certificate.verdict == "rejected"
+            assert ("is negative" in reason) == negative
+            assert not negative or reason == certificate.failed_step
+        rejected[reason is None] += 1
+    assert min(rejected.values()) > 30
+
+
+def test_balls_that_are_too_wide_reject_nothing(monkeypatch):
+    """Two nearly parallel samples: few digits leave open whether M is singular, and so the sign of λ."""
+    data = Dataset([[1.0, 0.0], [0.5, 1e-12]], [1, 1])
+    network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(1.0))
+    assert "sample 0 is negative" in reject_early(network, data)
+    with monkeypatch.context() as patch:
+        patch.setattr(prover, "BALL_BITS", 20)
+        assert reject_early(network, data) is None
+    monkeypatch.setattr(prover, "importlib", _WithoutFlint)
+    assert reject_early(network, data) is None

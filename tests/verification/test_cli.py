@@ -100,6 +100,9 @@ def test_certify_and_check(data_file, tmp_path, capsys) -> None:
     arguments = ["--data", data_file, "--slope", "1/2", "--positive", "2", "--negative", "1"]
     assert cli.main(["certify", *arguments, "--out", str(proof)]) == 0
     assert cli.main(["certify", *arguments, "--check", str(proof)]) == 0
+    assert cli.main(["certify", *arguments, "--quick"]) == 0
+    assert cli.main(["certify", "--preset", "correlated", "--quick"]) == 3
+    assert "ball arithmetic" in capsys.readouterr().out
     text = proof.read_text()
     place = next(k for k, letter in enumerate(text) if letter.isdigit() and k > 200)
     proof.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :])

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.errors import InvalidParameterError
-from verification.certificate import CONCLUSIONS, Certificate, certify
+from verification.certificate import CONCLUSIONS, Certificate, certify, reject_early
 from verification.certificate_checker import check_certificate
 from verification.commands import options
 
@@ -18,6 +18,7 @@ __all__ = ["add_parser", "run"]
 EXAMPLES = """examples:
   implicit-bias certify --out theorem.json
   implicit-bias certify --data data.npz --slope 1/10 --out proof.json
+  implicit-bias certify --preset correlated --quick
   implicit-bias certify --check proof.json --data data.npz
 
 exit codes: 0 every KKT point is proven to be the closed form, or the file was accepted;
@@ -36,6 +37,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     options.add_problem_options(parser, slope=str)
     parser.add_argument("--out", metavar="FILE.json", help="write the certificate")
     parser.add_argument("--check", metavar="FILE.json", help="check a certificate against the data instead")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="stop without exact numbers as soon as ball arithmetic shows that less can be proven",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite output files that exist")
     parser.set_defaults(run=run, json=None)
 
@@ -55,6 +61,13 @@ def run(args: argparse.Namespace) -> int:
         word = "accepted" if result.accepted else "refused"
         console.print(Text(f"{word}: {result.reason.removeprefix('refused: ')}.{verdict}", style="bold"))
         return 0 if result.accepted else 1
+    if args.quick:
+        with options.progress() as tell:
+            tell(f"ball arithmetic for {problem.origin}")
+            reason = reject_early(problem.network, problem.data, fraction)
+        if reason:
+            console.print(Text(f"Not proven: {reason} (ball arithmetic; no certificate was made).", style="bold"))
+            return 3
     with options.progress() as tell:
         tell(f"exact certificate for {problem.origin}")
         certificate = certify(problem.network, problem.data, fraction)
