@@ -441,7 +441,7 @@ def test_early_rejection_never_contradicts_the_exact_decision():
 
 def test_balls_that_are_too_wide_reject_nothing(monkeypatch):
     """Two nearly parallel samples: few digits leave open whether M is singular, and so the sign of λ."""
-    data = Dataset([[1.0, 0.0], [0.5, 1e-12]], [1, 1])
+    data = Dataset([[1.0, 0.1], [0.3, 0.03 + 1e-12]], [1, 1])
     network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(1.0))
     assert "sample 0 is negative" in reject_early(network, data)
     with monkeypatch.context() as patch:
