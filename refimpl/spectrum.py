@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
 
 from refimpl.errors import InvalidParameterError, ShapeError
 from refimpl.validation import Array, as_finite_array
@@ -132,9 +131,11 @@ def stable_rank_of(sigma: Array) -> float:
 
 
 def stable_rank_by_norms(W: Array) -> float:
-    """`stable_rank(W)` from one eigenvalue of the smaller Gram matrix: the fast path; NaN if W = 0.
+    """`stable_rank(W)` from the eigenvalues of the smaller Gram matrix: the fast path; NaN if W = 0.
 
-    Squares lose what is small, and the largest singular value is not: both agree to rounding.
+    Squares lose what is small, and the largest singular value is not: both agree to rounding. NumPy's routine
+    and not SciPy's, which could find one eigenvalue alone: the two bring a BLAS each, whose threads
+    wait for each other where calls alternate (measured: 8 ms instead of 0.2 ms at n = 100).
 
     Examples
     --------
@@ -146,8 +147,7 @@ def stable_rank_by_norms(W: Array) -> float:
         return float("nan")
     W = W / largest
     G = W @ W.T if W.shape[0] <= W.shape[1] else W.T @ W
-    top = G.shape[0] - 1
-    return float(np.trace(G) / eigh(G, eigvals_only=True, subset_by_index=(top, top))[0])
+    return float(np.trace(G) / np.linalg.eigvalsh(G)[-1])
 
 
 def frobenius_norm(A: Array) -> float:

@@ -18,8 +18,11 @@ from refimpl.validation import Array, IndexArray
 
 __all__ = ["Located", "first_event", "immediate_event"]
 
-Dense = Callable[[float], Array]
+Dense = Callable[[float | Array], Array]
 Units = NearUnits | AllUnits
+
+DIP_TIMES = 17
+"""Times within one step at which a unit that may dip through its kink is looked at."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,10 @@ def _first_crossing(segment: Segment, units: Units, dense: Dense, s_a: float, s_
             break
         s_end, found, number = s, Located(s, *units.unit(k), 0), k
         end = units.distances(dense(s_end))
+    times = np.linspace(s_a, s_end, DIP_TIMES)
+    c = dense(times) if dips.size else np.zeros((segment.q.size, 0))  # all dips look at the same times
     for k in dips:
-        dip = _dip_crossing(segment, units.unit(int(k)), dense, s_a, s_end)
+        dip = _dip_crossing(segment, units.unit(int(k)), dense, times, c)
         if dip is not None and (dip < s_end or found is None):
             s_end, found = dip, Located(dip, *units.unit(int(k)), 0)
     return found
@@ -117,13 +122,11 @@ def _crossing_time(segment: Segment, unit: tuple[int, int], dense: Dense, s_a: f
     return _root(distance, start, s_b)
 
 
-def _dip_crossing(segment: Segment, unit: tuple[int, int], dense: Dense, s_a: float, s_b: float) -> float | None:
-    """The first time at which a unit that dips within the step reaches its kink, if it does."""
+def _dip_crossing(segment: Segment, unit: tuple[int, int], dense: Dense, times: Array, c: Array) -> float | None:
+    """The first time at which a unit reaches its kink, if it is beyond at one of the times, where c is given."""
     z0, row = segment.unit(*unit)
-    side = float(segment.pattern[unit])
-    times = np.linspace(s_a, s_b, 17)
-    below = [s for s in times if side * (z0 + float(row @ dense(s))) < 0.0]
-    return _crossing_time(segment, unit, dense, s_a, float(below[0])) if below else None
+    below = np.flatnonzero(float(segment.pattern[unit]) * (z0 + row @ c) < 0.0)
+    return _crossing_time(segment, unit, dense, float(times[0]), float(times[below[0]])) if below.size else None
 
 
 def _first_release(segment: Segment, dense: Dense, s_a: float, s_b: float) -> Located | None:

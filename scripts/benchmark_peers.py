@@ -1,0 +1,129 @@
+"""The same work in other libraries, written as their users would write it, for `benchmark.py`.
+
+Every function imports its library when it is called, so that a missing one skips its rows only. All of
+them compute in float64 on the CPU and take W, a, X, y as NumPy arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from refimpl.validation import Array
+
+__all__ = [
+    "diffrax_flow",
+    "jax_loss_and_gradient",
+    "torch_descent",
+    "torch_loss_and_gradient",
+    "torchdiffeq_flow",
+]
+
+RTOL, ATOL, END = 1e-6, 1e-9, 1e7
+"""Tolerances and final plain time of the general ODE solvers."""
+
+
+def torch_loss_and_gradient(W: Array, a: Array, slope: float, X: Array, y: Array) -> Callable[[], Array]:
+    """A call that computes loss and gradient by PyTorch's autograd and returns the gradient."""
+    torch: Any = import_module("torch")
+    X_, y_, a_ = (torch.tensor(value) for value in (X, y, a))
+    W_ = torch.tensor(W).requires_grad_(True)
+    activation, softplus = torch.nn.LeakyReLU(slope), torch.nn.functional.softplus
+
+    def work() -> Array:
+        W_.grad = None
+        margins = y_ * (activation(X_ @ W_.T) @ a_)
+        softplus(-margins).mean().backward()
+        return np.asarray(W_.grad.numpy())
+
+    return work
+
+
+def jax_loss_and_gradient(W: Array, a: Array, slope: float, X: Array, y: Array) -> Callable[[], Array]:
+    """A call of the compiled `value_and_grad` of JAX that returns the gradient."""
+    jax, value_and_grad = _jax_with_loss(a, slope, X, y)
+    compiled, W_ = jax.jit(value_and_grad), jax.numpy.asarray(W)
+
+    def work() -> Array:
+        return np.asarray(compiled(W_)[1].block_until_ready())
+
+    return work
+
+
+def torchdiffeq_flow(W0: Array, a: Array, slope: float, X: Array, y: Array) -> tuple[Array, float]:
+    """W at t = 1e7 by torchdiffeq's dopri5, and the seconds it took."""
+    torch: Any = import_module("torch")
+    odeint = import_module("torchdiffeq").odeint
+    X_, y_, a_, W_ = (torch.tensor(value) for value in (X, y, a, W0))
+
+    def velocity(t: Any, W: Any) -> Any:
+        Z = W @ X_.T
+        Phi = torch.where(Z >= 0.0, 1.0, slope).to(Z.dtype)
+        g = torch.sigmoid(-y_ * (a_ @ (Z * Phi)))
+        return (a_[:, None] * Phi * (g * y_)) @ X_ / len(y_)
+
+    with torch.no_grad():
+        started = perf_counter()
+        times = torch.tensor([0.0, END], dtype=torch.float64)
+        W = odeint(velocity, W_, times, rtol=RTOL, atol=ATOL, method="dopri5")[-1]
+        return np.asarray(W.numpy()), perf_counter() - started
+
+
+def diffrax_flow(W0: Array, a: Array, slope: float, X: Array, y: Array) -> tuple[Array, float]:
+    """W at t = 1e7 by diffrax's Tsit5, and the seconds of the second, compiled, call."""
+    diffrax: Any = import_module("diffrax")
+    jax, value_and_grad = _jax_with_loss(a, slope, X, y)
+    term = diffrax.ODETerm(lambda t, W, args: -value_and_grad(W)[1])
+    control = diffrax.PIDController(rtol=RTOL, atol=ATOL)
+
+    @jax.jit  # type: ignore[untyped-decorator]
+    def solve(W: Any) -> Any:
+        answer = diffrax.diffeqsolve(
+            term, diffrax.Tsit5(), 0.0, END, None, W, stepsize_controller=control, max_steps=10**6
+        )
+        return answer.ys[-1]
+
+    W = jax.numpy.asarray(W0)
+    solve(W).block_until_ready()
+    started = perf_counter()
+    end = solve(W).block_until_ready()
+    return np.asarray(end), perf_counter() - started
+
+
+def torch_descent(
+    W0: Array, a: Array, slope: float, X: Array, y: Array, step_size: float, steps: int, every: int
+) -> tuple[list[float], float]:
+    """Stable ranks by `svdvals(W)` after every `every`-th step of descent in PyTorch, and the seconds it took."""
+    torch: Any = import_module("torch")
+    X_, y_, a_ = (torch.tensor(value) for value in (X, y, a))
+    W = torch.tensor(W0).requires_grad_(True)
+    activation, softplus = torch.nn.LeakyReLU(slope), torch.nn.functional.softplus
+    optimizer = torch.optim.SGD([W], lr=step_size)
+    ranks: list[float] = []
+    started = perf_counter()
+    for step in range(1, steps + 1):
+        optimizer.zero_grad()
+        softplus(-y_ * (activation(X_ @ W.T) @ a_)).mean().backward()
+        optimizer.step()
+        if step % every == 0:
+            sigma = torch.linalg.svdvals(W.detach())
+            ranks.append(float((sigma**2).sum() / sigma[0] ** 2))
+    return ranks, perf_counter() - started
+
+
+def _jax_with_loss(a: Array, slope: float, X: Array, y: Array) -> tuple[Any, Callable[[Any], Any]]:
+    """JAX in float64, and W -> (loss, gradient)."""
+    jax: Any = import_module("jax")
+    jax.config.update("jax_enable_x64", True)
+    jnp = jax.numpy
+    X_, y_, a_ = (jnp.asarray(value) for value in (X, y, a))
+
+    def loss(W: Any) -> Any:
+        margins = y_ * (jax.nn.leaky_relu(X_ @ W.T, slope) @ a_)
+        return jnp.mean(jax.nn.softplus(-margins))
+
+    return jax, jax.value_and_grad(loss)
