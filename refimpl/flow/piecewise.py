@@ -27,6 +27,9 @@ from refimpl.validation import Array
 
 __all__ = ["piecewise_flow"]
 
+PHASES = ("integration", "event location", "event resolution", "recording", "limit")
+"""What `diagnostics["seconds_by_phase"]` tells apart, beside the anchors (`Segment.anchor`)."""
+
 SETTLED_AFTER = 30
 """Explicit steps without an event after which the implicit solver takes over."""
 
@@ -81,7 +84,7 @@ class _PiecewiseRun:
         self.recorder = TrajectoryRecorder(loss)
         self.events: list[FlowEvent] = []
         self.counts = {"rhs_evaluations": 0, "steps": 0, "segments": 0, "jumps": 0}
-        self.seconds = {"integration": 0.0, "event location": 0.0, "event resolution": 0.0, "limit": 0.0}
+        self.seconds = dict.fromkeys(PHASES, 0.0)
         self.segment = Segment(span, loss)
         self.initial_pattern = self.segment.pattern.copy()
         self.record(np.zeros(span.n))
@@ -95,7 +98,7 @@ class _PiecewiseRun:
             "atol": self.atol,
             **self.counts,
             "seconds": perf_counter() - started,
-            "seconds_by_phase": self.seconds,
+            "seconds_by_phase": self.seconds | {"anchors": self.segment.seconds_at_anchors},
         }
         path = self.recorder.trajectory()
         return FlowResult(status, message, limit, path, self.initial_pattern, tuple(self.events), diagnostics)
@@ -121,11 +124,11 @@ class _PiecewiseRun:
         if self.s >= self.max_time:
             return FlowStatus.MAX_TIME, f"{FlowStatus.MAX_TIME.value} (s = {self.max_time:g})", None
         segment = self.segment
-        unit = immediate_event(segment)
+        unit: tuple[int, int] | None = self.timed("event location", lambda: immediate_event(segment))
         if unit is not None:
             self.carry_out(Located(self.s, *unit, 0), np.zeros(self.span.n))
             return None
-        solver = self.new_solver()
+        solver = self.timed("integration", self.new_solver)
         while True:
             s_a = solver.t
             if s_a >= self.max_time:
@@ -133,13 +136,13 @@ class _PiecewiseRun:
             failure = self.step(solver)
             if failure is not None:
                 return FlowStatus.STALLED, f"The ODE solver gave up at s = {s_a:.6g}: {failure}", None
-            dense = solver.dense_output()
+            dense = self.timed("integration", solver.dense_output)
             located = self.timed("event location", lambda: first_event(segment, dense, s_a, solver.t))  # noqa: B023
             if located is not None:
-                self.recorder.advance(s_a, located.s, lambda s: segment.margins(dense(s)))  # noqa: B023
+                self.pass_time(s_a, located.s, lambda s: segment.margins(dense(s)))  # noqa: B023
                 self.carry_out(located, dense(located.s))
                 return None
-            self.recorder.advance(s_a, solver.t, lambda s: segment.margins(dense(s)))  # noqa: B023
+            self.pass_time(s_a, solver.t, lambda s: segment.margins(dense(s)))  # noqa: B023
             self.s, self.same_time = solver.t, 0
             self.calm_steps += 1
             self.record(solver.y)
@@ -180,7 +183,7 @@ class _PiecewiseRun:
 
     def carry_out(self, located: Located, c: Array) -> None:
         """Move to the event and change the pattern there."""
-        started = perf_counter()
+        started, at_anchors = perf_counter(), self.segment.seconds_at_anchors
         self.same_time = self.same_time + 1 if located.s <= self.s else 0
         self.s, self.calm_steps = located.s, 0
         segment, j, i = self.segment, located.neuron, located.sample
@@ -194,7 +197,8 @@ class _PiecewiseRun:
         for k in np.flatnonzero(before != after):
             kind = "released" if before[k] == 0 else "crossed" if after[k] else "began to slide"
             self.events.append(FlowEvent(self.s, j, int(k), kind, int(after[k])))
-        self.seconds["event resolution"] += perf_counter() - started
+        at_anchors = self.segment.seconds_at_anchors - at_anchors
+        self.seconds["event resolution"] += perf_counter() - started - at_anchors
         self.record(np.zeros(self.span.n))
 
     # --- the end ------------------------------------------------------------------------------
@@ -226,7 +230,7 @@ class _PiecewiseRun:
     def jump(self, c: Array, w: Array, wait: float, j: int, i: int) -> None:
         """Follow the constant velocity to the next crossing, or to the time limit."""
         s, wait = self.s, min(wait, self.max_time - self.s)
-        self.recorder.advance(s, s + wait, lambda times: self.segment.margins(c[:, None] + np.outer(w, times - s)))
+        self.pass_time(s, s + wait, lambda times: self.segment.margins(c[:, None] + np.outer(w, times - s)))
         self.counts["jumps"] += 1
         if s + wait < self.max_time:
             self.carry_out(Located(s + wait, j, i, 0), c + wait * w)
@@ -235,7 +239,10 @@ class _PiecewiseRun:
             self.segment.advance(c + wait * w)
 
     def record(self, c: Array) -> None:
-        self.recorder.add(self.s, self.segment.margins(c), self.segment.norm(c))
+        self.timed("recording", lambda: self.recorder.add(self.s, self.segment.margins(c), self.segment.norm(c)))
+
+    def pass_time(self, s_a: float, s_b: float, margins_at: Callable[[Array], Array]) -> None:
+        self.timed("recording", lambda: self.recorder.advance(s_a, s_b, margins_at))
 
     def timed(self, phase: str, work: Callable[[], Any]) -> Any:
         started = perf_counter()

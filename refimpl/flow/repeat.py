@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.flow.result import FlowLimit, FlowResult
+from refimpl.flow.result import FlowEvent, FlowLimit, FlowResult
 
 __all__ = ["SMALLEST_RTOL", "TIGHTENING", "difference_of", "tightened"]
 
@@ -36,7 +36,7 @@ def difference_of(first: FlowResult, second: FlowResult) -> dict[str, Any]:
         rtol, atol : float
             Tolerances of the second run.
         same_status, same_events : bool
-            Whether both runs ended alike, with the same changes of the pattern in the same order.
+            Whether both runs ended alike, and every unit went through the same changes in the same order.
         event_times : float or None
             Largest relative difference of their times; None if the events differ.
         final_margins : float or None
@@ -57,14 +57,18 @@ def difference_of(first: FlowResult, second: FlowResult) -> dict[str, Any]:
     }
 
 
+def _in_order_of_units(result: FlowResult) -> list[FlowEvent]:
+    """Events unit by unit, each unit's in order; at one instant there is no order between units."""
+    return sorted(result.events, key=lambda event: (event.neuron, event.sample, event.s))
+
+
 def _changes(result: FlowResult) -> list[tuple[int, int, str]]:
-    """What changed, in order; changes of one instant have no order of their own, so they are sorted."""
-    events = sorted(result.events, key=lambda event: (event.s, event.neuron, event.sample))
-    return [(event.neuron, event.sample, event.kind) for event in events]
+    return [(event.neuron, event.sample, event.kind) for event in _in_order_of_units(result)]
 
 
 def _event_times(first: FlowResult, second: FlowResult) -> float:
-    s = np.array([[p.s, q.s] for p, q in zip(first.events, second.events, strict=True)]).reshape(-1, 2)
+    pairs = zip(_in_order_of_units(first), _in_order_of_units(second), strict=True)
+    s = np.array([[p.s, q.s] for p, q in pairs]).reshape(-1, 2)
     later = s.max(axis=1)
     return float(np.max(np.abs(s[:, 0] - s[:, 1]) / np.where(later > 0.0, later, 1.0), initial=0.0))
 

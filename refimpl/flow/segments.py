@@ -11,6 +11,8 @@ units that can reach their kinks before the next anchor are watched (`refimpl/fl
 
 from __future__ import annotations
 
+from time import perf_counter
+
 import numpy as np
 
 from refimpl.flow.cell import Cell, sides_of
@@ -25,6 +27,9 @@ __all__ = ["Segment"]
 
 EVENTS_PER_ANCHOR = 64
 """Events after which C, Z and M are brought up to date from scratch, which removes accumulated rounding."""
+
+EVENTS_PER_MATRIX = 1024
+"""Changes of M after which it is built anew; each leaves a rounding error of the size of one neuron's part."""
 
 FREQUENT = 8
 """Events between two anchors above which a choice of units to watch pays."""
@@ -47,6 +52,8 @@ class Segment:
     units : NearUnits or AllUnits
         The units to watch: while events are frequent those that can reach their kinks before the
         next anchor, else all.
+    seconds_at_anchors : float
+        Wall time of `anchor` so far.
     """
 
     def __init__(self, span: SpanCoordinates, loss: Loss) -> None:
@@ -60,7 +67,8 @@ class Segment:
         for j in np.flatnonzero((self._Z == 0.0).any(axis=1)):
             self.pattern[j] = self._resolved(int(j), self._Z[j] == 0.0)
         self._speed_limit = float(np.abs(self._a).max() * np.abs(self.K).max())
-        self._changes = EVENTS_PER_ANCHOR
+        self._changes, self._changes_of_M = EVENTS_PER_ANCHOR, EVENTS_PER_MATRIX
+        self.seconds_at_anchors = 0.0
         self._differences: tuple[Array, Array] | None = None
         self._build_rows()
         self.anchor()
@@ -173,7 +181,8 @@ class Segment:
         self._c = self._c + c
 
     def anchor(self) -> None:
-        """Bring C, Z, q, M and ‖W‖ up to date, and see which units are near their kinks."""
+        """Bring C, Z, q and ‖W‖ up to date, M now and then, and see which units are near their kinks."""
+        started = perf_counter()
         elapsed, changes = float(np.sum(self._c)), self._changes
         U = self.increment(self._c)
         self._C += U
@@ -181,7 +190,9 @@ class Segment:
         self._Z[self.pattern == 0] = 0.0
         self._c = np.zeros(self._c.size)
         self.q = self.span.margins_at(self._Z)
-        self.M = self.cell().matrix.copy()
+        self._changes_of_M += changes
+        if self._changes_of_M and (changes == 0 or self._changes_of_M >= EVENTS_PER_MATRIX):
+            self.M, self._changes_of_M = self.cell().matrix.copy(), 0
         self._norm_square = self.span.norm(self._C) ** 2
         self._largest_z = float(np.abs(self._Z).max())
         self._changes, self._differences = 0, None
@@ -189,6 +200,7 @@ class Segment:
         frequent = changes >= FREQUENT and elapsed < longest_horizon(self, w)
         near = NearUnits(self, self._Z, w)
         self.units = near if frequent or np.isinf(near.horizon) else AllUnits(self)
+        self.seconds_at_anchors += perf_counter() - started
 
     def reach_kink(self, j: int, i: int) -> None:
         """Unit (j, i) has arrived at its kink: decide where it goes.

@@ -1,0 +1,108 @@
+"""The benchmark: its arithmetic, its files, what it skips; and that its peers compute the same thing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_descent
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+def loaded(name: str):
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+peers = loaded("benchmark_peers")
+benchmark = loaded("benchmark")
+
+
+def shown(renderable) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def a_row(ours: float = 1.0, peer: float = 4.0, gate: float | None = 0.5, **more):
+    return benchmark.Row("name", "what it is", ours, "somebody", peer, gate, **more)
+
+
+def test_gates_are_about_the_ratio() -> None:
+    assert a_row().ratio == 0.25
+    assert "0.5 met" in shown(benchmark.table_of([a_row()]))
+    assert "0.2 NOT MET" in shown(benchmark.table_of([a_row(gate=0.2)]))
+    assert "0.1 NOT MET" in shown(benchmark.table_of([a_row(aim=0.1)]))
+    assert "(NOT MET: 1e-10)" in shown(benchmark.table_of([a_row(accuracy=benchmark.Accuracy("off", 2e-10, 1e-10))]))
+    assert "(met: 1e-10)" in shown(benchmark.table_of([a_row(accuracy=benchmark.Accuracy("off", 1e-10, 1e-10))]))
+
+
+def test_profile_is_in_parts_of_the_whole() -> None:
+    text = shown(benchmark.profiles_of([a_row(profile={"integration": 1.0, "events": 3.0})]))
+    assert "75%" in text
+    assert text.index("events") < text.index("integration")
+
+
+def test_json_file_and_skipped_peers(tmp_path, monkeypatch, capsys) -> None:
+    def rows():
+        yield benchmark.Skipped("peer: No module named 'peer'")
+        yield a_row()
+
+    monkeypatch.setattr(benchmark, "MEASUREMENTS", {"fake": rows})
+    path = tmp_path / "b.json"
+    assert benchmark.main(["--json", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert "what it is" in out
+    assert "skipped peer: No module" in err
+    document = json.loads(path.read_text())
+    assert document["rows"][0]["ratio"] == 0.25
+    assert set(document["peers"]) == set(benchmark.LIBRARIES)
+    before = path.read_bytes()
+    assert benchmark.main(["--json", str(path)]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert benchmark.main(["--json", str(path), "--force"]) == 0
+
+
+def test_a_missing_peer_skips_its_rows_only() -> None:
+    def work() -> None:
+        raise ModuleNotFoundError("No module named 'torchdiffeq'")
+
+    with pytest.raises(benchmark.Skipped, match=r"torchdiffeq.*extra `bench`"):
+        benchmark.from_peer(work)
+
+
+def an_instance():
+    rng = np.random.default_rng(0)
+    data = datasets.gaussian(6, 40, rng)
+    network = TwoLayerNetwork.with_signs(2, 3, LeakyReLU(0.3))
+    return network, data, rng.standard_normal((5, 40))
+
+
+@pytest.mark.parametrize(
+    ("library", "peer"), [("torch", peers.torch_loss_and_gradient), ("jax", peers.jax_loss_and_gradient)]
+)
+def test_peers_compute_the_same_gradient(library, peer) -> None:
+    pytest.importorskip(library)
+    network, data, W = an_instance()
+    gradient = peer(W, network.second_layer, 0.3, data.X, data.y)()
+    np.testing.assert_allclose(gradient, network.loss_and_gradient(W, data)[1], rtol=1e-12, atol=1e-15)
+
+
+def test_peers_descend_alike() -> None:
+    pytest.importorskip("torch")
+    network, data, W = an_instance()
+    ranks, _ = peers.torch_descent(W, network.second_layer, 0.3, data.X, data.y, 2.0, 20, 5)
+    ours = gradient_descent(network, data, W, 2.0, 20, record_every=5).trajectory.stable_rank[1:]
+    np.testing.assert_allclose(ours, ranks, rtol=1e-12)
