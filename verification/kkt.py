@@ -261,10 +261,11 @@ def _nearest_multipliers(rays: _Rays, W: Array, allowed: BoolArray) -> _Fit:
     """λ and Φ that bring Σ_i λ_i y_i (a_j Φ_ji)_j x_iᵀ nearest to W (norm 1), by adding rays.
 
     `weights` holds the coefficient of each ray; λ_i is the sum over sample i's rays and Φ_ji their
-    weighted mean. Rays of weight 0 are dropped between rounds; rounds end where no ray decreases the
-    residual, or the decrease is rounding.
+    weighted mean. Rays of weight 0 are dropped between rounds, except the only ray of a sample without a
+    unit at its kink, which may be needed again; rounds end where no ray decreases the residual, or the
+    decrease is rounding.
     """
-    samples = np.flatnonzero(allowed)
+    samples, has_kink = np.flatnonzero(allowed), np.asarray(rays.at_kink.any(axis=0))
     slopes = rays.steepest(W)[0][:, samples]
     last = np.inf
     for _ in range(MAX_ROUNDS):
@@ -273,10 +274,10 @@ def _nearest_multipliers(rays: _Rays, W: Array, allowed: BoolArray) -> _Fit:
         residual = W - (A @ weights).reshape(W.shape)
         size = float(np.linalg.norm(residual))
         steepest, gains = rays.steepest(residual)
-        new = np.flatnonzero((gains > PRICE_TOLERANCE) & rays.at_kink.any(axis=0) & allowed)
+        new = np.flatnonzero((gains > PRICE_TOLERANCE) & has_kink & allowed)
         if new.size == 0 or size > last * (1.0 - 1e-12):
             break
-        last, kept = size, weights > 0.0
+        last, kept = size, (weights > 0.0) | ~has_kink[samples]
         samples, slopes = np.append(samples[kept], new), np.hstack([slopes[:, kept], steepest[:, new]])
     lam, Phi = _multipliers_and_slopes(rays, samples, slopes, weights)
     return _Fit(lam, Phi, size, bool(gains[allowed].max(initial=0.0) <= OPTIMALITY_TOLERANCE))

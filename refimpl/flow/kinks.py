@@ -23,9 +23,6 @@ __all__ = ["resolve_kinks"]
 _LIGHT = 1e-100
 """A sample of at most this part of the largest weight has no say: its units go where the others push them."""
 
-_INSIDE = 1e-12
-"""θ closer than this to an end of [γ, 1] counts as that end."""
-
 
 def resolve_kinks(
     sides: IntArray, at_kink: BoolArray, attracts: BoolArray, drive: Array, slope: float, gram: Array, factor: Array
@@ -66,8 +63,7 @@ def resolve_kinks(
             break
         sides[wrong[0]] *= -1
         flipped.add(wrong[0])
-    inside = (theta > slope + _INSIDE) & (theta < 1.0 - _INSIDE)
-    sides[pulling] = np.where(inside, 0, np.where(theta >= 1.0 - _INSIDE, 1, -1))[pulling]
+    sides[pulling] = np.where(theta >= 1.0, 1, np.where(theta <= slope, -1, 0))[pulling]
     return sides
 
 
@@ -76,7 +72,10 @@ def _slopes_of(sides: IntArray, slope: float) -> Array:
 
 
 def _minimum_norm_slopes(theta: Array, free: BoolArray, drive: Array, slope: float, factor: Array) -> Array:
-    """θ over the units `free`, in [γ, 1], that minimize ‖(drive∘θ) L‖."""
+    """θ over the units `free`, in [γ, 1], that minimize ‖(drive∘θ) L‖; exactly γ or 1 where a bound is active.
+
+    There the field pushes the unit to that side; a unit inside, however near to an end, slides.
+    """
     if not free.any():
         return theta[free]
     fixed = (drive * theta)[~free] @ factor[~free]
@@ -85,4 +84,5 @@ def _minimum_norm_slopes(theta: Array, free: BoolArray, drive: Array, slope: flo
     if size.size == 1:
         return np.clip(-(columns[:, 0] @ fixed) / size**2, slope, 1.0)
     solution = lsq_linear(columns / size, -fixed, bounds=(slope * size, size), method="bvls", tol=1e-15, max_iter=200)
-    return np.clip(solution.x / size, slope, 1.0)
+    inside = np.clip(solution.x / size, np.nextafter(slope, 1.0), np.nextafter(1.0, 0.0))
+    return np.where(solution.active_mask < 0, slope, np.where(solution.active_mask > 0, 1.0, inside))

@@ -31,6 +31,9 @@ EVENTS_PER_ANCHOR = 64
 EVENTS_PER_MATRIX = 1024
 """Changes of M after which it is built anew; each leaves a rounding error of the size of one neuron's part."""
 
+RELEASE_DELAY = 1e-10
+"""A sliding unit is released when its effective slope is outside [γ, 1] by this much."""
+
 FREQUENT = 8
 """Events between two anchors above which a choice of units to watch pays."""
 
@@ -125,12 +128,12 @@ class Segment:
     def rounding(self, c: Array) -> float:
         """Size of rounding errors of preactivations after c."""
         largest = self._largest_z + float(np.sum(self._c + c)) * self._speed_limit
-        return 8.0 * float(np.finfo(np.float64).eps) * largest
+        return 64.0 * float(np.finfo(np.float64).eps) * largest
 
     @property
     def speed_rounding(self) -> float:
         """Size of rounding errors of dz/ds."""
-        return 8.0 * float(np.finfo(np.float64).eps) * self._speed_limit
+        return 64.0 * float(np.finfo(np.float64).eps) * self._speed_limit
 
     def rows_without_sliding(self, j: IndexArray, i: IndexArray) -> Array:
         """∂z_ji/∂c for pairs (j, i) of neurons without sliding units, shape (len(j), n)."""
@@ -158,10 +161,16 @@ class Segment:
         return int(self._slide_j[k]), int(self._slide_i[k])
 
     def sliding_margins(self, w: Array, k: int | slice = slice(None)) -> tuple[Array, Array]:
-        """(r - γ w_i, w_i - r) of the sliding units, with θ_ji = r/w_i: both are >= 0."""
-        j, i = self._slide_j[k], self._slide_i[k]
-        r = (self._slide_rows[k] @ w) / (self._a[j] * self._y[i])
-        return r - self.span.network.slope * w[i], w[i] - r
+        """(r - γ w_i + δ, w_i - r + δ) of the sliding units, with θ_ji = r/w_i: both are >= 0 while they slide.
+
+        δ is `RELEASE_DELAY` w_i and rounding of r: a unit is released once it is seen to have left [γ, 1], or
+        rounding would make it slide again at once, and so on.
+        """
+        j, i, rows = self._slide_j[k], self._slide_i[k], self._slide_rows[k]
+        drive = self._a[j] * self._y[i]
+        r = (rows @ w) / drive
+        delay = RELEASE_DELAY * w[i] + 64.0 * float(np.finfo(np.float64).eps) * (np.abs(rows) @ w) / np.abs(drive)
+        return r - self.span.network.slope * w[i] + delay, w[i] - r + delay
 
     def cell(self) -> Cell:
         """The present cell, for the limit."""

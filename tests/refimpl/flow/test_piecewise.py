@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -136,6 +138,34 @@ def test_limits_below_the_conditions_are_kkt_points(seed: int) -> None:
     n = int(rng.integers(4, 11))
     d = int(rng.integers(n, 41))
     network, data, W0 = below_the_conditions(seed, n, d, scale=float(10.0 ** rng.uniform(-4, 0)))
+    result = gradient_flow(network, data, W0)
+    assert result.status is FlowStatus.CONVERGED, result.message
+    found = kkt_residuals(network, data, result.limit.weights())
+    assert max(found.stationarity, found.complementarity, found.feasibility) < 1e-9
+
+
+def any_instance(seed: int) -> tuple[TwoLayerNetwork, Dataset, np.ndarray]:
+    """n = 4..10, d = n..40, 2 to 20 neurons, starts of every scale: most of these are below every condition."""
+    rng = np.random.default_rng([77, seed])
+    n = int(rng.integers(4, 11))
+    d, m = int(rng.integers(n, 41)), int(rng.choice([2, 4, 6, 10, 20]))
+    data = Dataset(rng.standard_normal((n, d)), rng.choice([-1.0, 1.0], n))
+    network = TwoLayerNetwork.with_signs(m // 2, m - m // 2, LeakyReLU(0.1))
+    return network, data, gaussian_weights(m, d, 10.0 ** rng.uniform(-6, 1), rng)
+
+
+CHATTERED = (943, 1123, 1955)
+"""A released unit was made to slide again by rounding, and so on for ever."""
+
+DROPPED_A_RAY = (22, 124, 430)
+"""`kkt_residuals` dropped the only ray of a sample in one round and needed it in a later one."""
+
+OTHERS = range(400) if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else range(20)
+
+
+@pytest.mark.parametrize("seed", [*CHATTERED, *DROPPED_A_RAY, *(set(OTHERS) - set(DROPPED_A_RAY))])
+def test_any_start_ends_in_a_kkt_point(seed: int) -> None:
+    network, data, W0 = any_instance(seed)
     result = gradient_flow(network, data, W0)
     assert result.status is FlowStatus.CONVERGED, result.message
     found = kkt_residuals(network, data, result.limit.weights())
