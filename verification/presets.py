@@ -83,6 +83,14 @@ PRESETS: dict[str, Preset] = {
             draw=lambda slope, rng: datasets.correlated(12, 2000, rng, correlation=0.5),
         ),
         Preset(
+            "small",
+            "6 samples in dimension 8, below every condition; 4 neurons, so that the global optimum is enumerated",
+            slope=0.1,
+            positive=2,
+            negative=2,
+            draw=lambda slope, rng: datasets.gaussian(6, 8, rng),
+        ),
+        Preset(
             "mixture",
             "the paper's Gaussian mixture, 100 samples in dimension 10,000 (||mu|| = d^0.26†), 512 neurons†",
             slope=0.1,

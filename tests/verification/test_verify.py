@@ -58,6 +58,15 @@ def test_correlated_meets_no_condition_and_shows_what_was_measured() -> None:
     assert report.exit_code == 0
 
 
+def test_small_is_enumerated_and_its_limits_are_not_global() -> None:
+    report = run("small", seed=1)
+    row = next(row for row in report.claims if row.id == "global-optimum-by-enumeration")
+    assert row.verdict.name == "HYPOTHESIS_NOT_MET"
+    assert row.measurement.value > 1e-3
+    assert row.measurement.details["programs"] == 1296
+    assert report.exit_code == 0
+
+
 def test_starts_of_any_size_give_the_same_verdicts() -> None:
     rng = np.random.default_rng(0)
     data = datasets.nearly_orthogonal(5, 12, 1.25, 0.5, rng)
