@@ -33,6 +33,7 @@ __all__ = [
     "flow_limit",
     "forward",
     "gradient",
+    "intermediates",
     "kkt_residuals",
     "loss",
     "max_margin",
@@ -129,6 +130,27 @@ def gradient(W: Any, a: Any, slope: float, X: Any, y: Any, kind: str) -> Rounded
         return [entry for row in G for entry in row]
 
     return _rounded(compute, np.shape(W))
+
+
+def intermediates(W: Any, a: Any, slope: float, X: Any, y: Any, kind: str) -> dict[str, Rounded]:
+    """Preactivations z_ji, shape (m, n), margins q_i and weights g_i = -ℓ'(q_i), shape (n,).
+
+    Examples
+    --------
+    >>> found = intermediates([[0.0]], [1.0], 0.5, [[1.0]], [1.0], "logistic")
+    >>> {name: number.value.tolist() for name, number in found.items()}
+    {'preactivation': [[0.0]], 'margin': [0.0], 'weight': [0.5]}
+    """
+
+    def margins() -> Vector:
+        return _margins(_balls(W), _balls(a), _ball(slope), _balls(X), _balls(y))
+
+    n = len(X)
+    return {
+        "preactivation": _rounded(lambda: [_dot(w, x) for w in _balls(W) for x in _balls(X)], (len(W), n)),
+        "margin": _rounded(margins, (n,)),
+        "weight": _rounded(lambda: _weights(margins(), kind), (n,)),
+    }
 
 
 def clarke_gradient(W: Any, a: Any, slope: float, X: Any, y: Any, kind: str) -> tuple[Rounded, Rounded]:
