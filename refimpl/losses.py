@@ -86,8 +86,9 @@ class LogisticLoss:
         return np.where(q > 40.0, -q, np.log(self.value(np.minimum(q, 40.0))))
 
     def weight(self, q: Any) -> Array:
-        """g(q) = σ(-q)."""
-        return np.asarray(expit(-np.asarray(q, dtype=np.float64)))
+        """g(q) = σ(-q); equal to e^{-q} to rounding once q > 40, where SciPy's σ ends at 1e-308."""
+        q = np.asarray(q, dtype=np.float64)
+        return np.where(q > 40.0, np.exp(-np.maximum(q, 40.0)), expit(-q))
 
     def log_weight(self, q: Any) -> Array:
         """log g(q) = log σ(-q)."""
@@ -95,8 +96,8 @@ class LogisticLoss:
 
     def curvature(self, q: Any) -> Array:
         """ℓ''(q) = σ(q) σ(-q)."""
-        q = np.asarray(q, dtype=np.float64)
-        return np.asarray(expit(q) * expit(-q))
+        q = np.abs(np.asarray(q, dtype=np.float64))
+        return np.asarray(expit(q) * self.weight(q))
 
     def log_weight_decay(self, q: Any) -> Array:
         """η(q) = σ(q)."""

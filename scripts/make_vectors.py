@@ -26,11 +26,12 @@ from refimpl.validation import Array
 from verification import oracle
 from verification.vectors.format import FOLDER, KINDS, NOTES, SCHEMA_VERSION, VECTORS_VERSION, canonical, seal_of
 
-EPS, TINY = float(np.finfo(np.float64).eps), 5e-324
+EPS, NORMAL = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 
 ANY_ORDER = (
     "(d + m + 4) eps times the sum of the absolute values of all terms bounds the rounding of any order of summation, "
-    "in the preactivations and in what follows from them; 64 smallest floats for underflow"
+    "in the preactivations and in what follows from them; one smallest normal float, because some "
+    "hardware flushes smaller ones to zero"
 )
 STEPS = (
     "rounding of each step, as for the gradient, carried on by the Lipschitz constant of the gradient within the "
@@ -207,9 +208,9 @@ def at_margins(comment: str, q: list[float], flags: tuple[str, ...]) -> Point:
 
 
 def output_rounding(p: Point) -> Array:
-    """(d + m + 4) eps Σ_j |a_j| Σ_k |w_jk x_ik| + 64 tiny, for each f_i."""
+    """(d + m + 4) eps Σ_j |a_j| Σ_k |w_jk x_ik| + the smallest normal float, for each f_i."""
     terms = np.abs(p.a) @ (np.abs(p.W) @ np.abs(p.X).T)
-    return (p.X.shape[1] + p.a.size + 4) * EPS * terms + 64.0 * TINY
+    return (p.X.shape[1] + p.a.size + 4) * EPS * terms + NORMAL
 
 
 def weights_of(p: Point, loss: str) -> Array:
@@ -221,14 +222,14 @@ def loss_rounding(p: Point, loss: str) -> float:
     """(1/n) Σ (g_i e^{δ_i} δ_i + (n + 8) eps ℓ_i) with δ_i the rounding of q_i."""
     n, delta, g = len(p.y), output_rounding(p), weights_of(p, loss)
     value = float(oracle.loss(p.W, p.a, p.slope, p.X, p.y, loss).value)
-    return float(np.mean(g * np.exp(np.minimum(delta, 1.0)) * delta)) + (n + 8) * EPS * value + 64.0 * TINY
+    return float(np.mean(g * np.exp(np.minimum(delta, 1.0)) * delta)) + (n + 8) * EPS * value + NORMAL
 
 
 def gradient_rounding(p: Point, loss: str) -> Array:
     """(1/n) Σ_i |a_j x_ik| g_i (e^{δ_i} δ_i + (n + 12) eps): a weight g moves by at most g e^δ δ."""
     n, delta = len(p.y), np.minimum(output_rounding(p), 1.0)
     relative = weights_of(p, loss) * (np.exp(delta) * delta + (n + 12) * EPS)
-    return np.asarray(np.abs(p.a)[:, None] * (relative @ np.abs(p.X)) / n + 64.0 * TINY)
+    return np.asarray(np.abs(p.a)[:, None] * (relative @ np.abs(p.X)) / n + NORMAL)
 
 
 def assert_sides_are_clear(p: Point) -> None:
@@ -580,7 +581,7 @@ def document_of(kind: str) -> dict[str, Any]:
 
 def two_digits(x: Array) -> Array:
     """x to two digits, rounded up by a little: bounds need no more, and their last digits depend on the machine."""
-    return np.array([float(f"{max(1.05 * value, TINY):.1e}") for value in x.ravel()]).reshape(x.shape)
+    return np.array([float(f"{1.05 * value:.1e}") for value in x.ravel()]).reshape(x.shape)
 
 
 def plain(value: Any) -> Any:

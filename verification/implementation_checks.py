@@ -43,6 +43,7 @@ __all__ = [
     "check_inputs_untouched",
     "check_loss_values",
     "check_max_margin_kkt",
+    "check_weight_values",
     "inactive_support_problem",
     "last_crossing_problem",
 ]
@@ -112,7 +113,7 @@ Check = Callable[[Implementation], CheckResult]
 
 
 @dataclass(frozen=True, eq=False)
-class _Case:
+class Case:
     """One network with weights and data; `name` is for messages."""
 
     name: str
@@ -186,6 +187,19 @@ def check_loss_values(implementation: Implementation) -> CheckResult:
     return worst.result()
 
 
+def check_weight_values(implementation: Implementation) -> CheckResult:
+    """Each entry of the gradient against -(1/n) g(q_i) y_i φ'(z_i) at chosen margins up to 700, relative."""
+    worst = _Worst("weight_values", ROUNDING, "g read off the gradient at known margins and g agree")
+    for kind in KINDS:
+        for q in ([-2.0, 0.5, 3.0, 20.0], [30.0, 40.0, 50.0, 60.0], [-700.0, -3.0, 1.0, 700.0]):
+            W, X, y = _at_margins(q)
+            found = np.asarray(implementation.gradient(W, np.ones(1), 0.5, X, y, kind))
+            expected = np.array([[_entry(kind, q_i, y_i, w) for q_i, y_i, w in zip(q, y, W[0], strict=True)]]) / len(q)
+            error = np.abs(found / expected - 1.0).max() if found.shape == expected.shape else math.inf
+            worst.see(float(error), f"{kind} loss, margins {q}")
+    return worst.result()
+
+
 def check_clarke_at_kinks(implementation: Implementation) -> CheckResult:
     """Where z_ji = 0 exactly, the gradient is some element of the Clarke set: slopes θ_ji in [γ, 1].
 
@@ -195,7 +209,7 @@ def check_clarke_at_kinks(implementation: Implementation) -> CheckResult:
     for case in _kink_cases():
         for kind in KINDS:
             found = np.asarray(implementation.gradient(*_arguments(case), kind))
-            worst.see(_distance_to_clarke_set(case, kind, found), f"{case.name}, {kind} loss")
+            worst.see(distance_to_clarke_set(case, kind, found), f"{case.name}, {kind} loss")
     return worst.result()
 
 
@@ -246,7 +260,7 @@ def check_max_margin_kkt(implementation: Any) -> CheckResult:
     worst = _Worst("max_margin_kkt", SOLVED, "(v, u) meets the KKT conditions of the convex program (C)")
     for name, (network, data) in (("tight", _tight_problem()), ("inactive support", inactive_support_problem())):
         v, u = implementation.max_margin(network.second_layer, network.slope, data.X, data.y)
-        worst.see(_convex_kkt_error(network, data, np.asarray(v), np.asarray(u)), name)
+        worst.see(convex_kkt_error(network, data, np.asarray(v), np.asarray(u)), name)
     return worst.result()
 
 
@@ -273,6 +287,7 @@ CHECKS: dict[str, Check] = {
     "forward_scalar_loops": check_forward_scalar_loops,
     "forward_homogeneity": check_forward_homogeneity,
     "loss_values": check_loss_values,
+    "weight_values": check_weight_values,
     "gradient_scalar_loops": check_gradient_scalar_loops,
     "gradient_central_differences": check_gradient_central_differences,
     "clarke_at_kinks": check_clarke_at_kinks,
@@ -335,13 +350,13 @@ def _tight_problem() -> tuple[TwoLayerNetwork, Dataset]:
     return network, datasets.gaussian(5, 400, np.random.default_rng(1), norm_ratio=1.5)
 
 
-def _smooth_cases() -> list[_Case]:
+def _smooth_cases() -> list[Case]:
     """Networks whose units all stay away from their kinks, by a part of 1e-2 of ‖w_j‖‖x_i‖."""
     shapes = [(3, 4, 5, 0.25), (4, 1, 2, 0.1), (1, 3, 3, 0.5), (6, 5, 2, 0.9), (5, 3, 40, 0.5)]
     return [_smooth_case(f"m={m} n={n} d={d} γ={slope}", m, n, d, slope) for m, n, d, slope in shapes]
 
 
-def _smooth_case(name: str, m: int, n: int, d: int, slope: float) -> _Case:
+def _smooth_case(name: str, m: int, n: int, d: int, slope: float) -> Case:
     rng = np.random.default_rng([m, n, d])
     a = rng.uniform(0.25, 1.0, m) * np.where(np.arange(m) % 2 == 0, 1.0, -1.0)
     X, y = rng.standard_normal((n, d)), np.where(np.arange(n) % 3 == 0, -1.0, 1.0)
@@ -349,21 +364,21 @@ def _smooth_case(name: str, m: int, n: int, d: int, slope: float) -> _Case:
         W = rng.standard_normal((m, d))
         size = np.outer(np.linalg.norm(W, axis=1), np.linalg.norm(X, axis=1))
         if np.all(np.abs(W @ X.T) > 1e-2 * size):
-            return _Case(name, W, a, slope, X, y)
+            return Case(name, W, a, slope, X, y)
 
 
-def _kink_cases() -> list[_Case]:
+def _kink_cases() -> list[Case]:
     """Whole numbers, so that z_ji = 0 holds exactly in any order of summation; the samples are independent."""
     X = np.array([[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 2.0, 1.0], [0.0, 1.0, 0.0, -1.0]])
     y, a = np.array([1.0, -1.0, 1.0]), np.array([0.5, -0.75, 1.0])
     some = np.array([[1.0, -1.0, 0.0, 2.0], [2.0, 1.0, -1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
-    return [_Case("some units at kinks", some, a, 0.25, X, y), _Case("W = 0", np.zeros((3, 4)), a, 0.5, X, y)]
+    return [Case("some units at kinks", some, a, 0.25, X, y), Case("W = 0", np.zeros((3, 4)), a, 0.5, X, y)]
 
 
 # --- oracles in scalar loops --------------------------------------------------------------------------------------
 
 
-def _outputs_in_loops(case: _Case) -> list[float]:
+def _outputs_in_loops(case: Case) -> list[float]:
     outputs = []
     for x in case.X.tolist():
         terms = []
@@ -374,27 +389,27 @@ def _outputs_in_loops(case: _Case) -> list[float]:
     return outputs
 
 
-def _preactivation(case: _Case, j: int, i: int) -> float:
+def _preactivation(case: Case, j: int, i: int) -> float:
     return math.fsum(p * q for p, q in zip(case.W[j].tolist(), case.X[i].tolist(), strict=True))
 
 
-def _loss_of_margin(kind: str, q: float) -> float:
+def loss_of_margin(kind: str, q: float) -> float:
     if kind == "exponential":
         return math.exp(-q)
     return math.log1p(math.exp(-q)) if q > 0.0 else -q + math.log1p(math.exp(q))
 
 
-def _weight_of_margin(kind: str, q: float) -> float:
+def weight_of_margin(kind: str, q: float) -> float:
     """g = -ℓ'(q)."""
     if kind == "exponential":
         return math.exp(-q)
     return math.exp(-q) / (1.0 + math.exp(-q)) if q > 0.0 else 1.0 / (1.0 + math.exp(q))
 
 
-def _gradient_in_loops(case: _Case, kind: str) -> Array:
+def _gradient_in_loops(case: Case, kind: str) -> Array:
     """-(1/n) Σ_i g_i y_i a_j φ'(z_ji) x_i with φ'(0) = 1."""
     n, labels = len(case.y), case.y.tolist()
-    g = [_weight_of_margin(kind, y_i * f) for y_i, f in zip(labels, _outputs_in_loops(case), strict=True)]
+    g = [weight_of_margin(kind, y_i * f) for y_i, f in zip(labels, _outputs_in_loops(case), strict=True)]
     gradient = np.empty(case.W.shape)
     for j, a_j in enumerate(case.a.tolist()):
         phi = [1.0 if _preactivation(case, j, i) >= 0.0 else case.slope for i in range(n)]
@@ -404,7 +419,7 @@ def _gradient_in_loops(case: _Case, kind: str) -> Array:
     return gradient
 
 
-def _central_differences(implementation: Implementation, case: _Case, kind: str) -> Array:
+def _central_differences(implementation: Implementation, case: Case, kind: str) -> Array:
     h = 2.0**-17  # near eps^(1/3), and a power of two: W ± h is nearly exact
     differences = np.empty(case.W.shape)
     for place in np.ndindex(*case.W.shape):
@@ -417,10 +432,10 @@ def _central_differences(implementation: Implementation, case: _Case, kind: str)
     return differences
 
 
-def _distance_to_clarke_set(case: _Case, kind: str, gradient: Array) -> float:
+def distance_to_clarke_set(case: Case, kind: str, gradient: Array) -> float:
     """How far the slopes that explain `gradient` lie outside ∂φ(z_ji); inf if nothing explains it."""
     n = len(case.y)
-    g = [_weight_of_margin(kind, float(y_i) * f) for y_i, f in zip(case.y, _outputs_in_loops(case), strict=True)]
+    g = [weight_of_margin(kind, float(y_i) * f) for y_i, f in zip(case.y, _outputs_in_loops(case), strict=True)]
     worst = 0.0
     for j, a_j in enumerate(case.a):
         rows = np.array([-g[i] * case.y[i] * a_j / n * case.X[i] for i in range(n)])
@@ -433,17 +448,27 @@ def _distance_to_clarke_set(case: _Case, kind: str, gradient: Array) -> float:
     return worst
 
 
-def _loss_error(implementation: Implementation, kind: str, q: list[float]) -> tuple[float, str]:
-    n = len(q)
-    y = np.where(np.arange(n) % 2 == 0, 1.0, -1.0)
+def _at_margins(q: list[float]) -> tuple[Array, Array, Array]:
+    """W, X = I and y for one neuron with a = 1, γ = 1/2 and these margins, exactly."""
+    y = np.where(np.arange(len(q)) % 2 == 0, 1.0, -1.0)
     W = np.array([[y_i * q_i if y_i * q_i > 0.0 else 2.0 * y_i * q_i for y_i, q_i in zip(y, q, strict=True)]])
-    found = implementation.loss(W, np.ones(1), 0.5, np.eye(n), y, kind)
-    expected = math.fsum(_loss_of_margin(kind, q_i) for q_i in q) / n
+    return W, np.eye(len(q)), y
+
+
+def _entry(kind: str, q: float, y: float, z: float) -> float:
+    """-g(q) y φ'(z), for γ = 1/2."""
+    return -weight_of_margin(kind, q) * float(y) * (1.0 if z > 0.0 else 0.5)
+
+
+def _loss_error(implementation: Implementation, kind: str, q: list[float]) -> tuple[float, str]:
+    W, X, y = _at_margins(q)
+    found = implementation.loss(W, np.ones(1), 0.5, X, y, kind)
+    expected = math.fsum(loss_of_margin(kind, q_i) for q_i in q) / len(q)
     error = abs(found - expected) / expected if math.isfinite(found) else math.inf
     return error, f"{kind} loss, margins {q}"
 
 
-def _convex_kkt_error(network: TwoLayerNetwork, data: Dataset, v: Array, u: Array) -> float:
+def convex_kkt_error(network: TwoLayerNetwork, data: Dataset, v: Array, u: Array) -> float:
     """Largest violation of the KKT conditions of (C) at (v, u); zero there only."""
     if not (np.isfinite(v).all() and np.isfinite(u).all()):
         return math.inf
@@ -481,12 +506,12 @@ class _Worst:
         return CheckResult(self.name, passed, self.measured, self.tolerance, message)
 
 
-def _arguments(case: _Case) -> tuple[Array, Array, float, Array, Array]:
+def _arguments(case: Case) -> tuple[Array, Array, float, Array, Array]:
     return case.W, case.a, case.slope, case.X, case.y
 
 
-def _with_weights(case: _Case, W: Array) -> _Case:
-    return _Case(case.name, W, case.a, case.slope, case.X, case.y)
+def _with_weights(case: Case, W: Array) -> Case:
+    return Case(case.name, W, case.a, case.slope, case.X, case.y)
 
 
 def _relative(found: Any, expected: Array) -> float:

@@ -2,7 +2,7 @@
 
 The checks of `verification.implementation_checks` are worth what they catch: each wrong implementation has one
 mistake that people make, and names the check that must find it. The right ones differ in style, in the order of
-their sums and in φ'(0) (1 or γ), and must pass every check.
+their sums and in φ'(0) (1, γ or their mean), and must pass every check. Mistakes go from gross to one part in 10⁷.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import numpy as np
 
 from refimpl.activations import LeakyReLU, SmoothLeakyReLU
 from refimpl.datasets import Dataset
+from refimpl.descent import gradient_descent
 from refimpl.flow import gradient_flow
 from refimpl.flow.cell import Cell, simplex_minimizer
 from refimpl.losses import loss_by_name
 from refimpl.network import TwoLayerNetwork
+from refimpl.spectrum import stable_rank
 from refimpl.validation import Array
 from verification.implementation_checks import CHECKS, applicable_checks
+from verification.kkt import kkt_residuals
 from verification.max_margin import closed_form, max_margin
 
 __all__ = [
@@ -56,7 +59,7 @@ class _Descent:
 
 
 class ReferenceImplementation(_Descent):
-    """`refimpl` behind the functions of an implementation under test; φ'(0) = 1.
+    """`refimpl` and `verification` behind the functions of an implementation under test; φ'(0) = 1.
 
     Examples
     --------
@@ -64,6 +67,8 @@ class ReferenceImplementation(_Descent):
     >>> reference_implementation.forward(np.eye(2), np.array([1.0, -1.0]), 0.5, np.array([[2.0, -4.0]]))
     array([4.])
     """
+
+    refuses_bad_input = True
 
     def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
         """f(x_i; W), shape (n,)."""
@@ -76,6 +81,24 @@ class ReferenceImplementation(_Descent):
     def gradient(self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str) -> Array:
         """∇L(W), shape (m, d)."""
         return _network(a, slope).loss_and_gradient(W, Dataset(X, y), loss_by_name(kind))[1]
+
+    def descent(
+        self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str, step_size: float, steps: int
+    ) -> Array:
+        """W after `steps` steps in span coordinates, shape (m, d)."""
+        if steps == 0:
+            return W.copy()
+        data, loss = Dataset(X, y), loss_by_name(kind)
+        return gradient_descent(_network(a, slope), data, W, step_size, steps, loss, max(steps, 1)).weights()
+
+    def stable_rank(self, W: Array) -> float:
+        """‖W‖_F²/‖W‖₂²."""
+        return stable_rank(W)
+
+    def kkt_residuals(self, W: Array, a: Array, slope: float, X: Array, y: Array) -> tuple[float, float, float, float]:
+        """Stationarity, feasibility, complementarity, duality gap."""
+        found = kkt_residuals(_network(a, slope), Dataset(X, y), W)
+        return found.stationarity, found.feasibility, found.complementarity, found.duality_gap
 
     def max_margin(self, a: Array, slope: float, X: Array, y: Array) -> tuple[Array, Array]:
         """The solution (v, u) of the convex program (C)."""
@@ -125,7 +148,7 @@ class ScalarLoops(_Descent):
 
 
 class Einsum(_Descent):
-    """Whole arrays with `numpy.einsum`, every axis named; φ'(0) = γ."""
+    """Whole arrays with `numpy.einsum`, every axis named; φ'(0) = (1 + γ)/2."""
 
     def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
         """f(x_i; W), shape (n,)."""
@@ -147,7 +170,7 @@ class Einsum(_Descent):
         return np.where(Z > 0.0, Z, slope * Z)
 
     def _slopes(self, Z: Array, slope: float) -> Array:
-        return np.where(Z > 0.0, 1.0, slope)
+        return np.where(Z > 0.0, 1.0, np.where(Z < 0.0, slope, (1.0 + slope) / 2.0))
 
     def _weights(self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str) -> Array:
         """g_i = -ℓ'(q_i)."""
@@ -224,6 +247,87 @@ class DeadAtKink(Einsum):
 # --- wrong: forward pass, loss, descent ---------------------------------------------------------------------------
 
 
+class BeyondOneAtKink(Einsum):
+    """φ'(0) = 1 + 10⁻⁷, just outside [γ, 1]."""
+
+    def _slopes(self, Z: Array, slope: float) -> Array:
+        return np.where(Z == 0.0, 1.0 + 1e-7, super()._slopes(Z, slope))
+
+
+class LabelsForgotten(Einsum):
+    """Backpropagates without y_i."""
+
+    def gradient(self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str) -> Array:
+        """-(1/n) Σ g_i a_j Φ_ji x_i."""
+        Z, g = np.einsum("jk,ik->ij", W, X), self._weights(W, a, slope, X, y, kind)
+        return -np.asarray(np.einsum("i,j,ij,ik->jk", g, a, self._slopes(Z, slope), X)) / len(y)
+
+
+class LogisticWeightOnly(Einsum):
+    """Uses the logistic loss's weight for both losses."""
+
+    def _weights(self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str) -> Array:
+        return super()._weights(W, a, slope, X, y, "logistic")
+
+
+class CancelledWeight(Einsum):
+    """g = 1 - σ(q) as it is written: 0 at q = 37."""
+
+    def _weights(self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str) -> Array:
+        if kind == "exponential":
+            return super()._weights(W, a, slope, X, y, kind)
+        q = y * self.forward(W, a, slope, X)
+        return np.asarray(1.0 - np.exp(-np.logaddexp(0.0, -q)))
+
+
+class OneSampleDropped(Einsum):
+    """The gradient's sum over the samples ends one too early."""
+
+    def gradient(self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str) -> Array:
+        """∇L(W) without the last of several samples."""
+        if len(y) == 1:
+            return super().gradient(W, a, slope, X, y, kind)
+        return super().gradient(W, a, slope, X[:-1], y[:-1], kind) * (len(y) - 1) / len(y)
+
+
+class GradientPartInTenMillion(Einsum):
+    """(1 + 10⁻⁷) ∇L: finite differences do not see it."""
+
+    def gradient(self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str) -> Array:
+        """∇L(W), a little too long."""
+        return (1.0 + 1e-7) * super().gradient(W, a, slope, X, y, kind)
+
+
+class SinglePrecision(Einsum):
+    """float32 inside, float64 outside."""
+
+    def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
+        """f(x_i; W) to seven digits."""
+        return super().forward(_single(W), _single(a), slope, _single(X))
+
+    def gradient(self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str) -> Array:
+        """∇L(W) to seven digits."""
+        return _single(super().gradient(_single(W), _single(a), slope, _single(X), y, kind))
+
+
+class SlopePartInTenMillion(Einsum):
+    """A slope that is off by one part in 10⁷, in both passes."""
+
+    def _activation(self, Z: Array, slope: float) -> Array:
+        return super()._activation(Z, slope * (1.0 + 1e-7))
+
+    def _slopes(self, Z: Array, slope: float) -> Array:
+        return super()._slopes(Z, slope * (1.0 + 1e-7))
+
+
+class Offset(Einsum):
+    """Adds 10⁻⁷ to f, as to keep it away from 0."""
+
+    def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
+        """f(x_i; W) + 10⁻⁷."""
+        return super().forward(W, a, slope, X) + 1e-7
+
+
 class RoundedKink(Einsum):
     """Rounds the kink off, as [F]'s smooth activation does: no longer homogeneous."""
 
@@ -239,6 +343,56 @@ class OverflowingLoss(Einsum):
         q = y * self.forward(W, a, slope, X)
         with np.errstate(over="ignore"):
             return float(np.mean(np.log(1.0 + np.exp(-q)) if kind == "logistic" else np.exp(-q)))
+
+
+class ClippedMargins(Einsum):
+    """Clips margins to [-30, 30] before the loss."""
+
+    def loss(self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str) -> float:
+        """L(W) with clipped margins."""
+        q = np.clip(y * self.forward(W, a, slope, X), -30.0, 30.0)
+        return float(np.mean(np.logaddexp(0.0, -q) if kind == "logistic" else np.exp(-q)))
+
+
+class CancelledLoss(Einsum):
+    """-log σ(q) with σ(q) = 1/(1 + e^{-q}): 0 at q = 37."""
+
+    def loss(self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str) -> float:
+        """L(W), where nothing cancels."""
+        q = y * self.forward(W, a, slope, X)
+        with np.errstate(all="ignore"):
+            values = -np.log(1.0 / (1.0 + np.exp(-q))) if kind == "logistic" else np.exp(-q)
+        return float(np.mean(values))
+
+
+class StaleGradient(Einsum):
+    """Takes every step along the first gradient."""
+
+    def descent(
+        self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str, step_size: float, steps: int
+    ) -> Array:
+        """W - steps α ∇L(W(0))."""
+        return np.asarray(W - steps * step_size * self.gradient(W, a, slope, X, y, kind))
+
+
+class StepSizePartInTenMillion(Einsum):
+    """A step size that is off by one part in 10⁷."""
+
+    def descent(
+        self, W: Array, a: Array, slope: float, X: Array, y: Array, kind: str, step_size: float, steps: int
+    ) -> Array:
+        """W after `steps` steps, each a little too long."""
+        return super().descent(W, a, slope, X, y, kind, step_size * (1.0 + 1e-7), steps)
+
+
+class SamplesNormalizedInPlace(Einsum):
+    """Normalizes the samples for itself, and for the caller."""
+
+    def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
+        """f(x_i; W); X is scaled on the way and not back to the last digit."""
+        size = np.linalg.norm(X, axis=1)
+        X /= size[:, None]
+        return super().forward(W, a, slope, X) * size
 
 
 class OneStepTooMany(Einsum):
@@ -312,7 +466,21 @@ WRONG: dict[str, Any] = {
     "1/n forgotten in the gradient": MeanForgotten(),
     "sum in place of the mean": SumLoss(),
     "slope 0 at the kink": DeadAtKink(),
+    "slope above 1 at the kink": BeyondOneAtKink(),
+    "labels forgotten": LabelsForgotten(),
+    "logistic weight for both losses": LogisticWeightOnly(),
+    "cancelled weight": CancelledWeight(),
+    "one sample dropped": OneSampleDropped(),
+    "gradient off by 1e-7": GradientPartInTenMillion(),
+    "single precision inside": SinglePrecision(),
+    "slope off by 1e-7": SlopePartInTenMillion(),
+    "offset of 1e-7": Offset(),
     "rounded kink": RoundedKink(),
+    "clipped margins": ClippedMargins(),
+    "cancelled loss": CancelledLoss(),
+    "stale gradient": StaleGradient(),
+    "step size off by 1e-7": StepSizePartInTenMillion(),
+    "samples normalized in place": SamplesNormalizedInPlace(),
     "overflowing loss": OverflowingLoss(),
     "one step too many": OneStepTooMany(),
     "descent in place": DescentInPlace(),
@@ -330,7 +498,21 @@ NAMED_CHECK: dict[str, str] = {
     "1/n forgotten in the gradient": "gradient_central_differences",
     "sum in place of the mean": "loss_values",
     "slope 0 at the kink": "clarke_at_kinks",
+    "slope above 1 at the kink": "clarke_at_kinks",
+    "labels forgotten": "gradient_scalar_loops",
+    "logistic weight for both losses": "gradient_scalar_loops",
+    "cancelled weight": "weight_values",
+    "one sample dropped": "gradient_scalar_loops",
+    "gradient off by 1e-7": "gradient_scalar_loops",
+    "single precision inside": "forward_scalar_loops",
+    "slope off by 1e-7": "forward_scalar_loops",
+    "offset of 1e-7": "forward_homogeneity",
     "rounded kink": "forward_homogeneity",
+    "clipped margins": "loss_values",
+    "cancelled loss": "loss_values",
+    "stale gradient": "descent_steps",
+    "step size off by 1e-7": "descent_steps",
+    "samples normalized in place": "inputs_untouched",
     "overflowing loss": "loss_values",
     "one step too many": "descent_steps",
     "descent in place": "inputs_untouched",
@@ -404,6 +586,12 @@ def _row(name: str, implementation: Any, check: str, wrong: bool) -> SelfTestRow
 
 def _network(a: Array, slope: float) -> TwoLayerNetwork:
     return TwoLayerNetwork(a, LeakyReLU(slope))
+
+
+def _single(x: Array) -> Array:
+    """x rounded to float32."""
+    with np.errstate(over="ignore"):
+        return x.astype(np.float32).astype(np.float64)
 
 
 def _dot(w: Array, x: Array) -> float:

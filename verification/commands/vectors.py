@@ -1,0 +1,65 @@
+"""`implicit-bias vectors`: the golden vectors, and their export for other languages."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.table import Table
+from rich.text import Text
+
+from verification.commands import options
+from verification.vectors import KINDS, VECTORS_VERSION, export_cases, load_vectors
+
+__all__ = ["add_parser", "run"]
+
+EXAMPLES = """examples:
+  implicit-bias vectors list
+  implicit-bias vectors export cases/
+  implicit-bias conformance --answers cases/      (after your program wrote its answers there)"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "vectors",
+        help="list the golden vectors, or export them for another language",
+        description="Golden vectors: inputs as numbers, outputs with proven errors, a tolerance for each case.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="what there is, by kind", description="Number of cases by kind and flag.")
+    listing.set_defaults(run=_list, json=None)
+    export = actions.add_parser(
+        "export",
+        help="write each case as ID.json and ID.txt",
+        description="Write each case as ID.json and ID.txt; answers go beside them as ID.answer.json or ID.answer.txt.",
+    )
+    export.add_argument("folder", metavar="DIR")
+    export.add_argument("--force", action="store_true", help="overwrite files that exist")
+    export.set_defaults(run=_export, json=None)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry it out."""
+    return int(args.run(args))
+
+
+def _list(args: argparse.Namespace) -> int:
+    table = Table("kind", "cases", "flags")
+    total = 0
+    for kind in KINDS:
+        cases = load_vectors(kind)
+        total += len(cases)
+        table.add_row(kind, str(len(cases)), ", ".join(sorted({flag for case in cases for flag in case.flags})))
+    console = options.tables(args)
+    console.print(table)
+    console.print(Text(f"{total} cases, version {VECTORS_VERSION}", style="bold"))
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    count = export_cases(args.folder, args.force)
+    options.tables(args).print(Text(f"{count} cases written to {args.folder}", style="bold"))
+    return 0

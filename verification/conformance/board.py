@@ -1,0 +1,129 @@
+"""The scoreboard: what was asked of an implementation, and what became of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Item", "Outcome", "Scoreboard"]
+
+
+class Outcome(Enum):
+    """What became of one item."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    NOT_OFFERED = "not offered"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One vector case, check or property.
+
+    Attributes
+    ----------
+    id : str
+        Such as "vectors/gradient-003", "checks/loss_values", "properties/homogeneity".
+    section : str
+        The line of the scoreboard it belongs to.
+    outcome : Outcome
+    message : str
+        Why it failed, was skipped or was not asked; empty if it passed.
+    first_difference : str or None
+        Of a failed item: the first intermediate that differs.
+    comment : str
+        What the item is.
+    """
+
+    id: str
+    section: str
+    outcome: Outcome
+    message: str = ""
+    first_difference: str | None = None
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """All items of one run.
+
+    Attributes
+    ----------
+    subject : str
+        The implementation, or the folder with answers.
+    items : tuple of Item
+    """
+
+    subject: str
+    items: tuple[Item, ...]
+
+    @property
+    def failed(self) -> list[Item]:
+        """The items that failed."""
+        return [item for item in self.items if item.outcome is Outcome.FAILED]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if an item failed, or none passed; else 0."""
+        return int(bool(self.failed) or self.count(Outcome.PASSED) == 0)
+
+    def count(self, outcome: Outcome, section: str | None = None) -> int:
+        """Number of items with this outcome, in one section or in all."""
+        return sum(item.outcome is outcome and section in (None, item.section) for item in self.items)
+
+    def summary(self) -> str:
+        """One sentence."""
+        counts = Counter(item.outcome for item in self.items)
+        return ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome) + f": {self.subject}"
+
+    def table(self) -> Table:
+        """One line a section."""
+        table = Table("section", *(outcome.value for outcome in Outcome))
+        for section in dict.fromkeys(item.section for item in self.items):
+            counts = [self.count(outcome, section) for outcome in Outcome]
+            style = "red" if counts[1] else "green" if counts[0] else "dim"
+            table.add_row(Text(section, style=style), *(str(count or "-") for count in counts))
+        return table
+
+    def failures(self, of_each: int = 4) -> Table:
+        """The first failed items of each section, with why and where."""
+        table = Table("failed", "first that differs", "what was found")
+        shown = [item for item in self.failed if self._place(item) < of_each]
+        for item in shown:
+            what = f"{item.comment}: {item.message}" if item.comment else item.message
+            table.add_row(item.id, item.first_difference or "-", Text(what))
+        if len(self.failed) > len(shown):
+            table.add_row("...", "", f"and {len(self.failed) - len(shown)} more (--json FILE has all of them)")
+        return table
+
+    def _place(self, item: Item) -> int:
+        """How many items of its section failed before it."""
+        return [other.id for other in self.failed if other.section == item.section].index(item.id)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "schema_version": 1,
+            "subject": self.subject,
+            "counts": {outcome.value: self.count(outcome) for outcome in Outcome},
+            "items": [as_dict(item) for item in self.items],
+            "exit_code": self.exit_code,
+        }
+
+
+def as_dict(item: Item) -> dict[str, Any]:
+    """An item for JSON."""
+    return {
+        "id": item.id,
+        "section": item.section,
+        "outcome": item.outcome.value,
+        "message": item.message,
+        "first_difference": item.first_difference,
+        "comment": item.comment,
+    }
