@@ -555,14 +555,16 @@ def interval(low: oracle.Rounded, high: oracle.Rounded) -> dict[str, Any]:
 def document_of(kind: str) -> dict[str, Any]:
     """The vector file of one kind."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    count = 0
-    for count, case in enumerate(CASES[kind](), 1):
+    for case in CASES[kind]():
         assert set(case.flags) <= set(NOTES), case.flags
         if case.tolerance:
             case.tolerance["absolute"] = two_digits(np.asarray(case.tolerance["absolute"]))
-        entry = {"id": f"{kind}-{count:03d}", "comment": case.comment, "flags": sorted(set(case.flags))}
+        entry = {"id": "", "comment": case.comment, "flags": sorted(set(case.flags))}
         parts = {"inputs": case.inputs, "expected": case.expected, "tolerance": case.tolerance}
         groups.setdefault(case.group, []).append(entry | {name: plain(part) for name, part in parts.items() if part})
+    count = 0
+    for count, entry in enumerate((entry for cases in groups.values() for entry in cases), 1):
+        entry["id"] = f"{kind}-{count:03d}"
     flags = sorted({flag for cases in groups.values() for case in cases for flag in case["flags"]})
     document: dict[str, Any] = {
         "schema": "implicit-bias-vectors",

@@ -4,7 +4,8 @@ Dimensions are drawn small and entries as small dyadic rationals k/8 where the c
 failing case shrinks to one that can be read, and so that products of a few of them are exact in float64.
 Gaussian and nearly orthogonal data are drawn through one integer seed.
 
-Two kinds of weights keep the kinks of the activation under control: `weights_away_from_kinks` keeps every
+`kkt_points` and `near_kkt_points` draw weights at and near solutions of the margin problem. Two kinds of weights
+keep the kinks of the activation under control: `weights_away_from_kinks` keeps every
 |z_ji| above a part of ‖w_j‖‖x_i‖, so that finite differences are safe, and `weights_at_exact_kinks` puts chosen
 z_ji at exactly 0 (docs/theory.md, section 1: φ'(0) is any number of [γ, 1]).
 """
@@ -20,23 +21,28 @@ from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
 from refimpl.errors import MissingExtraError
+from refimpl.flow import gradient_flow
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array, BoolArray
 from verification.hypotheses import check_hypotheses
+from verification.max_margin import closed_form
 
 try:
     from hypothesis import assume
     from hypothesis import strategies as st
 except ImportError as error:
-    raise MissingExtraError("hypothesis", "test") from error
+    raise MissingExtraError("hypothesis", "conformance") from error
 
 __all__ = [
+    "KKTPoint",
     "KinkCase",
     "data_below_conditions",
     "dyadic_data",
     "dyadics",
     "gaussian_data",
+    "kkt_points",
     "margins",
+    "near_kkt_points",
     "nearly_orthogonal_data",
     "networks",
     "slopes",
@@ -290,6 +296,86 @@ def weights_at_exact_kinks(
     W[:, own + 2] = 0.0
     W[:, own + 2] = Z - W @ X.T
     return KinkCase(network, Dataset(X, np.array(draw(_labels(rows)))), W, Z, Z == 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class KKTPoint:
+    """Weights at, or near, a KKT point of (P).
+
+    Attributes
+    ----------
+    network : TwoLayerNetwork
+    data : Dataset
+    W : ndarray, shape (m, d)
+        At the point, or moved from it by `distance` ‖W‖_F; smallest margin of the point itself 1.
+    multipliers : ndarray, shape (n,)
+        λ of the point.
+    distance : float
+        0 at the point.
+    """
+
+    network: TwoLayerNetwork
+    data: Dataset
+    W: Array
+    multipliers: Array
+    distance: float
+
+
+@st.composite
+def kkt_points(draw: st.DrawFn, below: bool | None = None) -> KKTPoint:
+    """KKT points of (P): the only one where the paper's condition holds, the flow's limit below every condition.
+
+    Parameters
+    ----------
+    below : bool, optional
+        True: below every condition, where units may rest on their kinks. False: under the paper's condition. By
+        default either.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> from verification.kkt import kkt_residuals
+    >>> point = find(kkt_points(), lambda point: point.data.n == 2)
+    >>> kkt_residuals(point.network, point.data, point.W).stationarity < 1e-9
+    True
+    """
+    network = draw(networks(st.sampled_from([0.5, 0.25]), neurons=(1, 4), unequal=False))
+    if draw(st.booleans()) if below is None else below:
+        data = draw(data_below_conditions(network))
+        W0 = np.array([draw(st.lists(dyadics(), min_size=data.d, max_size=data.d)) for _ in range(network.m)])
+        limit = gradient_flow(network, data, W0).limit
+        assume(limit is not None)
+        assert limit is not None
+        return KKTPoint(network, data, limit.weights(), limit.multipliers, 0.0)
+    data = draw(nearly_orthogonal_data(network.slope))
+    solution = closed_form(network, data)
+    return KKTPoint(network, data, solution.weights(), solution.multipliers, 0.0)
+
+
+@st.composite
+def near_kkt_points(
+    draw: st.DrawFn, points: st.SearchStrategy[KKTPoint] | None = None, distance: tuple[float, float] = (1e-6, 1e-2)
+) -> KKTPoint:
+    """KKT points moved in a drawn direction by a drawn part of ‖W‖_F, a power of two times `distance[1]`.
+
+    Residuals there are small and not zero: at most of the order of `distance`, above the kinks' share.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> point = find(near_kkt_points(), lambda point: point.distance < 1e-4)
+    >>> 1e-6 <= point.distance < 1e-4
+    True
+    """
+    point = draw(kkt_points() if points is None else points)
+    halvings = draw(st.integers(0, int(np.log2(distance[1] / distance[0]))))
+    size = distance[1] * 2.0**-halvings
+    direction = np.array(
+        [draw(st.lists(dyadics(), min_size=point.data.d, max_size=point.data.d)) for _ in range(point.network.m)]
+    )
+    assume(direction.any())
+    step = size * np.linalg.norm(point.W) / np.linalg.norm(direction)
+    return KKTPoint(point.network, point.data, point.W + step * direction, point.multipliers, size)
 
 
 def margins(largest: float = 1e300) -> st.SearchStrategy[float]:

@@ -72,7 +72,7 @@ def _loss(W: Any, a: Any, slope: Any, X: Any, y: Any, kind: str) -> Any:
     return jnp.mean(jax.nn.softplus(-q) if kind == "logistic" else jnp.exp(-q))
 
 
-@partial(jax.jit, static_argnames="kind")  # type: ignore[untyped-decorator]
+@partial(jax.jit, static_argnames="kind")
 def _gradient(W: Any, a: Any, slope: Any, X: Any, y: Any, kind: str) -> Any:
     return jax.grad(_loss)(W, a, slope, X, y, kind)
 

@@ -71,8 +71,18 @@ def offers(implementation: Any, function: str) -> bool:
     return callable(getattr(implementation, function, None))
 
 
-def call(implementation: Any, function: str, inputs: dict[str, Any]) -> Answer:
+def call(implementation: Any, function: str, inputs: dict[str, Any], as_it_is: bool = False) -> Answer:
     """The answer of a function to copies of the inputs.
+
+    Parameters
+    ----------
+    implementation : object
+    function : str
+        A key of `ARGUMENTS`.
+    inputs : dict
+        At least its arguments, by name.
+    as_it_is : bool
+        Give the arrays themselves, in their memory layout, and not copies.
 
     Raises
     ------
@@ -80,7 +90,7 @@ def call(implementation: Any, function: str, inputs: dict[str, Any]) -> Answer:
     Exception
         Whatever the function raises.
     """
-    given = [_copy(inputs[name]) for name in ARGUMENTS[function]]
+    given = [inputs[name] if as_it_is else _copy(inputs[name]) for name in ARGUMENTS[function]]
     kept = [_copy(value) for value in given]
     method: Callable[..., Any] = getattr(implementation, function)
     with warnings.catch_warnings(), np.errstate(all="ignore"):

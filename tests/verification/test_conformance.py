@@ -1,0 +1,325 @@
+"""The runner catches what is wrong on purpose, lets what is right pass, and says what it saw."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refimpl.errors import FileFormatError, InvalidParameterError
+from verification import cli
+from verification.conformance import (
+    Outcome,
+    Skips,
+    ask,
+    item_ids,
+    judge_answers,
+    load_implementation,
+    read_skips,
+    run_conformance,
+)
+from verification.conformance.judge import judge, judge_intermediates
+from verification.conformance.probe import first_difference
+from verification.conformance.properties import PROPERTIES, run_property
+from verification.vectors import Answer, export_cases, load_vectors
+from verification.wrong_on_purpose import NAMED_CHECK, RIGHT, WRONG, Einsum
+
+CAUGHT_BY = {
+    "mean slope": ("gradient", "gradient"),
+    "slope forgotten in the backward pass": ("gradient", "slope"),
+    "slope forgotten": ("forward", "slope"),
+    "sign of the second layer lost": ("gradient", "gradient"),
+    "1/n forgotten in the gradient": ("gradient", "gradient"),
+    "sum in place of the mean": ("loss", "gradient"),
+    "slope 0 at the kink": ("gradient", "slope"),
+    "slope above 1 at the kink": ("gradient", "slope"),
+    "labels forgotten": ("gradient", "weight"),
+    "logistic weight for both losses": ("gradient", "weight"),
+    "cancelled weight": ("gradient", "weight"),
+    "one sample dropped": ("gradient", "gradient"),
+    "gradient off by 1e-7": ("gradient", "weight"),
+    "single precision inside": ("forward", "preactivation"),
+    "slope off by 1e-7": ("forward", "slope"),
+    "offset of 1e-7": ("forward", "preactivation"),
+    "rounded kink": ("forward", "preactivation"),
+    "clipped margins": ("loss", "loss value"),
+    "cancelled loss": ("loss", "loss value"),
+    "stale gradient": ("descent", "step"),
+    "step size off by 1e-7": ("descent", "step"),
+    "samples normalized in place": ("forward", None),
+    "overflowing loss": ("loss", "loss value"),
+    "one step too many": ("descent", "step"),
+    "descent in place": ("descent", None),
+    "negative multiplier": ("max_margin", None),
+    "flipped multiplier": ("max_margin", None),
+    "limit before the last crossing": ("flow_limit", None),
+}
+"""For each mistake the vectors that must see it, and the intermediate that most of its failures must name."""
+
+ONLY_THERE = {
+    "slope 0 at the kink": {"vectors: gradient", "checks", "properties"},
+    "cancelled weight": {"vectors: gradient", "checks", "properties"},
+    "clipped margins": {"vectors: loss", "checks", "properties"},
+    "stale gradient": {"vectors: descent", "checks", "properties"},
+    "flipped multiplier": {"vectors: max_margin", "checks", "properties"},
+    "limit before the last crossing": {"vectors: flow_limit", "checks", "properties"},
+}
+"""Mistakes that touch one function only: the others must not be blamed."""
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_implementations_pass_everything(name: str) -> None:
+    board = run_conformance(RIGHT[name], name)
+    assert board.failed == []
+    assert board.exit_code == 0
+    assert board.count(Outcome.PASSED) > 200
+
+
+def test_the_reference_offers_everything() -> None:
+    board = run_conformance(RIGHT["reference"])
+    assert board.count(Outcome.NOT_OFFERED) == 0
+
+
+def test_the_right_ones_differ_at_the_kink() -> None:
+    inputs = (np.zeros((1, 1)), np.ones(1), 0.5, np.ones((1, 1)), np.ones(1), "exponential")
+    assert {float(right.gradient(*inputs)[0, 0]) for right in RIGHT.values()} == {-1.0, -0.75, -0.5}
+
+
+def test_every_mistake_is_covered_and_there_are_enough() -> None:
+    assert set(CAUGHT_BY) == set(WRONG)
+    assert len(WRONG) >= 15
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_implementations_are_caught_where_they_should_be(name: str) -> None:
+    board = run_conformance(WRONG[name], name, Skips({"properties/*": "tested below"}))
+    kind, differs = CAUGHT_BY[name]
+    failed = board.failed
+    assert f"checks/{NAMED_CHECK[name]}" in [item.id for item in failed]
+    own = [item for item in failed if item.section == f"vectors: {kind}"]
+    assert own
+    assert board.exit_code == 1
+    assert {item.section for item in failed} <= ONLY_THERE.get(name, {item.section for item in board.items})
+    if differs is not None:
+        named = [item.first_difference for item in failed if item.section.startswith("vectors")]
+        assert named.count(differs) > len(named) / 2
+
+
+def test_properties_catch_what_they_are_about() -> None:
+    """Each property fails for some mistake, and shows a case that a person can read."""
+    catches = {
+        "forward": "slope off by 1e-7",
+        "homogeneity": "offset of 1e-7",
+        "loss": "sum in place of the mean",
+        "gradient": "gradient off by 1e-7",
+        "tails": "cancelled weight",
+        "clarke": "slope above 1 at the kink",
+        "permutation": "one sample dropped",
+        "sign": "labels forgotten",
+        "repetition": "sum in place of the mean",
+        "descent": "stale gradient",
+        "max_margin": "flipped multiplier",
+    }
+    by_name = {prop.name: prop for prop in PROPERTIES}
+    for name, mistake in catches.items():
+        message = run_property(by_name[name], WRONG[mistake])
+        assert message is not None, name
+        assert "is violated: off by" in message
+        assert len(message) < 600
+        assert run_property(by_name[name], RIGHT["reference"], examples=5) is None
+
+
+class Random(Einsum):
+    """Answers differently each time, and depends on the memory layout."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def gradient(self, W, a, slope, X, y, kind):
+        self.calls += 1
+        factor = 1.0 if X.flags.c_contiguous else 2.0
+        return factor * super().gradient(W, a, slope, X, y, kind) + 1e-13 * self.calls
+
+
+class NoLimit(Einsum):
+    def flow_limit(self, W0, a, slope, X, y, kind):
+        return np.full_like(W0, np.nan)
+
+
+def test_layout_repetition_and_flow_properties_can_fail() -> None:
+    by_name = {prop.name: prop for prop in PROPERTIES}
+    assert run_property(by_name["layout"], Random()) is not None
+    assert run_property(by_name["repeated-call"], Random()) is not None
+    assert run_property(by_name["flow_limit"], NoLimit()) is not None
+
+
+class Odd(Einsum):
+    """float32 out, wrong shapes, exceptions, answers to bad input."""
+
+    refuses_bad_input = True
+
+    def forward(self, W, a, slope, X):
+        return super().forward(W, a, slope, X).astype(np.float32)
+
+    def gradient(self, W, a, slope, X, y, kind):
+        return super().gradient(W, a, slope, X, y, kind).T
+
+    def loss(self, W, a, slope, X, y, kind):
+        raise RuntimeError("not today")
+
+
+def test_types_shapes_exceptions_and_missing_refusals_are_told() -> None:
+    implementation = Odd()
+    assert "float32" in ask(implementation, "vectors/forward-001").message
+    assert "the shape is (3, 6)" in ask(implementation, "vectors/gradient-004").message.replace("(5, 4)", "(3, 6)")
+    assert "raised RuntimeError: not today" in ask(implementation, "vectors/loss-001").message
+    assert ask(Einsum(), "vectors/refusals-011").outcome is Outcome.NOT_OFFERED
+    Einsum.refuses_bad_input = True
+    try:
+        found = ask(Einsum(), "vectors/refusals-011")
+    finally:
+        del Einsum.refuses_bad_input
+    assert found.outcome is Outcome.FAILED
+    assert "must be refused" in found.message
+
+
+def test_the_words_for_what_an_error_looks_like() -> None:
+    by_flag = {flag: case for case in load_vectors("loss") for flag in case.flags}
+    tail = by_flag["tail-cancellation"]
+    assert "the tail cancels" in judge(tail, Answer(0.0 * tail.low)).message
+    plain = load_vectors("forward")[0]
+    assert "single precision" in judge(plain, Answer(plain.low * (1.0 + 3e-8))).message
+    kink = next(case for case in load_vectors("gradient") if "kink-at-zero" in case.flags)
+    assert "slope at the kink" in judge(kink, Answer(kink.high + 0.1 * np.abs(kink.high).max())).message
+    middle = (kink.low + kink.high) / 2.0
+    assert judge(kink, Answer(kink.low)).right
+    assert judge(kink, Answer(middle)).right
+    assert judge(kink, Answer(kink.high)).right
+    assert judge(plain, Answer(None)).message == "valid inputs were refused"
+    assert "not finite" in judge(plain, Answer(np.full_like(plain.low, np.inf))).message
+
+
+def test_intermediates_in_answers_name_the_first_that_differs() -> None:
+    case = load_vectors("gradient")[1]
+    right = {name: x.copy() for name, x in case.intermediates.items()}
+    right["slope"] = np.where(right["preactivation"] > 0.0, 1.0, case.inputs["slope"])
+    assert judge_intermediates(case, right) is None
+    for name in ("weight", "margin", "slope", "preactivation"):
+        wrong = right | {name: right[name] * (1.0 + 1e-6)}
+        assert judge_intermediates(case, wrong) == name
+    assert judge_intermediates(case, right | {"margin": right["margin"][:-1]}) == "margin"
+
+
+def test_probe_tells_nothing_where_nothing_differs_or_everything_raises() -> None:
+    case = load_vectors("gradient")[0]
+    assert first_difference(RIGHT["reference"], case.arguments) is None
+    assert first_difference(Odd(), case.arguments) is None
+    assert first_difference(object(), case.arguments) is None
+
+
+# --- skips, loading, commands --------------------------------------------------------------------------------------
+
+
+def test_skips(tmp_path: Path) -> None:
+    path = tmp_path / "skips.txt"
+    path.write_text("# a comment\n\nvectors/gradient-*  # known\nproperties/clarke # too\n")
+    skips = read_skips(path)
+    board = run_conformance(WRONG["slope 0 at the kink"], skips=skips)
+    assert [item.id for item in board.failed] == ["checks/clarke_at_kinks"]
+    assert board.count(Outcome.SKIPPED, "vectors: gradient") == len(load_vectors("gradient"))
+    assert next(item for item in board.items if item.id == "properties/clarke").message == "too"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("vectors/loss-001\n", "has no reason"), ("vectors/nothing # x\n", "no item is called")]
+)
+def test_bad_skips(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "skips.txt"
+    path.write_text(text)
+    with pytest.raises(FileFormatError, match=reason):
+        read_skips(path)
+    with pytest.raises(FileFormatError, match="no such file"):
+        read_skips(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize("name", ["nothing:x", "verification.wrong_on_purpose:Nothing", "", ":x"])
+def test_what_cannot_be_imported(name: str, capsys) -> None:
+    with pytest.raises(InvalidParameterError, match="`implementation` must name something"):
+        load_implementation(name)
+    assert cli.main(["conformance", "--implementation", name]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_command(tmp_path: Path, capsys) -> None:
+    out = tmp_path / "board.json"
+    skips = tmp_path / "skips.txt"
+    skips.write_text("properties/* # to be quick\n")
+    name = "verification.wrong_on_purpose:MeanSlope"
+    assert cli.main(["conformance", "--implementation", name, "--skips", str(skips), "--json", str(out)]) == 1
+    document = json.loads(out.read_text())
+    assert document["counts"]["failed"] > 50
+    assert len(document["items"]) == len(item_ids())
+    assert {"id", "section", "outcome", "message", "first_difference", "comment"} == set(document["items"][0])
+    assert "first that differs" in capsys.readouterr().out
+    assert cli.main(["conformance", "--answers", str(tmp_path), "--skips", str(skips)]) == 2
+
+
+def test_as_tests_of_a_user(tmp_path: Path) -> None:
+    """`pytest --pyargs verification.conformance`: as a plugin, because here it may not be installed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "verification.conformance"]
+    installed = subprocess.run([*command, "--help"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    if "--implementation" not in installed.stdout:
+        command[3:3] = ["-p", "verification.conformance_plugin"]
+    wrong = [*command, "--implementation", "verification.wrong_on_purpose:MeanSlope", "-k", "gradient-00 or loss-00"]
+    found = subprocess.run(wrong, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert "first that differs: gradient" in found.stdout
+    right = [*command, "--implementation", "verification.wrong_on_purpose:Einsum", "-k", "gradient-00 or loss-00"]
+    found = subprocess.run(right, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "18 passed" in found.stdout
+    nothing = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert nothing.returncode == 4
+    assert "--implementation" in nothing.stdout + nothing.stderr
+
+
+# --- another language ----------------------------------------------------------------------------------------------
+
+
+def test_answers_of_a_program_in_c(tmp_path: Path, capsys) -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    source, program = Path(__file__).parents[2] / "docs" / "conformance.c", tmp_path / "answers"
+    subprocess.run([compiler, "-O2", "-std=c11", "-o", program, source, "-lm"], check=True)
+    export_cases(tmp_path / "cases")
+    subprocess.run([program, *sorted((tmp_path / "cases").glob("?*-???.txt"))], check=True)
+    board = judge_answers(tmp_path / "cases")
+    assert board.failed == []
+    assert board.count(Outcome.PASSED) == sum(
+        case.kind in ("forward", "loss", "gradient", "descent", "refusals") for case in load_vectors()
+    )
+    text = (tmp_path / "cases" / "loss-002.answer.txt").read_text()
+    (tmp_path / "cases" / "loss-002.answer.txt").write_text(str(float(text) * (1.0 + 1e-7)))
+    assert cli.main(["conformance", "--answers", str(tmp_path / "cases")]) == 1
+    assert "loss-002" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["pytorch", "jax"])
+def test_adapters(name: str) -> None:
+    pytest.importorskip("torch" if name == "pytorch" else "jax")
+    board = run_conformance(load_implementation(f"verification.adapters.{name}:implementation"), skips=Skips({}))
+    assert board.failed == []
+
+
+@pytest.mark.parametrize(("name", "package"), [("pytorch", "torch"), ("jax", "jax")])
+def test_a_missing_framework_names_its_extra(name: str, package: str, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"verification.adapters.{name}", raising=False)
+    assert cli.main(["conformance", "--implementation", f"verification.adapters.{name}:implementation"]) == 2
+    assert f"[{package}]" in capsys.readouterr().err
