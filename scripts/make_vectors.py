@@ -183,6 +183,7 @@ def margins() -> Iterator[tuple[Point, str]]:
         ("margins 700 and 708", [700.0, 708.0], "both", ("tail-cancellation",)),
         ("margins of which one is small", [1e-3, 50.0], "both", ()),
         ("margins -1, -10 and -36.5", [-1.0, -10.0, -36.5], "both", ()),
+        ("margins -20.5 and -21: a threshold at 20 is seen", [-20.5, -21.0], "both", ()),
         ("margins -700 and 700", [-700.0, 700.0], "both", ("margins-beyond-underflow",)),
         ("margin 740: a subnormal weight", [740.0], "both", ("margins-beyond-underflow", "single-sample")),
         ("margin 800: the weight underflows", [800.0], "both", ("margins-beyond-underflow", "single-sample")),

@@ -197,3 +197,11 @@ def test_loss_by_name():
     assert loss_by_name("exponential") == ExponentialLoss()
     with pytest.raises(InvalidParameterError, match='`loss` must be "logistic" or "exponential"; got \'hinge\''):
         loss_by_name("hinge")
+
+
+@pytest.mark.parametrize("q", [709.5, 710.0, 720.0, 740.0])
+def test_logistic_weight_below_the_smallest_normal_float(q) -> None:
+    """SciPy's σ(-q) is 0 from q = 709.8 on, where g(q) = e^{-q} to rounding is a float until 745."""
+    loss = LogisticLoss()
+    assert float(loss.weight(q)) == math.exp(-q) > 0.0
+    assert float(loss.curvature(q)) == float(loss.curvature(-q)) == math.exp(-q)

@@ -38,7 +38,8 @@ def first_difference(implementation: Any, inputs: dict[str, Any]) -> str | None:
     Examples
     --------
     >>> from verification.wrong_on_purpose import WRONG
-    >>> inputs = {"W": np.eye(2), "a": np.ones(2), "slope": 0.5, "X": -np.eye(2), "y": np.ones(2), "loss": "logistic"}
+    >>> W, a, X, y = np.eye(2) + 1.0, np.ones(2), -np.eye(2), np.ones(2)
+    >>> inputs = {"W": W, "a": a, "slope": 0.5, "X": X, "y": y, "loss": "logistic"}
     >>> first_difference(WRONG["slope forgotten"], inputs)
     'slope'
     >>> first_difference(WRONG["1/n forgotten in the gradient"], inputs)

@@ -1,0 +1,507 @@
+"""Figure 1: how far gradient descent lowers the stable rank on a Gaussian mixture, against d and against ω.
+
+    python scripts/figure1.py
+    python scripts/figure1.py --dimensions 200,2000 --seeds 3 --steps 30 --out quick
+
+The experiment of Frei et al., arXiv 2210.07082, with its settings as recalled (†, docs/theory.md, section 4). Left:
+the stable rank of W(t), divided by that of W(0), against the dimension. Right: against the scale ω of W(0). Drawn
+in are the prediction of section 9 for one step from ω → 0 and the bound of section 8 for W(t) - W(0). Scales are in
+units of √(2/(m+d)), the Glorot scale. Writes figure1.png, .svg, .json and .caption.txt; docs/experiments.md tells
+what comes out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from itertools import cycle
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NoReturn
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gaussian_weights, gradient_descent
+from refimpl.descent import DescentStatus
+from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
+from refimpl.files import check_output_path, refuse_to_overwrite
+from refimpl.paper import DescentSettings, descent_settings
+from refimpl.validation import Array, as_count, as_positive
+from verification.claims.descent_one_step_rank_drop import predicted_stable_rank
+from verification.commands.options import progress
+from verification.descents import increment_bound
+from verification.plots import save_figure
+from verification.report import environment, shown
+
+RECALLED = "recalled from the paper, not checked against its text (†)"
+SECOND_HAND = "reported second-hand to be the paper's, not checked against its text"
+CHOSEN = "chosen here"
+
+COLOURS = ("#3b6ea8", "#f2a33c", "#c8553d", "#6a8f4f", "#7a5c99", "#555555")
+FAILURE_PROBABILITY = 0.1
+"""δ, for what the theorem on descent asks for."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value, and where it comes from."""
+
+    value: Any
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.value:g}{'†' if self.source == RECALLED else ''}"
+
+
+PAPER: dict[str, Setting] = {
+    "samples": Setting(100, SECOND_HAND),
+    "neurons": Setting(512, RECALLED),
+    "slope": Setting(0.1, RECALLED),
+    "mean_exponent": Setting(0.26, RECALLED),
+    "step_size_left": Setting(0.01, RECALLED),
+    "step_size_right": Setting(0.16, RECALLED),
+    "relative_scale_left": Setting(0.02, RECALLED),
+    "dimension_right": Setting(10_000, RECALLED),
+}
+"""The paper's experiment; ‖μ‖ = d^mean_exponent, scales relative to √(2/(m+d))."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One descent: which panel it belongs to, and what it is given."""
+
+    panel: str
+    samples: int
+    d: int
+    neurons: int
+    slope: float
+    mean_exponent: float
+    relative_scale: float
+    step_size: float
+    steps: int
+    seed: int
+
+    @property
+    def scale(self) -> float:
+        """ω."""
+        return self.relative_scale * math.sqrt(2.0 / (self.neurons + self.d))
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one descent gave.
+
+    Attributes
+    ----------
+    run : Run
+    scale : float
+        ω.
+    step, stable_rank : list
+        The recorded steps, 0 and the last included, and the stable rank of W there.
+    predicted : float
+        tr(E S)/λ_max(E S), of W(1) - W(0) as ω → 0, then m → ∞ (section 9).
+    bound : float or None
+        1 + cond(K)(1-γ)²/(4γ), of W(t) - W(0) (section 8); None where K is singular.
+    final_loss, smallest_margin : float
+        At the last step.
+    theorem : DescentSettings
+        What the paper's theorem on descent asks for †, with H = 1.
+    """
+
+    run: Run
+    scale: float
+    step: list[int]
+    stable_rank: list[float]
+    predicted: float
+    bound: float | None
+    final_loss: float
+    smallest_margin: float
+    theorem: DescentSettings
+
+    def ratio(self, step: int) -> float:
+        """Stable rank at `step` divided by that at 0."""
+        return self.stable_rank[self.step.index(step)] / self.stable_rank[0]
+
+    @property
+    def predicted_ratio(self) -> float:
+        """The prediction, divided by the stable rank at 0."""
+        return self.predicted / self.stable_rank[0]
+
+    @property
+    def bound_ratio(self) -> float:
+        """The bound, divided by the stable rank at 0."""
+        return math.inf if self.bound is None else self.bound / self.stable_rank[0]
+
+
+def instance(run: Run) -> tuple[TwoLayerNetwork, datasets.Dataset, Array]:
+    """Network, data and W(0); seed and dimension fix the draws, so that all scales see the same ones."""
+    data = datasets.gaussian_mixture(
+        run.samples, run.d, np.random.default_rng([run.seed, run.d, 0]), mean_norm=run.d**run.mean_exponent
+    )
+    network = TwoLayerNetwork.with_signs(run.neurons - run.neurons // 2, run.neurons // 2, LeakyReLU(run.slope))
+    W0 = gaussian_weights(run.neurons, run.d, run.scale, np.random.default_rng([run.seed, run.d, 1]))
+    return network, data, W0
+
+
+def descend(run: Run) -> Point:
+    """Carry out one run."""
+    network, data, W0 = instance(run)
+    result = gradient_descent(network, data, W0, run.step_size, run.steps)
+    if result.status is DescentStatus.INTERRUPTED:
+        raise KeyboardInterrupt
+    if result.status is not DescentStatus.FINISHED:
+        raise ImplicitBiasError(f"The descent with d = {run.d}, α = {run.step_size:g} failed: {result.message}")
+    path, kept, bound = result.trajectory, kept_steps(run.steps), increment_bound(network, data)
+    R_min, R_max, p = data.R_min, data.R_max, data.p
+    return Point(
+        run=run,
+        scale=run.scale,
+        step=kept,
+        stable_rank=path.stable_rank[kept].tolist(),
+        predicted=predicted_stable_rank(data.gram, data.y, run.slope),
+        bound=bound if math.isfinite(bound) else None,
+        final_loss=float(path.loss[-1]),
+        smallest_margin=float(path.smallest_margin[-1]),
+        theorem=descent_settings(
+            R_min, R_max, p, data.n, data.d, network.m, run.slope, smoothness=1.0, delta=FAILURE_PROBABILITY
+        ),
+    )
+
+
+def kept_steps(steps: int) -> list[int]:
+    """0, 1, 2, 5, 10, 20, 50, ... and the last."""
+    ladder = (digit * 10**power for power in range(len(str(steps))) for digit in (1, 2, 5))
+    return [0, *(step for step in ladder if step < steps), steps]
+
+
+def drawn_steps(steps: int) -> list[int]:
+    """1, 10, 100, ... and the last."""
+    return [*(10**power for power in range(len(str(steps))) if 10**power < steps), steps]
+
+
+def runs_of(args: argparse.Namespace) -> list[Run]:
+    """All runs, the longest first, so that several processes end together; bad values are refused here."""
+    seeds, steps = as_count("--seeds", args.seeds), as_count("--steps", args.steps)
+    samples, neurons = as_count("--samples", args.samples), as_count("--neurons", args.neurons, 2)
+    left_step, right_step = (as_positive("--step-size", alpha) for alpha in pair("--step-size", args.step_size))
+    dimensions = [as_count("--dimensions", d) for d in each("--dimensions", args.dimensions, int)]
+    scales = [as_positive("--scales", s) for s in each("--scales", args.scales, float)]
+    at_dimension, at_scale = as_count("--at-dimension", args.at_dimension), as_positive("--at-scale", args.at_scale)
+    slope, exponent = PAPER["slope"].value, PAPER["mean_exponent"].value
+    left = Run("left", samples, 0, neurons, slope, exponent, at_scale, left_step, steps, 0)
+    right = replace(left, panel="right", d=at_dimension, step_size=right_step)
+    grid = [replace(left, d=d) for d in dimensions] + [replace(right, relative_scale=s) for s in scales]
+    runs = [replace(run, seed=seed) for run in grid for seed in range(seeds)]
+    return sorted(runs, key=lambda run: -run.d)
+
+
+def each(option: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
+    """Numbers separated by commas, in increasing order, each once."""
+    try:
+        return sorted({kind(part) for part in text.split(",")})
+    except ValueError as error:
+        raise InvalidParameterError(option, "be numbers separated by commas, such as 200,1000", text) from error
+
+
+def pair(option: str, text: str) -> tuple[float, float]:
+    """LEFT,RIGHT, or one number for both."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+        left, right = numbers * 2 if len(numbers) == 1 else numbers
+    except ValueError as error:
+        raise InvalidParameterError(option, "be one number or two separated by a comma", text) from error
+    return left, right
+
+
+def in_parallel(work: Callable[[Any], Any], items: Sequence[Any], jobs: int) -> Iterator[Any]:
+    """work(item) for each, in order, in `jobs` processes."""
+    if jobs == 1:
+        yield from map(work, items)
+        return
+    joblib: Any = import_module("joblib")
+    yield from joblib.Parallel(n_jobs=jobs, return_as="generator")(joblib.delayed(work)(item) for item in items)
+
+
+def carried_out(runs: list[Run], jobs: int) -> list[Point]:
+    """The points, by panel, dimension, scale and seed; tells how far it is."""
+    points: list[Point] = []
+    with progress() as tell:
+        for run, point in zip(runs, in_parallel(descend, runs, jobs), strict=True):
+            points.append(point)
+            if len(points) % max(1, len(runs) // 10) == 0:
+                tell(f"{len(points)} of {len(runs)} descents (d = {run.d})")
+    return sorted(points, key=lambda point: (point.run.panel, point.run.d, point.run.relative_scale, point.run.seed))
+
+
+@dataclass(frozen=True)
+class Row:
+    """The seeds of one place in a panel together: medians, and the range of the ratios."""
+
+    panel: str
+    d: int
+    relative_scale: float
+    step_size: float
+    initial_stable_rank: float
+    final_stable_rank: float
+    ratio: dict[int, tuple[float, float, float]]
+    predicted_ratio: float
+    bound_ratio: float | None
+
+    @classmethod
+    def of(cls, points: list[Point]) -> Row:
+        """Least, median and largest ratio at the steps that are drawn."""
+        run = points[0].run
+        ratios = {step: [point.ratio(step) for point in points] for step in drawn_steps(run.steps)}
+        bound = float(np.median([point.bound_ratio for point in points]))
+        return cls(
+            panel=run.panel,
+            d=run.d,
+            relative_scale=run.relative_scale,
+            step_size=run.step_size,
+            initial_stable_rank=float(np.median([point.stable_rank[0] for point in points])),
+            final_stable_rank=float(np.median([point.stable_rank[-1] for point in points])),
+            ratio={step: (min(found), float(np.median(found)), max(found)) for step, found in ratios.items()},
+            predicted_ratio=float(np.median([point.predicted_ratio for point in points])),
+            bound_ratio=bound if math.isfinite(bound) else None,
+        )
+
+
+def rows_of(points: list[Point]) -> list[Row]:
+    """One row for each place."""
+    places: dict[tuple[str, int, float], list[Point]] = {}
+    for point in points:
+        places.setdefault((point.run.panel, point.run.d, point.run.relative_scale), []).append(point)
+    return [Row.of(found) for found in places.values()]
+
+
+def figure_of(rows: list[Row], settings: dict[str, Setting]) -> Figure:
+    """Both panels."""
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    by_panel = {panel: [row for row in rows if row.panel == panel] for panel in ("left", "right")}
+    draw(left, by_panel["left"], [row.d for row in by_panel["left"]])
+    draw(right, by_panel["right"], [row.relative_scale for row in by_panel["right"]])
+    s = settings
+    left.set_title(f"against the dimension, ω = {s['relative_scale_left']} √(2/(m+d)), α = {s['step_size_left']}")
+    right.set_title(f"against the initialization scale, d = {s['dimension_right']}, α = {s['step_size_right']}")
+    label_places(left, [row.d for row in by_panel["left"]])
+    left.set_xlabel("dimension d")
+    right.set_xlabel("ω in units of √(2/(m+d))")
+    left.set_ylabel("stable rank of W(t) / stable rank of W(0)")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+    return figure
+
+
+def draw(axis: Any, rows: list[Row], place: Sequence[float]) -> None:
+    """Median and range for each drawn step, with prediction and bound."""
+    for step, colour in zip(rows[0].ratio, cycle(COLOURS), strict=False):
+        low, median, high = np.array([row.ratio[step] for row in rows]).T
+        axis.fill_between(place, low, high, color=colour, alpha=0.25, lw=0)
+        axis.plot(place, median, color=colour, marker="o", ms=4, label=f"{step} step{'s' if step > 1 else ''}")
+    predicted = [row.predicted_ratio for row in rows]
+    bound = [math.nan if row.bound_ratio is None else row.bound_ratio for row in rows]
+    axis.plot(place, predicted, color="black", ls="--", lw=1.2, label="1 step, ω → 0 (section 9)")
+    axis.plot(place, bound, color="black", ls=":", lw=1.2, label="bound for W(t) - W(0) (section 8)")
+    axis.axhline(1.0, color="#bbbbbb", lw=0.8, zorder=0)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+
+
+def label_places(axis: Any, place: Sequence[int]) -> None:
+    """Ticks at the places themselves, as long as they are few."""
+    if len(place) <= 8:
+        axis.set_xticks(place, labels=[f"{d:,}" for d in place])
+        axis.set_xticks([], minor=True)
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Setting]:
+    """Every setting with its source; one that an option changed is ours."""
+    left, right = pair("--step-size", args.step_size)
+    given = {
+        "samples": args.samples,
+        "neurons": args.neurons,
+        "step_size_left": left,
+        "step_size_right": right,
+        "relative_scale_left": args.at_scale,
+        "dimension_right": args.at_dimension,
+    }
+    changed = {name: Setting(value, CHOSEN) for name, value in given.items() if value != PAPER[name].value}
+    ours = {"steps": Setting(args.steps, CHOSEN), "seeds": Setting(args.seeds, CHOSEN)}
+    return PAPER | changed | ours
+
+
+def caption_of(settings: dict[str, Setting]) -> str:
+    """What the figure shows, with every setting and its source."""
+    s = settings
+    second_hand = " (n is reported second-hand)" if s["samples"].source == SECOND_HAND else ""
+    return (
+        "Stable rank of W(t), divided by that of W(0), after gradient descent on all samples of a Gaussian mixture: "
+        f"n = {s['samples']}{second_hand}, m = {s['neurons']} neurons, "
+        f"leaky ReLU of slope γ = {s['slope']}, ‖μ‖ = d^{s['mean_exponent']}, logistic loss. "
+        f"Left: against the dimension d, step size α = {s['step_size_left']}, "
+        f"ω = {s['relative_scale_left']} √(2/(m+d)). "
+        f"Right: against ω, α = {s['step_size_right']}, d = {s['dimension_right']}. "
+        f"Lines are medians of {s['seeds']} seeds, bands run from the smallest to the largest. Dashed: "
+        "tr(ES)/λ_max(ES), the limit of one step as ω → 0, then m → ∞ (docs/theory.md, section 9). Dotted: the bound "
+        "on the stable rank of W(t) - W(0) for every t > 0 (section 8). Both are divided by the stable rank of W(0). "
+        "† marks a setting of Frei et al., arXiv 2210.07082, that was recalled and not checked against the paper's "
+        "text; no other setting was either. Grids, seeds and the number of steps are chosen here.\n"
+    )
+
+
+def tables_of(rows: list[Row]) -> list[Table]:
+    """One table a panel: medians of the stable rank, and the ratios that are drawn."""
+    tables = []
+    for panel, title in (("left", "d"), ("right", "ω/√(2/(m+d))")):
+        own = [row for row in rows if row.panel == panel]
+        steps = list(own[0].ratio)
+        ratios = [f"ratio, t = {step}" for step in steps]
+        table = Table(title, "stable rank, t = 0", f"t = {steps[-1]}", *ratios, "section 9", "section 8")
+        for row in own:
+            place = row.d if panel == "left" else row.relative_scale
+            ranks = (f"{row.initial_stable_rank:.1f}", f"{row.final_stable_rank:.2f}")
+            cells = (f"{median:.4f} ({low:.4f} to {high:.4f})" for low, median, high in row.ratio.values())
+            limits = (f"{row.predicted_ratio:.4f}", "-" if row.bound_ratio is None else f"{row.bound_ratio:.4f}")
+            table.add_row(f"{place:g}", *ranks, *cells, *limits)
+        tables.append(table)
+    return tables
+
+
+def theorem_sentence(points: list[Point]) -> str:
+    """How far the experiment is from the hypotheses of the paper's theorem on descent."""
+    most = max(points, key=lambda point: point.theorem.slack)
+    step, scale = (most.run.step_size / most.theorem.step_size, most.scale / most.theorem.scale)
+    return (
+        "The paper's theorem on descent does not cover these runs: it needs a smooth activation, and its condition on "
+        f"the data has a slack of at most {shown(most.theorem.slack)} here (1 is needed; †, with H = 1, "
+        f"δ = {FAILURE_PROBABILITY:g}), "
+        f"reached at d = {most.run.d}, where α is {shown(step)} times and ω {shown(scale)} times what it allows."
+    )
+
+
+@dataclass(frozen=True)
+class FigureFiles:
+    """NAME.png, .svg, .json and .caption.txt in one folder."""
+
+    folder: Path
+    name: str
+    force: bool
+
+    def path(self, ending: str) -> Path:
+        """Of one file."""
+        return self.folder / f"{self.name}.{ending}"
+
+    def check(self) -> None:
+        """Refuse, before any work, what could not be written; the folder is made."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputFileError(self.folder, str(error.strerror or error)) from error
+        for ending in ("png", "svg", "json", "caption.txt"):
+            check_output_path(self.path(ending), self.force)
+
+    def write(self, figure: Figure, document: dict[str, Any]) -> None:
+        """All four; the caption stands in the JSON too."""
+        for kind in ("png", "svg"):
+            save_figure(figure, self.path(kind), self.force, kind)
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        for ending, content in (("json", text), ("caption.txt", document["caption"])):
+            with refuse_to_overwrite(self.path(ending), self.force) as handle:
+                handle.write(content.encode())
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one sentence, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"{self.prog}: error: {message}.\n")
+
+
+def add_common_options(parser: argparse.ArgumentParser, seeds: int) -> None:
+    """--seeds, --out, --force, --jobs."""
+    parser.add_argument("--seeds", type=int, default=seeds, metavar="N", help=f"number of seeds (default: {seeds})")
+    parser.add_argument("--out", default="figures", metavar="DIR", help="folder of the files (default: figures)")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (default: 2)")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All options."""
+    parser = Parser("figure1", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    value = {name: setting.value for name, setting in PAPER.items()}
+    parser.add_argument("--dimensions", default="200,500,1000,2000,5000,10000", metavar="D1,D2", help="left panel")
+    parser.add_argument(
+        "--scales",
+        default="0.0001,0.001,0.003,0.01,0.03,0.1,0.3,1",
+        metavar="S1,S2",
+        help="right panel: ω in units of √(2/(m+d))",
+    )
+    parser.add_argument("--at-scale", type=float, default=value["relative_scale_left"], help="ω of the left panel")
+    parser.add_argument("--at-dimension", type=int, default=value["dimension_right"], help="d of the right panel")
+    parser.add_argument("--steps", type=int, default=100, help="steps of each descent (default: 100)")
+    parser.add_argument("--step-size", default="0.01,0.16", metavar="LEFT,RIGHT", help="α (default: 0.01,0.16)")
+    parser.add_argument("--neurons", type=int, default=value["neurons"], help="m (default: 512)")
+    parser.add_argument("--samples", type=int, default=value["samples"], help="n (default: 100)")
+    add_common_options(parser, seeds=5)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, print the tables, write the files."""
+    return reporting_errors("figure1", lambda: run_figure(build_parser().parse_args(arguments)))
+
+
+def reporting_errors(name: str, work: Callable[[], None]) -> int:
+    """0, or 2 after one sentence, or 130 after Ctrl-C."""
+    try:
+        work()
+    except ImplicitBiasError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; nothing was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run_figure(args: argparse.Namespace) -> None:
+    """Figure 1 as the options ask for it."""
+    started = perf_counter()
+    runs, jobs = runs_of(args), as_count("--jobs", args.jobs)
+    files = FigureFiles(Path(args.out), "figure1", args.force)
+    files.check()
+    points = carried_out(runs, jobs)
+    rows, settings = rows_of(points), settings_of(args)
+    document: dict[str, Any] = {
+        "figure": "Figure 1 of arXiv 2210.07082, with recalled settings",
+        "caption": caption_of(settings),
+        "settings": {name: asdict(setting) for name, setting in settings.items()},
+        "theorem": theorem_sentence(points),
+        "seconds": perf_counter() - started,
+        "environment": environment(),
+        "summary": [asdict(row) for row in rows],
+        "points": [asdict(point) for point in points],
+    }
+    files.write(figure_of(rows, settings), document)
+    report(tables_of(rows), document["theorem"], files)
+
+
+def report(tables: Iterable[Table], sentence: str, files: FigureFiles) -> None:
+    """Tables and a sentence on standard output, and where the files are."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(*tables, sep="\n")
+    console.print(sentence, highlight=False)
+    console.print(f"{files.path('png')}, .svg, .json, .caption.txt", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
