@@ -8,12 +8,23 @@ import sys
 from collections.abc import Sequence
 
 from refimpl.errors import ImplicitBiasError
-from verification.commands import certify, conformance, descend, flow, kkt, max_margin, self_test, vectors, verify
+from verification.commands import (
+    certify,
+    conformance,
+    descend,
+    flow,
+    kkt,
+    max_margin,
+    search,
+    self_test,
+    vectors,
+    verify,
+)
 from verification.report import package_version
 
 __all__ = ["main"]
 
-COMMANDS = (verify, flow, descend, max_margin, kkt, certify, conformance, vectors, self_test)
+COMMANDS = (verify, flow, descend, max_margin, kkt, certify, search, conformance, vectors, self_test)
 
 BAD_INPUT, INTERRUPTED = 2, 130
 

@@ -13,12 +13,12 @@ from refimpl.errors import InvalidParameterError, ShapeError
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import LogisticLoss, Loss
 from refimpl.network import TwoLayerNetwork
-from refimpl.validation import as_count, as_finite_array, as_positive
+from refimpl.validation import Array, as_count, as_finite_array, as_positive
 from verification.claims import CLAIMS
 from verification.evidence import Evidence, Start
 from verification.report import Report
 
-__all__ = ["DEFAULT_SCALES", "verify"]
+__all__ = ["DEFAULT_SCALES", "default_starts", "verify"]
 
 DEFAULT_SCALES = (1e-4, 1e-2, 1.0)
 """Initialization scales, in units of 1/R_max."""
@@ -100,6 +100,11 @@ def verify(
     except KeyboardInterrupt:
         interrupted = True
     return Report.from_evidence(evidence, tuple(rows), perf_counter() - began, interrupted)
+
+
+def default_starts(network: TwoLayerNetwork, data: Dataset, seed: int = 0) -> list[Array]:
+    """The initial weights that `verify` draws for this seed."""
+    return [start.W0 for start in _starts(network, data, None, seed, DEFAULT_SCALES)]
 
 
 def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:

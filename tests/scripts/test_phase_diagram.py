@@ -1,0 +1,120 @@
+"""The phase diagram at a small size, end to end; its numbers against a direct computation."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
+from verification import check_hypotheses
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+def loaded(name: str):
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+loaded("figure1")
+phase = loaded("phase_diagram")
+
+SMALL = ["--samples", "4", "--places", "4,200", "--slopes", "0.1,0.9", "--seeds", "2", "--starts", "3", "--jobs", "1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("phase")
+    assert phase.main([*SMALL, "--out", str(path)]) == 0
+    return path
+
+
+def test_files_and_numbers(folder, capsys) -> None:
+    assert {path.name for path in folder.iterdir()} == {
+        f"phase_dimension.{ending}" for ending in ("png", "svg", "json", "caption.txt")
+    }
+    document = json.loads((folder / "phase_dimension.json").read_text())
+    rows = {(row["place"], row["slope"]): row for row in document["rows"]}
+    assert rows[200.0, 0.9]["rank_at_most_two"] == 1.0
+    assert rows[200.0, 0.9]["closed_form"] == 1.0
+    assert rows[200.0, 0.9]["excess"] == pytest.approx(0.0, abs=1e-9)
+    assert rows[4.0, 0.1]["rank_at_most_two"] < 1.0
+    assert rows[4.0, 0.1]["excess"] > 1e-3
+    assert rows[4.0, 0.1]["units_on_kinks"] > 0.0
+    for point in document["data sets"]:  # section 5: where the condition holds there is one limit, the closed form
+        if point["slacks"]["refined"] > 1.0:
+            assert (point["closed_form"], point["different"]) == (1.0, 1)
+
+
+def test_one_data_set_again(folder) -> None:
+    document = json.loads((folder / "phase_dimension.json").read_text())
+    point = next(x for x in document["data sets"] if (x["cell"]["place"], x["cell"]["slope"]) == (4.0, 0.1))
+    cell = phase.Cell(**point["cell"])
+    network = TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.1))
+    data = datasets.gaussian(4, 4, np.random.default_rng([cell.seed, 4]))
+    assert check_hypotheses(network, data).refined.slack == pytest.approx(point["slacks"]["refined"])
+    ranks = []
+    for W0 in phase.starts_of(network, data, 3, cell.seed):
+        W = gradient_flow(network, data, W0).limit.weights()
+        ranks.append(int(np.linalg.matrix_rank(W, tol=1e-8 * np.linalg.norm(W, 2))))
+    assert max(ranks) == point["largest_rank"]
+    assert np.mean(np.array(ranks) <= 2) == pytest.approx(point["rank_at_most_two"])
+
+
+def test_existing_files_are_kept(folder, capsys) -> None:
+    before = (folder / "phase_dimension.json").read_bytes()
+    assert phase.main([*SMALL, "--out", str(folder)]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert (folder / "phase_dimension.json").read_bytes() == before
+
+
+def row(place: float, refined: float, **more):
+    values = {"rank_at_most_two": 1.0, "closed_form": 1.0, "different": 1.0, "units_on_kinks": 0.0, "largest_rank": 2}
+    slacks = {"refined": refined, "instance_wise": refined / 2, "paper": refined / 1000}
+    return phase.Row(n=4, place=place, slope=0.5, excess=None, **(values | more), **slacks)
+
+
+def test_boundary_is_interpolated_in_the_logarithm() -> None:
+    rows = [row(10.0, 0.5), row(40.0, 2.0)]
+    assert phase.boundary(rows, 0.5, "refined") == pytest.approx(20.0)
+    assert phase.boundary(rows, 0.5, "paper") is None
+    assert phase.boundary([row(0.0, 2.0), row(0.5, 0.5)], 0.5, "refined") == pytest.approx(0.25)
+
+
+def test_last_place_stops_at_the_first_failure() -> None:
+    rows = [row(40.0, 1.0), row(20.0, 1.0, rank_at_most_two=0.5), row(10.0, 1.0)]
+    assert phase.last_place(rows, "rank_at_most_two") == "40"
+    assert phase.last_place(rows[1:], "rank_at_most_two") == "-"
+
+
+def test_correlation(tmp_path) -> None:
+    options = ["--against", "correlation", "--samples", "4", "--places", "0,0.9", "--slopes", "0.3", "--seeds", "1"]
+    assert phase.main([*options, "--starts", "2", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "phase_correlation.json").read_text())["rows"]
+    assert rows[0]["closed_form"] == 1.0
+    assert rows[0]["refined"] > 1.0 > rows[1]["refined"]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--places", "0.5"], "--places"),
+        (["--against", "correlation", "--places", "1.5"], "--places"),
+        (["--samples", "x"], "--samples"),
+        (["--places", "3", "--samples", "4"], "--places"),
+        (["--starts", "0"], "--starts"),
+    ],
+)
+def test_bad_options(options, word, tmp_path, capsys) -> None:
+    assert phase.main([*options, "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert word in error
+    assert error.count("\n") == 1
