@@ -276,6 +276,36 @@ def excess_table(rows: list[Row]) -> Table:
     return table
 
 
+def story_of(points: Sequence[Found]) -> str:
+    """What the conditions say and what was seen, in sentences."""
+    held = [point for point in points if point.slacks["refined"] > 1.0]
+    below = [point for point in points if point.slacks["refined"] <= 1.0]
+    good = [point for point in below if point.closed_form == 1.0]
+    as_proven = sum(point.closed_form == 1.0 and point.different == 1 for point in held)
+    sentences = [
+        f"The refined condition holds on {len(held)} of {len(points)} data sets; on {as_proven} of them every limit is "
+        f"the closed form. Where it fails, every limit is the closed form on {len(good)} of {len(below)}"
+        + (f", down to a slack of {min(point.slacks['refined'] for point in good):.3g}." if good else "."),
+        *(largest_failing(below, name, what) for name, what in FAILURES),
+    ]
+    known = [point for point in points if point.excess is not None]
+    if known:
+        worse = sum(point.excess is not None and point.excess > 1e-9 for point in known)
+        sentences.append(
+            f"Of {len(known)} data sets with an enumerated optimum {worse} have a limit that is not global."
+        )
+    return " ".join(filter(None, sentences))
+
+
+FAILURES = (("closed_form", "is not the closed form"), ("rank_at_most_two", "has rank above 2"))
+
+
+def largest_failing(points: Sequence[Found], name: str, what: str) -> str:
+    """The largest slack at which some limit fails a conclusion."""
+    slacks = [point.slacks["refined"] for point in points if getattr(point, name) < 1.0]
+    return f"The largest slack at which a limit {what} is {max(slacks):.3g}." if slacks else f"No limit {what}."
+
+
 # --- the paper's size ------------------------------------------------------------------------------------------------
 
 
@@ -348,7 +378,8 @@ def large_table(points: Sequence[LargeFound]) -> Table:
 
 def large_figure(points: Sequence[LargeFound]) -> Figure:
     """Ranks and units on kinks by scale."""
-    figure = Figure(figsize=(8.0, 3.2), layout="constrained")
+    figure = Figure(figsize=(8.0, 3.4), layout="constrained")
+    figure.suptitle("limits of gradient flow at n = 100, d = 10,000, m = 512†, γ = 0.1†", fontsize=10)
     axes = figure.subplots(1, 2)
     for kind in dict.fromkeys(point.cell.kind for point in points):
         own = sorted(
@@ -358,7 +389,7 @@ def large_figure(points: Sequence[LargeFound]) -> Figure:
         axes[0].semilogx(scales, ranks, "o-", label=kind)
         axes[1].semilogx(scales, kinks, "o-", label=kind)
     for axis, title in zip(axes, ("rank of the limit", "units on their kinks"), strict=True):
-        axis.set_title(f"n = 100, d = 10,000, m = 512†, γ = 0.1†: {title}", fontsize=9)
+        axis.set_title(title, fontsize=9)
         axis.set_xlabel("scale of W(0), relative to 1/R_max")
         axis.legend()
     return figure
@@ -418,7 +449,8 @@ def run_maps(args: argparse.Namespace) -> None:
     points = followed(examined, cells, as_count("--jobs", args.jobs), "data sets")
     rows = rows_of(points)
     unfinished = sum(point.unfinished for point in points)
-    sentence = f"{len(cells) * args.starts} flows on {len(cells)} data sets; {unfinished} of them without a limit."
+    count = f"{len(cells) * args.starts} flows on {len(cells)} data sets; {unfinished} of them without a limit."
+    sentence = f"{count} {story_of(points)}"
     caption = (
         f"Limits of gradient flow from {args.starts} starts (scales {SCALES} relative to 1/R_max) on {args.seeds} data "
         f"sets a place; lines: where the median slack of a condition reaches 1. † The paper's condition has a recalled "

@@ -10,7 +10,7 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from refimpl.errors import InvalidParameterError, OutputFileError
-from verification import check_hypotheses, cli, closed_form, verify
+from verification import check_hypotheses, cli, closed_form, kkt_residuals, verify
 from verification.search import CONCLUSIONS, Trial, search, violations, write_counterexample
 from verification.survey import survey
 
@@ -34,6 +34,21 @@ def test_survey_finds_the_two_limits_of_section_14() -> None:
     assert found.limits[0].closed_form_distance == pytest.approx(0.0, abs=1e-9)
     assert found.limits[1].closed_form_distance > 0.1
     assert found.limits[0].objective == pytest.approx(0.5 * 3 / (1.0 - 2 * 0.4), rel=1e-9)  # ½Σλ, n/(1 - (n-1)s)
+
+
+@pytest.mark.parametrize(("n", "slope"), [(2, 0.3), (3, 0.05), (5, 0.2)])
+def test_deserters_are_kkt_points_just_above_the_edge_and_not_below(n: int, slope: float) -> None:
+    """(14.1): the refined condition ends at (n-1)s = γ/(1+γ), the conclusion at (n-1)s = γ at the latest."""
+    for factor, is_kkt in ((1.01, True), (0.99, False)):
+        network, data = family(n, slope, factor * slope / (n - 1))
+        W = data.X.sum(axis=0) - (1.0 - slope) * data.X
+        found = kkt_residuals(network, data, W)
+        assert (found.stationarity < 1e-9) == is_kkt
+        if is_kkt:
+            assert found.rank == n
+            assert found.complementarity < 1e-9
+            slack = check_hypotheses(network, data).refined.slack
+            assert slack == pytest.approx(1.0 / (1.01 * (1.0 + slope)), rel=1e-6)
 
 
 def test_permuted_neurons_are_one_limit() -> None:
@@ -176,7 +191,7 @@ def test_shipped_counterexamples_are_what_they_claim(path) -> None:
     if kind == "rank":
         assert rows["flow-rank-at-most-two"] > 1e-2
     elif kind == "margin":
-        assert rows["all-margins-tight"] > 1e-3
+        assert rows["all-margins-tight"] > 1e-4
     else:
         assert rows["limit-is-convex-optimum"] > 1e-2
     assert gradient_flow(network, data, np.ones((network.m, data.d))).limit is not None
