@@ -310,6 +310,20 @@ def test_answers_of_a_program_in_c(tmp_path: Path, capsys) -> None:
     assert "loss-002" in capsys.readouterr().out
 
 
+def test_the_file_route_needs_no_hypothesis(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['hypothesis'] = None\n"
+        "from verification import cli\n"
+        "assert cli.main(['vectors', 'export', 'cases']) == 0\n"
+        "assert cli.main(['conformance', '--answers', 'cases']) == 1\n"  # no answers: nothing passed
+        "assert cli.main(['conformance', '--implementation', 'verification.wrong_on_purpose:Einsum']) == 2\n"
+        "assert cli.main(['search']) == 2\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("[conformance]") == 2
+
+
 @pytest.mark.parametrize("name", ["pytorch", "jax"])
 def test_adapters(name: str) -> None:
     pytest.importorskip("torch" if name == "pytorch" else "jax")
