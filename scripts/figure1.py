@@ -13,39 +13,43 @@ what comes out.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
+from figure_files import (
+    COLOURS,
+    FigureFiles,
+    Parser,
+    add_common_options,
+    each,
+    in_parallel,
+    report,
+    reporting_errors,
+)
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 
 from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gaussian_weights, gradient_descent
 from refimpl.descent import DescentStatus
-from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
-from refimpl.files import check_output_path, refuse_to_overwrite
+from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.paper import DescentSettings, descent_settings
 from refimpl.validation import Array, as_count, as_positive
 from verification.claims.descent_one_step_rank_drop import predicted_stable_rank
 from verification.commands.options import progress
 from verification.descents import increment_bound
-from verification.plots import save_figure
 from verification.report import environment, shown
 
 RECALLED = "recalled from the paper, not checked against its text (†)"
 SECOND_HAND = "reported second-hand to be the paper's, not checked against its text"
 CHOSEN = "chosen here"
 
-COLOURS = ("#3b6ea8", "#f2a33c", "#c8553d", "#6a8f4f", "#7a5c99", "#555555")
 FAILURE_PROBABILITY = 0.1
 """δ, for what the theorem on descent asks for."""
 
@@ -203,14 +207,6 @@ def runs_of(args: argparse.Namespace) -> list[Run]:
     return sorted(runs, key=lambda run: -run.d)
 
 
-def each(option: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
-    """Numbers separated by commas, in increasing order, each once."""
-    try:
-        return sorted({kind(part) for part in text.split(",")})
-    except ValueError as error:
-        raise InvalidParameterError(option, "be numbers separated by commas, such as 200,1000", text) from error
-
-
 def pair(option: str, text: str) -> tuple[float, float]:
     """LEFT,RIGHT, or one number for both."""
     try:
@@ -219,15 +215,6 @@ def pair(option: str, text: str) -> tuple[float, float]:
     except ValueError as error:
         raise InvalidParameterError(option, "be one number or two separated by a comma", text) from error
     return left, right
-
-
-def in_parallel(work: Callable[[Any], Any], items: Sequence[Any], jobs: int) -> Iterator[Any]:
-    """work(item) for each, in order, in `jobs` processes."""
-    if jobs == 1:
-        yield from map(work, items)
-        return
-    joblib: Any = import_module("joblib")
-    yield from joblib.Parallel(n_jobs=jobs, return_as="generator")(joblib.delayed(work)(item) for item in items)
 
 
 def carried_out(runs: list[Run], jobs: int) -> list[Point]:
@@ -387,53 +374,6 @@ def theorem_sentence(points: list[Point]) -> str:
     )
 
 
-@dataclass(frozen=True)
-class FigureFiles:
-    """NAME.png, .svg, .json and .caption.txt in one folder."""
-
-    folder: Path
-    name: str
-    force: bool
-
-    def path(self, ending: str) -> Path:
-        """Of one file."""
-        return self.folder / f"{self.name}.{ending}"
-
-    def check(self) -> None:
-        """Refuse, before any work, what could not be written; the folder is made."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputFileError(self.folder, str(error.strerror or error)) from error
-        for ending in ("png", "svg", "json", "caption.txt"):
-            check_output_path(self.path(ending), self.force)
-
-    def write(self, figure: Figure, document: dict[str, Any]) -> None:
-        """All four; the caption stands in the JSON too."""
-        for kind in ("png", "svg"):
-            save_figure(figure, self.path(kind), self.force, kind)
-        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        for ending, content in (("json", text), ("caption.txt", document["caption"])):
-            with refuse_to_overwrite(self.path(ending), self.force) as handle:
-                handle.write(content.encode())
-
-
-class Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one sentence, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
-        self.exit(2, f"{self.prog}: error: {message}.\n")
-
-
-def add_common_options(parser: argparse.ArgumentParser, seeds: int) -> None:
-    """--seeds, --out, --force, --jobs."""
-    parser.add_argument("--seeds", type=int, default=seeds, metavar="N", help=f"number of seeds (default: {seeds})")
-    parser.add_argument("--out", default="figures", metavar="DIR", help="folder of the files (default: figures)")
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (default: 2)")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """All options."""
     parser = Parser("figure1", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -460,19 +400,6 @@ def main(arguments: list[str] | None = None) -> int:
     return reporting_errors("figure1", lambda: run_figure(build_parser().parse_args(arguments)))
 
 
-def reporting_errors(name: str, work: Callable[[], None]) -> int:
-    """0, or 2 after one sentence, or 130 after Ctrl-C."""
-    try:
-        work()
-    except ImplicitBiasError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted; nothing was written.", file=sys.stderr)
-        return 130
-    return 0
-
-
 def run_figure(args: argparse.Namespace) -> None:
     """Figure 1 as the options ask for it."""
     started = perf_counter()
@@ -493,14 +420,6 @@ def run_figure(args: argparse.Namespace) -> None:
     }
     files.write(figure_of(rows, settings), document)
     report(tables_of(rows), document["theorem"], files)
-
-
-def report(tables: Iterable[Table], sentence: str, files: FigureFiles) -> None:
-    """Tables and a sentence on standard output, and where the files are."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(*tables, sep="\n")
-    console.print(sentence, highlight=False)
-    console.print(f"{files.path('png')}, .svg, .json, .caption.txt", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

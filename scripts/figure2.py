@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
-from figure1 import COLOURS, FigureFiles, Parser, add_common_options, each, in_parallel, report, reporting_errors
+from figure_files import COLOURS, FigureFiles, Parser, add_common_options, each, in_parallel, report, reporting_errors
 
 from refimpl import (
     Dataset,

@@ -24,7 +24,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from figure1 import FigureFiles, Parser, add_common_options, each, in_parallel, report, reporting_errors
+from figure_files import FigureFiles, Parser, add_common_options, each, in_parallel, report, reporting_errors
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from rich.table import Table

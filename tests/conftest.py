@@ -1,6 +1,11 @@
-"""Hypothesis profiles: "ci" draws the same cases every time, "thorough" draws many (HYPOTHESIS_PROFILE=thorough)."""
+"""Hypothesis profiles: "ci" draws the same cases every time, "thorough" draws many (HYPOTHESIS_PROFILE=thorough).
+
+The scripts can be imported by their names, as they import each other.
+"""
 
 import os
+import sys
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
@@ -13,3 +18,5 @@ settings.register_profile(
     "thorough", max_examples=500, deadline=None, print_blob=True, suppress_health_check=_SLOW_DRAWS
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))

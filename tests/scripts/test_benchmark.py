@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
+import benchmark
+import benchmark_peers as peers
 import numpy as np
 import pytest
 from rich.console import Console
 
 from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_descent
-
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-
-def loaded(name: str):
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-peers = loaded("benchmark_peers")
-benchmark = loaded("benchmark")
 
 
 def shown(renderable) -> str:

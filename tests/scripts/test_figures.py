@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import figure1
+import figure2
 import numpy as np
 import pytest
 
@@ -20,16 +21,7 @@ SCRIPTS = ROOT / "scripts"
 ENDINGS = ("png", "svg", "json", "caption.txt")
 
 
-def loaded(name: str):
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-figure1 = loaded("figure1")
-figure2 = loaded("figure2")
+MODULES = {"figure1": figure1, "figure2": figure2}
 
 TINY = {
     "figure1": "--dimensions 8,30,60 --scales 0.001,1 --at-dimension 40 --samples 10 --neurons 7 --seeds 2 --steps 12",
@@ -38,7 +30,7 @@ TINY = {
 
 
 def run(name: str, folder: Path, *more: str) -> int:
-    return loaded(name).main([*TINY[name].split(), "--jobs", "1", "--out", str(folder), *more])
+    return MODULES[name].main([*TINY[name].split(), "--jobs", "1", "--out", str(folder), *more])
 
 
 def document(name: str, folder: Path) -> dict:
@@ -251,7 +243,7 @@ def test_other_seeds_give_other_numbers(made) -> None:
 @pytest.mark.parametrize("name", TINY)
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_nothing_is_overwritten_without_force(tmp_path, capsys, monkeypatch, name, ending) -> None:
-    monkeypatch.setattr(loaded(name), "carried_out", None)  # the refusal comes before the work
+    monkeypatch.setattr(MODULES[name], "carried_out", None)  # the refusal comes before the work
     file = tmp_path / f"{name}.{ending}"
     file.write_text("mine")
     assert run(name, tmp_path) == 2

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
+import phase_diagram as phase
 import pytest
 
 from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from verification import check_hypotheses
-
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-
-def loaded(name: str):
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-loaded("figure1")
-phase = loaded("phase_diagram")
 
 SMALL = ["--samples", "4", "--places", "4,200", "--slopes", "0.1,0.9", "--seeds", "2", "--starts", "3", "--jobs", "1"]
 

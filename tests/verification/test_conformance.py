@@ -176,7 +176,7 @@ class Odd(Einsum):
 def test_types_shapes_exceptions_and_missing_refusals_are_told() -> None:
     implementation = Odd()
     assert "float32" in ask(implementation, "vectors/forward-001").message
-    assert "the shape is (3, 6)" in ask(implementation, "vectors/gradient-004").message.replace("(5, 4)", "(3, 6)")
+    assert "the shape is (5, 4) and must be (4, 5)" in ask(implementation, "vectors/gradient-004").message
     assert "raised RuntimeError: not today" in ask(implementation, "vectors/loss-001").message
     assert ask(Einsum(), "vectors/refusals-011").outcome is Outcome.NOT_OFFERED
     Einsum.refuses_bad_input = True
