@@ -18,8 +18,9 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import nnls
 
+from refimpl.flow.kinks import LIGHT, independent_samples, minimum_norm_slopes, sample_coordinates
 from refimpl.network import TwoLayerNetwork
-from refimpl.validation import Array, IntArray
+from refimpl.validation import Array, IndexArray, IntArray
 
 __all__ = ["Cell", "sides_of", "simplex_minimizer"]
 
@@ -75,7 +76,7 @@ class Cell:
         yy = self.y[:, None] * self.y
         M = self.gram * yy * (Phi.T @ (Phi * (a**2)[:, None]))
         for j in self.sliding_neurons:
-            T = self.pattern[j] == 0
+            T = self._spanning(j)
             lost = self.gram[:, T] @ np.linalg.lstsq(self.gram[np.ix_(T, T)], self.gram[T, :], rcond=None)[0]
             M -= a[j] ** 2 * yy * np.outer(Phi[j], Phi[j]) * lost
         return np.asarray((M + M.T) / 2.0)
@@ -84,9 +85,17 @@ class Cell:
         """dC/ds for sample weights w, shape (m, n)."""
         V = self.network.second_layer[:, None] * self.slopes * (self.y * w)
         for j in self.sliding_neurons:
-            T = self.pattern[j] == 0
-            V[j, T] = -np.linalg.lstsq(self.gram[np.ix_(T, T)], self.gram[np.ix_(T, ~T)] @ V[j, ~T], rcond=None)[0]
+            T = self._spanning(j)
+            V[j, T] = -np.linalg.lstsq(self.gram[np.ix_(T, T)], self.gram[T] @ V[j], rcond=None)[0]
         return V
+
+    def _spanning(self, j: int) -> IndexArray:
+        """Sliding samples of neuron j that span all of them; the others, if any, add nothing to dC_j X."""
+        return independent_samples(self._factor, np.flatnonzero(self.pattern[j] == 0))
+
+    @cached_property
+    def _factor(self) -> Array:
+        return sample_coordinates(self.gram)
 
     def unit_speeds(self, w: Array) -> Array:
         """dZ/ds = (dC/ds) K, exactly 0 where a unit slides, shape (m, n)."""
@@ -133,10 +142,19 @@ class Cell:
         """
         speeds = self.unit_speeds(w)
         on_its_side = np.where(self.pattern == 0, True, self.pattern * speeds >= -self._speed_floor(w))
-        theta = self.effective_slopes(w)[self.pattern == 0]
-        slack = 1e-9
-        inside = (theta >= self.network.slope - slack) & (theta <= 1.0 + slack)
-        return bool(on_its_side.all() and inside.all())
+        return bool(on_its_side.all()) and all(self._rests(j, w) for j in self.sliding_neurons)
+
+    def _rests(self, j: int, w: Array) -> bool:
+        """Whether slopes in [γ, 1] of neuron j's sliding units keep them on their kinks.
+
+        Slopes of dependent samples are not unique, and those of samples without weight do not matter.
+        """
+        drive = self.network.second_layer[j] * self.y * w
+        resting = (self.pattern[j] == 0) & (np.abs(drive) > LIGHT * np.abs(drive).max())
+        theta = self.slopes[j].copy()
+        theta[resting] = minimum_norm_slopes(theta, resting, drive, self.network.slope, self._factor)
+        speeds = ((drive * theta) @ self.gram)[self.pattern[j] == 0]
+        return bool((np.abs(speeds) <= 1e-9 * (np.abs(drive) @ np.abs(self.gram))[self.pattern[j] == 0]).all())
 
     def _speed_floor(self, w: Array) -> Array:
         """Rounding level of unit speeds: 64 eps ‖dw_j/ds‖ ‖x_i‖-like, shape (m, n)."""

@@ -1,80 +1,220 @@
-"""What a neuron does at its kinks: cross, or slide (docs/theory.md, section 7, "Events").
+"""What a neuron does at its kinks: cross, slide, or turn (docs/theory.md, section 7, "Several kinks at once").
 
-At a point where the units i in Q of neuron j rest on their kinks (z_ji = 0), the velocity of row j
-is V_j = a_j y∘Φ_j∘w with Φ_ji = θ_i in [γ, 1] to be found for i in Q, and ż_j = V_j K.
+At a point where the units i in Q of neuron j rest on their kinks (z_ji = 0), the future of row j is decided by
 
-- Where a_j y_i < 0 the kink attracts. The velocity is the one of minimum norm ‖V_j X‖ over
-  θ in [γ, 1]^Q; a unit whose θ_i lies strictly inside slides, at θ_i = 1 (or γ) it leaves to the
-  positive (negative) side.
-- Where a_j y_i > 0, or w_i is negligible, or γ = 1, the kink does not attract. A unit that arrives
-  with speed crosses. A unit that starts on its kink goes to the positive side, φ'(0) = 1, unless the
-  field there carries it to the other.
+    ψ(v) = ½‖v‖² - Σ_{i not in Q} e_i Φ_i ⟨v, x_i⟩ - Σ_{i in Q} e_i φ(⟨v, x_i⟩),      e_i = a_j y_i w_i :
+
+the row moves straight on with a velocity v at which ψ has a local minimum. Where e_i < 0 the kink attracts and the
+term is convex; where e_i > 0 it repels and the term is the smaller of two linear ones. So with one slope chosen for
+each repelling unit what remains is convex: a least-squares problem with bounds γ ≤ θ_i ≤ 1 for the slopes of the
+attracting units. A choice that disagrees with the side to which the unit then moves is exchanged, which lowers ψ.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from refimpl.validation import Array, BoolArray, IntArray
+from refimpl.spectrum import gram_factor
+from refimpl.validation import Array, BoolArray, IndexArray, IntArray
 
-__all__ = ["resolve_kinks"]
+__all__ = [
+    "LIGHT",
+    "RELEASE_DELAY",
+    "Resolution",
+    "independent_samples",
+    "minimum_norm_slopes",
+    "resolve_kinks",
+    "sample_coordinates",
+    "samples_in_span",
+]
 
-_LIGHT = 1e-100
+LIGHT = 1e-100
 """A sample of at most this part of the largest weight has no say: its units go where the others push them."""
+
+_ALL_CHOICES_UP_TO = 6
+"""Repelling units up to which every choice of their slopes is tried; for more, all +, all -, and each alone."""
+
+RELEASE_DELAY = 1e-9
+"""A unit leaves a kink that attracts once its effective slope, or its speed, says so by this much. Weights carry
+the solver's error, `atol`; a unit released by less might slide again at once, and so on for ever."""
+
+DEPENDENT = 1e-13
+"""A sample belongs to the span of others if its squared distance from it is at most this part of ‖x_i‖²."""
+
+_EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Resolution:
+    """What a neuron does at its kinks.
+
+    Attributes
+    ----------
+    sides : ndarray of int8, shape (n,)
+        +1 or -1: the side that the unit leaves to; 0: it stays on its kink. Units outside Q keep theirs.
+    unique : bool
+        False if another velocity was found at which ψ has a local minimum: the flow has several futures here.
+        Looked for only when asked.
+    speeds : ndarray, shape (n,)
+        dz_j/ds, with rounding where a unit stays.
+    """
+
+    sides: IntArray
+    unique: bool
+    speeds: Array
 
 
 def resolve_kinks(
-    sides: IntArray, at_kink: BoolArray, attracts: BoolArray, drive: Array, slope: float, gram: Array, factor: Array
-) -> IntArray:
+    sides: IntArray,
+    at_kink: BoolArray,
+    drive: Array,
+    slope: float,
+    gram: Array,
+    factor: Array,
+    look_for_others: bool = False,
+) -> Resolution:
     """New sides of one neuron's units, of which those in `at_kink` rest on their kinks.
 
     Parameters
     ----------
     sides : ndarray of int8, shape (n,)
-        +1, -1 (0 = slides). Units outside `at_kink` keep theirs. A repelling unit in `at_kink`
-        keeps the side given here if the field agrees, else takes the other.
+        +1, -1 (0 = slides). For a repelling unit in `at_kink` the side that is tried first.
     at_kink : ndarray of bool, shape (n,)
-        Q.
-    attracts : ndarray of bool, shape (n,)
-        Where a_j y_i < 0.
+        Q; with a set of samples it holds all samples in their span.
     drive : ndarray, shape (n,)
-        a_j y_i w_i, so that V_ji = drive_i Φ_ji.
+        e_i = a_j y_i w_i, so that dC_ji/ds = e_i Φ_ji.
     slope : float
         γ.
     gram, factor : ndarray, shape (n, n)
         K = L Lᵀ and L.
+    look_for_others : bool
+        Try other first choices too, and say in `unique` whether one of them leads elsewhere.
 
     Returns
     -------
-    ndarray of int8, shape (n,)
+    Resolution
+
+    References
+    ----------
+    docs/theory.md, section 7, "Several kinks at once".
+
+    Examples
+    --------
+    Two opposite samples with opposite labels: both sides of the common kink push the same way, so the row
+    crosses it, though one of the two kinks alone attracts.
+
+    >>> K = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    >>> L = np.array([[1.0, 0.0], [-1.0, 0.0]])
+    >>> resolve_kinks(np.array([1, -1], np.int8), np.array([True, True]), np.array([-0.5, 0.5]), 0.1, K, L).sides
+    array([-1,  1], dtype=int8)
     """
-    sides = sides.copy()
-    light = (np.abs(drive) <= _LIGHT * np.abs(drive).max()) | (slope == 1.0)
-    pulling, pushing = at_kink & attracts & ~light, np.flatnonzero(at_kink & ~(attracts & ~light))
-    flipped: set[int] = set()
-    while True:
-        sides[pulling] = 0
-        theta = _slopes_of(sides, slope)
-        theta[pulling] = _minimum_norm_slopes(theta, pulling, drive, slope, factor)
-        speeds = (drive * theta) @ gram
-        wrong = [int(i) for i in pushing if sides[i] * speeds[i] < 0.0 and i not in flipped]
-        if not wrong:
-            break
-        sides[wrong[0]] *= -1
-        flipped.add(wrong[0])
-    sides[pulling] = np.where(theta >= 1.0, 1, np.where(theta <= slope, -1, 0))[pulling]
-    return sides
+    neuron = _AtKinks(sides, at_kink, drive, slope, gram, factor)
+    choice, theta, speeds = neuron.settle(neuron.first_choice)
+    unique = True
+    if look_for_others and neuron.heavy.any():
+        others = (neuron.settle(other)[2] for other in neuron.other_choices())
+        unique = all(neuron.same_motion(speeds, other) for other in others)
+    return Resolution(neuron.sides_after(choice, theta, speeds), unique, speeds)
+
+
+class _AtKinks:
+    """The local problem at one neuron's kinks."""
+
+    def __init__(
+        self, sides: IntArray, at_kink: BoolArray, drive: Array, slope: float, gram: Array, factor: Array
+    ) -> None:
+        self.sides, self.at_kink, self.drive, self.slope = sides, at_kink, drive, slope
+        self.gram, self.factor = gram, factor
+        light = (np.abs(drive) <= LIGHT * np.abs(drive).max()) | (slope == 1.0)
+        self.pulling = at_kink & (drive < 0.0) & ~light
+        self.pushing = np.flatnonzero(at_kink & ~self.pulling)
+        self.heavy = ~light[self.pushing]
+        self.first_choice = np.where(sides[self.pushing] < 0, -1, 1)
+        self._size = np.abs(drive) @ np.abs(gram)
+
+    def settle(self, choice: IntArray) -> tuple[IntArray, Array, Array]:
+        """Sides, slopes and dz_j/ds at the local minimum of ψ that is reached from a choice of sides."""
+        seen = set()
+        while True:
+            seen.add(choice.tobytes())
+            theta, speeds = self._convex(choice)
+            wrong = choice * speeds[self.pushing] < -self._floor[self.pushing]
+            if wrong.any():
+                choice = np.where(wrong, -choice, choice)
+                if choice.tobytes() not in seen:
+                    continue
+            better = None if wrong.any() else self._better_choice(choice, speeds)
+            if better is None or better.tobytes() in seen:
+                return choice, theta, speeds
+            choice = better
+
+    def _convex(self, choice: IntArray) -> tuple[Array, Array]:
+        theta = _slopes_of(self.sides, self.slope)
+        theta[self.pushing] = _slopes_of(choice, self.slope)
+        theta[self.pulling] = minimum_norm_slopes(theta, self.pulling, self.drive, self.slope, self.factor)
+        return theta, (self.drive * theta) @ self.gram
+
+    def _better_choice(self, choice: IntArray, speeds: Array) -> IntArray | None:
+        """Another choice for repelling units that stand still, under which they would not: then ψ is lower there."""
+        still = np.flatnonzero((np.abs(speeds[self.pushing]) <= self._floor[self.pushing]) & self.heavy)
+        for flips in _sign_choices(still.size):
+            other = choice.copy()
+            other[still] *= flips
+            if not np.array_equal(other, choice) and not self.same_motion(self._convex(other)[1], speeds):
+                return other
+        return None
+
+    def other_choices(self) -> Iterator[IntArray]:
+        """First choices of sides to compare with."""
+        movable = np.flatnonzero(self.heavy)
+        for signs in _sign_choices(movable.size):
+            choice = self.first_choice.copy()
+            choice[movable] *= signs
+            yield choice
+
+    def same_motion(self, one: Array, other: Array) -> bool:
+        """Whether two velocities are the same, seen from the samples."""
+        return bool((np.abs(one - other) <= 1e-9 * self._size).all())
+
+    def sides_after(self, choice: IntArray, theta: Array, speeds: Array) -> IntArray:
+        """The sides that go with a choice for the repelling units and slopes θ of the attracting ones."""
+        after = self.sides.copy()
+        after[self.pushing] = choice
+        inside = (theta > self.slope) & (theta < 1.0) | (np.abs(speeds) <= RELEASE_DELAY * self._size)
+        after[self.pulling] = np.where(inside, 0, np.where(theta >= 1.0, 1, -1))[self.pulling]
+        slides = self.pulling & (after == 0)
+        if slides.any() and not np.array_equal(slides, self.at_kink):
+            after[self.at_kink & samples_in_span(self.factor, slides)] = 0
+        return after
+
+    @property
+    def _floor(self) -> Array:
+        return 64.0 * _EPS * self._size
+
+
+def _sign_choices(number: int) -> Iterator[IntArray]:
+    """Sign vectors: all of them for few units, else all -, and each alone."""
+    if number <= _ALL_CHOICES_UP_TO:
+        yield from (np.array(signs, dtype=np.int8) for signs in product((1, -1), repeat=number))
+        return
+    yield -np.ones(number, dtype=np.int8)
+    yield from (np.where(np.arange(number) == k, -1, 1).astype(np.int8) for k in range(number))
 
 
 def _slopes_of(sides: IntArray, slope: float) -> Array:
     return np.where(sides > 0, 1.0, np.where(sides < 0, slope, 0.0))
 
 
-def _minimum_norm_slopes(theta: Array, free: BoolArray, drive: Array, slope: float, factor: Array) -> Array:
+def minimum_norm_slopes(theta: Array, free: BoolArray, drive: Array, slope: float, factor: Array) -> Array:
     """θ over the units `free`, in [γ, 1], that minimize ‖(drive∘θ) L‖; exactly γ or 1 where a bound is active.
 
-    There the field pushes the unit to that side; a unit inside, however near to an end, slides.
+    `theta` holds the slopes of the other units. At a bound the field pushes the unit
+    to that side; a unit inside, however near to an end, slides.
     """
     if not free.any():
         return theta[free]
@@ -86,3 +226,64 @@ def _minimum_norm_slopes(theta: Array, free: BoolArray, drive: Array, slope: flo
     solution = lsq_linear(columns / size, -fixed, bounds=(slope * size, size), method="bvls", tol=1e-15, max_iter=200)
     inside = np.clip(solution.x / size, np.nextafter(slope, 1.0), np.nextafter(1.0, 0.0))
     return np.where(solution.active_mask < 0, slope, np.where(solution.active_mask > 0, 1.0, inside))
+
+
+def sample_coordinates(gram: Array) -> Array:
+    """L with K = L Lᵀ, each row as exact as its sample's norm allows, however different the norms are, shape (n, n).
+
+    Examples
+    --------
+    >>> sample_coordinates(np.array([[4.0, 0.0], [0.0, 1e-20]]))
+    array([[2.e+00, 0.e+00],
+           [0.e+00, 1.e-10]])
+    """
+    norms = np.sqrt(np.diagonal(gram))
+    return norms[:, None] * gram_factor(gram / norms[:, None] / norms)
+
+
+def samples_in_span(factor: Array, chosen: BoolArray) -> BoolArray:
+    """Which samples lie in the span of the chosen ones, to rounding, shape (n,).
+
+    Parameters
+    ----------
+    factor : ndarray, shape (n, n)
+        L with K = L Lᵀ: sample i has the coordinates L_i.
+    chosen : ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> samples_in_span(np.array([[1.0, 0.0], [-2.0, 0.0], [1.0, 1.0]]), np.array([True, False, False]))
+    array([ True,  True, False])
+    """
+    return _distance_square(factor, factor[chosen]) <= DEPENDENT * np.sum(factor**2, axis=1)
+
+
+def _distance_square(rows: Array, spanning: Array) -> Array:
+    """Squared distances of the rows from the span of others, shape (len(rows),)."""
+    directions = spanning / np.linalg.norm(spanning, axis=1, keepdims=True)
+    _, sigma, Vt = np.linalg.svd(directions, full_matrices=False)
+    basis = Vt[sigma > np.sqrt(DEPENDENT) * sigma.max(initial=0.0)]
+    rest = rows - (rows @ basis.T) @ basis
+    rest -= (rest @ basis.T) @ basis
+    return np.asarray(np.sum(rest**2, axis=1))
+
+
+def independent_samples(factor: Array, chosen: IndexArray) -> IndexArray:
+    """Of the chosen samples, in their order, those that do not lie in the span of the ones before.
+
+    Examples
+    --------
+    >>> independent_samples(np.array([[1.0, 0.0], [-2.0, 0.0], [1.0, 1.0]]), np.array([0, 1, 2]))
+    array([0, 2])
+    """
+    kept: list[int] = []
+    basis = np.zeros((0, factor.shape[1]))
+    for i in chosen:
+        row = factor[i]
+        rest = row - (basis @ row) @ basis
+        rest -= (basis @ rest) @ basis
+        length = float(np.linalg.norm(rest))
+        if length**2 > DEPENDENT * float(row @ row):
+            kept.append(int(i))
+            basis = np.vstack([basis, rest / length])
+    return np.array(kept, dtype=np.intp)

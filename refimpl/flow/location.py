@@ -27,7 +27,7 @@ DIP_TIMES = 17
 
 @dataclass(frozen=True)
 class Located:
-    """An event at time s: `side` is the side of a released unit, 0 for a unit that arrives."""
+    """An event at time s: `side` is the side of a released unit; 0 where the neuron's kinks are to be resolved."""
 
     s: float
     neuron: int
@@ -61,7 +61,8 @@ def first_event(segment: Segment, dense: Dense, s_a: float, s_b: float) -> Locat
     within = float(np.sum(dense(s_b))) <= segment.horizon
     units: Units = segment.units if within else AllUnits(segment)
     crossing = _first_crossing(segment, units, dense, s_a, s_b)
-    return _first_release(segment, dense, s_a, crossing.s if crossing else s_b) or crossing
+    release = _first_release(segment, dense, s_a, crossing.s if crossing else s_b) or crossing
+    return _first_departure(segment, dense, s_a, release.s if release else s_b) or release
 
 
 def _first_crossing(segment: Segment, units: Units, dense: Dense, s_a: float, s_b: float) -> Located | None:
@@ -154,6 +155,27 @@ def _release_time(segment: Segment, k: int, side: int, dense: Dense, s_a: float,
         return float(high[0] if side > 0 else low[0])
 
     return s_a if inside(s_a) <= 0.0 else _root(inside, s_a, s_b)
+
+
+def _first_departure(segment: Segment, dense: Dense, s_a: float, s_b: float) -> Located | None:
+    """The first neuron, of those whose sliding samples are dependent, that no longer stays on its kinks."""
+    found = None
+    for j in segment.dependent_neurons:
+
+        def stays(s: float, j: int = j) -> bool:
+            return segment.stays(j, segment.weights(dense(s)))
+
+        if stays(s_b):
+            continue
+        inside = s_a
+        while s_b - inside > 4.0 * np.finfo(np.float64).eps * max(s_b, 1e-300):
+            middle = inside + (s_b - inside) / 2.0
+            if middle in (inside, s_b):
+                break
+            inside, s_b = (middle, s_b) if stays(middle) else (inside, middle)
+        sample = int(np.flatnonzero(segment.pattern[j] == 0)[0])
+        found = Located(s_b, j, sample, 0)
+    return found
 
 
 def _root(f: Callable[[float], float], s_a: float, s_b: float) -> float:

@@ -83,7 +83,7 @@ class _PiecewiseRun:
         self.s, self.step_size, self.calm_steps, self.same_time = 0.0, 0.0, 0, 0
         self.recorder = TrajectoryRecorder(loss)
         self.events: list[FlowEvent] = []
-        self.counts = {"rhs_evaluations": 0, "steps": 0, "segments": 0, "jumps": 0}
+        self.counts = {"rhs_evaluations": 0, "steps": 0, "segments": 0, "jumps": 0, "resolutions": 0}
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.segment = Segment(span, loss)
         self.initial_pattern = self.segment.pattern.copy()
@@ -97,6 +97,7 @@ class _PiecewiseRun:
             "rtol": self.rtol,
             "atol": self.atol,
             **self.counts,
+            "forks": tuple(self.segment.forks),
             "seconds": perf_counter() - started,
             "seconds_by_phase": self.seconds | {"anchors": self.segment.seconds_at_anchors},
         }
@@ -117,7 +118,7 @@ class _PiecewiseRun:
 
     def segment_to_next_event(self) -> _Outcome | None:
         """Integrate until an event, and carry it out; an outcome if the flow ended."""
-        if len(self.events) >= self.max_events:
+        if max(len(self.events), self.counts["resolutions"]) >= self.max_events:
             return FlowStatus.MAX_EVENTS, f"{FlowStatus.MAX_EVENTS.value} ({self.max_events} events)", None
         if self.same_time > 100 + 4 * self.span.Z0.size:
             return FlowStatus.STALLED, f"Events accumulate at s = {self.s:.6g}: no continuation was found.", None
@@ -192,7 +193,9 @@ class _PiecewiseRun:
         if located.side:
             segment.release(j, i, located.side)
         else:
-            segment.reach_kink(j, i)
+            self.counts["resolutions"] += 1
+            if not segment.reach_kink(j, i):
+                segment.forks.append((self.s, j))
         after = segment.pattern[j]
         for k in np.flatnonzero(before != after):
             kind = "released" if before[k] == 0 else "crossed" if after[k] else "began to slide"

@@ -16,11 +16,17 @@ from time import perf_counter
 import numpy as np
 
 from refimpl.flow.cell import Cell, sides_of
-from refimpl.flow.kinks import resolve_kinks
+from refimpl.flow.kinks import (
+    RELEASE_DELAY,
+    Resolution,
+    independent_samples,
+    resolve_kinks,
+    sample_coordinates,
+    samples_in_span,
+)
 from refimpl.flow.watch import AllUnits, NearUnits, longest_horizon
 from refimpl.losses import Loss, sample_weights
 from refimpl.span import SpanCoordinates
-from refimpl.spectrum import gram_factor
 from refimpl.validation import Array, BoolArray, IndexArray, IntArray
 
 __all__ = ["Segment"]
@@ -31,11 +37,10 @@ EVENTS_PER_ANCHOR = 64
 EVENTS_PER_MATRIX = 1024
 """Changes of M after which it is built anew; each leaves a rounding error of the size of one neuron's part."""
 
-RELEASE_DELAY = 1e-10
-"""A sliding unit is released when its effective slope is outside [γ, 1] by this much."""
-
 FREQUENT = 8
 """Events between two anchors above which a choice of units to watch pays."""
+
+_EPS = float(np.finfo(np.float64).eps)
 
 EXPONENTIAL_FROM = 40.0
 """Margins from which log(1 + e^{-q}) = e^{-q} to rounding."""
@@ -62,13 +67,15 @@ class Segment:
     def __init__(self, span: SpanCoordinates, loss: Loss) -> None:
         self.span, self.loss = span, loss
         self._a, self._y, self.K = span.network.second_layer, span.y, span.gram
-        self._factor = gram_factor(span.gram)
+        self._factor = sample_coordinates(span.gram)
+        samples = np.arange(span.n)
+        self._independent = independent_samples(self._factor, samples).size == span.n
         self._C, self._Z = span.origin.copy(), span.Z0.copy()
         self._c = np.zeros(span.n)  # c from the anchor to the last event
         self.pattern: IntArray = sides_of(self._Z)
         self.q = span.margins_at(self._Z)
-        for j in np.flatnonzero((self._Z == 0.0).any(axis=1)):
-            self.pattern[j] = self._resolved(int(j), self._Z[j] == 0.0)
+        self.forks: list[tuple[float, int]] = []
+        self._resolve_start()
         self._speed_limit = float(np.abs(self._a).max() * np.abs(self.K).max())
         self._changes, self._changes_of_M = EVENTS_PER_ANCHOR, EVENTS_PER_MATRIX
         self.seconds_at_anchors = 0.0
@@ -170,7 +177,15 @@ class Segment:
         drive = self._a[j] * self._y[i]
         r = (rows @ w) / drive
         delay = RELEASE_DELAY * w[i] + 64.0 * float(np.finfo(np.float64).eps) * (np.abs(rows) @ w) / np.abs(drive)
-        return r - self.span.network.slope * w[i] + delay, w[i] - r + delay
+        low, high = r - self.span.network.slope * w[i] + delay, w[i] - r + delay
+        if self._dependent:
+            low, high = (np.where(np.isin(j, list(self._dependent)), np.inf, x) for x in (low, high))
+        return low, high
+
+    @property
+    def dependent_neurons(self) -> list[int]:
+        """Neurons whose sliding samples are linearly dependent."""
+        return sorted(self._dependent)
 
     def cell(self) -> Cell:
         """The present cell, for the limit."""
@@ -211,17 +226,22 @@ class Segment:
         self.units = near if frequent or np.isinf(near.horizon) else AllUnits(self)
         self.seconds_at_anchors += perf_counter() - started
 
-    def reach_kink(self, j: int, i: int) -> None:
-        """Unit (j, i) has arrived at its kink: decide where it goes.
+    def reach_kink(self, j: int, i: int) -> bool:
+        """Unit (j, i) has arrived at its kink, or no longer stays there: decide where its neuron goes.
 
-        Its neuron's sliding units are decided again at the same time.
+        All of the neuron's units that rest on their kinks are decided together: those that slide, those
+        within rounding of their kinks, and with them every sample in their span. Returns whether the
+        future is known to be unique.
         """
-        at_kink = self.pattern[j] == 0
-        at_kink[i] = True
-        self.pattern[j, i] *= -1
-        row = self._resolved(j, at_kink)
-        self.pattern[j, i] *= -1
-        self._set_row(j, row, at_kink)
+        at_kink = self._resting(j, i)
+        arrivals = at_kink & (self.pattern[j] != 0)
+        sides = self.pattern[j].copy()
+        approaching = sides * (self.unit_rows(j, np.arange(sides.size)) @ sample_weights(self.loss, self.q)) < 0.0
+        approaching[i] = True
+        sides[arrivals & approaching] *= -1
+        found = self._resolved(j, sides, at_kink, look_for_others=int(arrivals.sum()) > 1)
+        self._set_row(j, found.sides, at_kink)
+        return found.unique
 
     def release(self, j: int, i: int, side: int) -> None:
         """Unit (j, i) stops sliding and leaves its kink to `side`."""
@@ -229,10 +249,50 @@ class Segment:
         row[i] = side
         self._set_row(j, row, self.pattern[j] == 0)
 
-    def _resolved(self, j: int, at_kink: BoolArray) -> IntArray:
-        drive = self._a[j] * self._y * sample_weights(self.loss, self.q)
-        attracts = self._a[j] * self._y < 0.0
-        return resolve_kinks(self.pattern[j], at_kink, attracts, drive, self.span.network.slope, self.K, self._factor)
+    def stays(self, j: int, w: Array) -> bool:
+        """Whether the units of neuron j that rest on their kinks stay there at weights w.
+
+        For neurons whose resting samples are dependent, where slopes say nothing on their own.
+        """
+        resting = self.pattern[j] == 0
+        drive = self._a[j] * self._y * w
+        found = resolve_kinks(self.pattern[j], resting, drive, self.span.network.slope, self.K, self._factor)
+        moved = np.abs(found.speeds) > RELEASE_DELAY * (np.abs(drive) @ np.abs(self.K))
+        return not moved[resting].any()
+
+    def _resolve_start(self) -> None:
+        """Sides of the units that start on their kinks; neurons that start alike are resolved once."""
+        norm = np.sqrt(np.maximum(np.diagonal(self.span.B0), 0.0)) * self.span.unit
+        close = 8.0 * _EPS * norm[:, None] * np.sqrt(np.diagonal(self.K))
+        known: dict[bytes, Resolution] = {}
+        for j in np.flatnonzero((np.abs(self._Z) <= close).any(axis=1)):
+            at_kink = self._with_span(np.abs(self._Z[j]) <= close[j])
+            self._Z[j, at_kink] = 0.0
+            sides = np.where(at_kink, 1, self.pattern[j]).astype(np.int8)
+            key = np.where(at_kink, 0, sides).tobytes() + bytes([bool(self._a[j] > 0.0)])
+            if key not in known:
+                known[key] = self._resolved(int(j), sides, at_kink, look_for_others=True)
+            self.pattern[j] = known[key].sides
+            if not known[key].unique:
+                self.forks.append((0.0, int(j)))
+
+    def _resting(self, j: int, i: int) -> BoolArray:
+        at_kink = (self.pattern[j] == 0) | (np.abs(self._row_now(j)) <= self.rounding(np.zeros(self._c.size)))
+        at_kink[i] = True
+        return self._with_span(at_kink)
+
+    def _with_span(self, at_kink: BoolArray) -> BoolArray:
+        return at_kink if self._independent else at_kink | samples_in_span(self._factor, at_kink)
+
+    def _row_now(self, j: int) -> Array:
+        return np.asarray(self._Z[j] + self._row_increment(j) @ self.K)
+
+    def _drive(self, j: int) -> Array:
+        return np.asarray(self._a[j] * self._y * sample_weights(self.loss, self.q))
+
+    def _resolved(self, j: int, sides: IntArray, at_kink: BoolArray, look_for_others: bool) -> Resolution:
+        slope = self.span.network.slope
+        return resolve_kinks(sides, at_kink, self._drive(j), slope, self.K, self._factor, look_for_others)
 
     def _set_row(self, j: int, row: IntArray, at_kink: BoolArray) -> None:
         """Change neuron j's pattern; M changes by neuron j's part, C_j and Z_j keep their values here."""
@@ -262,18 +322,27 @@ class Segment:
         self._E = np.zeros_like(self._Z)
         self._slide_j = self._slide_i = np.zeros(0, dtype=np.intp)
         self._slide_rows = np.zeros((0, self._c.size))
+        self._dependent: set[int] = set()
         for j in range(self.pattern.shape[0]):
             self._build_row(j)
 
     def _build_row(self, j: int) -> None:
-        """E_j, and the rows that give the sliding units of neuron j: (dC_j)_T = rows · w."""
+        """E_j, and the rows that give the sliding units of neuron j: (dC_j)_T = rows · w.
+
+        Where the sliding samples are dependent, independent ones that span the same carry all of dC_j.
+        """
         side = self.pattern[j]
         slopes = np.where(side > 0, 1.0, np.where(side < 0, self.span.network.slope, 0.0))
         self._E[j] = self._a[j] * self._y * slopes
         T, others = side == 0, self._slide_j != j
-        samples, rows = np.flatnonzero(T), np.zeros((int(T.sum()), T.size))
+        resting = np.flatnonzero(T)
+        samples = resting if self._independent else independent_samples(self._factor, resting)
+        self._dependent.discard(j)
+        if samples.size < resting.size:
+            self._dependent.add(j)
+        rows = np.zeros((samples.size, T.size))
         if samples.size:
-            G = np.linalg.lstsq(self.K[np.ix_(T, T)], self.K[np.ix_(T, ~T)], rcond=None)[0]
+            G = np.linalg.lstsq(self.K[np.ix_(samples, samples)], self.K[np.ix_(samples, ~T)], rcond=None)[0]
             rows[:, ~T] = -G * self._E[j, ~T]
         self._slide_j = np.concatenate([self._slide_j[others], np.full(samples.size, j, dtype=np.intp)])
         self._slide_i = np.concatenate([self._slide_i[others], samples])
