@@ -21,10 +21,15 @@ from refimpl.flow.repeat import SMALLEST_RTOL, difference_of, tightened
 from refimpl.flow.result import FlowEvent, FlowLimit, FlowResult, FlowStatus, Trajectory
 from refimpl.losses import LogisticLoss, Loss
 from refimpl.network import TwoLayerNetwork
+from refimpl.order import canonical_order
 from refimpl.span import SpanCoordinates
-from refimpl.validation import as_count, as_finite_array, as_positive
+from refimpl.validation import Array, IndexArray, as_count, as_finite_array, as_positive
 
 __all__ = ["FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory", "gradient_flow"]
+
+ORDERED_UP_TO = 2**20
+"""Entries of X up to which the flow is computed in an order of its own. Larger data have no exact symmetries to
+speak of, and a second Gram matrix would cost; there another order of the samples changes rounding."""
 
 METHODS = {"piecewise": piecewise_flow, "adaptive": adaptive_flow}
 
@@ -100,14 +105,26 @@ def gradient_flow(
     max_events, loss = as_count("max_events", max_events), loss or LogisticLoss()
     scaled, k = data.rescaled()
     W0 = np.ldexp(as_finite_array("W0", W0, 2), k)
+    network, scaled, W0, neurons, samples = _in_canonical_order(network, scaled, W0)
     span = SpanCoordinates.from_weights(network, scaled, W0)
 
     def flow(rtol: float, atol: float) -> FlowResult:
         result = METHODS[method](span, loss, scaled.X, rtol, atol, max_time, max_events)
-        return result.in_units_of(data.X, k)
+        return result.reordered(neurons, samples).in_units_of(data.X, k)
 
     result = flow(rtol, atol)
     if not estimate_error or result.status is FlowStatus.INTERRUPTED:
         return result
     difference = difference_of(result, flow(*tightened(rtol, atol)))
     return replace(result, diagnostics=result.diagnostics | {"error_estimate": difference})
+
+
+def _in_canonical_order(
+    network: TwoLayerNetwork, data: Dataset, W0: Array
+) -> tuple[TwoLayerNetwork, Dataset, Array, IndexArray, IndexArray]:
+    """The same flow in an order that depends on values only, and the indices of its neurons and samples."""
+    if W0.shape != (network.m, data.d) or data.X.size > ORDERED_UP_TO:
+        return network, data, W0, np.arange(network.m), np.arange(data.n)
+    neurons, samples = canonical_order(network.second_layer, W0), canonical_order(data.y, data.X)
+    network = TwoLayerNetwork(network.second_layer[neurons], network.activation)
+    return network, Dataset(data.X[samples], data.y[samples]), W0[neurons], neurons, samples

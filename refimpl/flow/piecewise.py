@@ -27,6 +27,9 @@ from refimpl.validation import Array
 
 __all__ = ["piecewise_flow"]
 
+FORK_NOTE = "On the way the flow had more than one future; the one that it took is the rule's, see `forks`."
+"""What the message of a flow adds where its future was not unique."""
+
 PHASES = ("integration", "event location", "event resolution", "recording", "limit")
 """What `diagnostics["seconds_by_phase"]` tells apart, beside the anchors (`Segment.anchor`)."""
 
@@ -97,11 +100,13 @@ class _PiecewiseRun:
             "rtol": self.rtol,
             "atol": self.atol,
             **self.counts,
-            "forks": tuple(self.segment.forks),
+            "forks": self.segment.forks,
             "seconds": perf_counter() - started,
             "seconds_by_phase": self.seconds | {"anchors": self.segment.seconds_at_anchors},
         }
         path = self.recorder.trajectory()
+        if self.segment.forks:
+            message += f" {FORK_NOTE}"
         return FlowResult(status, message, limit, path, self.initial_pattern, tuple(self.events), diagnostics)
 
     def run(self) -> _Outcome:
@@ -195,7 +200,7 @@ class _PiecewiseRun:
         else:
             self.counts["resolutions"] += 1
             if not segment.reach_kink(j, i):
-                segment.forks.append((self.s, j))
+                segment.forks.append({"s": self.s, "neuron": j})
         after = segment.pattern[j]
         for k in np.flatnonzero(before != after):
             kind = "released" if before[k] == 0 else "crossed" if after[k] else "began to slide"

@@ -11,7 +11,7 @@ import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
 from refimpl.span import weights_from_coefficients
-from refimpl.validation import Array, IntArray
+from refimpl.validation import Array, IndexArray, IntArray
 
 __all__ = ["RANK_TOLERANCE", "FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory"]
 
@@ -153,7 +153,8 @@ class FlowResult:
     events : tuple of FlowEvent
         Every change of the pattern, in order.
     diagnostics : dict
-        Method, tolerances, number of evaluations of the right-hand side, steps, seconds, ...
+        Method, tolerances, number of evaluations of the right-hand side, steps, seconds, ...; `forks` lists where
+        the flow has more than one future (docs/theory.md, section 7, "Several kinks at once"), with s and neuron.
     """
 
     status: FlowStatus
@@ -163,6 +164,34 @@ class FlowResult:
     initial_pattern: IntArray
     events: tuple[FlowEvent, ...] = ()
     diagnostics: dict[str, Any] = field(default_factory=dict)
+
+    def reordered(self, neurons: IndexArray, samples: IndexArray) -> FlowResult:
+        """This result of a flow whose neuron j and sample i are neuron neurons[j] and sample samples[i] of another."""
+        rows, columns = np.argsort(neurons), np.argsort(samples)
+        limit, path = self.limit, self.trajectory
+        if limit is not None:
+            limit = replace(
+                limit,
+                coefficients=limit.coefficients[np.ix_(rows, columns)],
+                multipliers=limit.multipliers[columns],
+                margins=limit.margins[columns],
+                pattern=limit.pattern[np.ix_(rows, columns)],
+                X=limit.X[columns],
+            )
+        path = replace(path, margins=path.margins[:, columns], sample_weights=path.sample_weights[:, columns])
+        events = tuple(
+            replace(event, neuron=int(neurons[event.neuron]), sample=int(samples[event.sample]))
+            for event in self.events
+        )
+        forks = [fork | {"neuron": int(neurons[fork["neuron"]])} for fork in self.diagnostics.get("forks", [])]
+        return replace(
+            self,
+            limit=limit,
+            trajectory=path,
+            initial_pattern=self.initial_pattern[np.ix_(rows, columns)],
+            events=events,
+            diagnostics=self.diagnostics | {"forks": forks},
+        )
 
     def in_units_of(self, X: Array, k: int) -> FlowResult:
         """This result of a flow on X/2ᵏ as one on X: W is divided by 2ᵏ, s by 4ᵏ, and W = C X."""
@@ -185,7 +214,9 @@ class FlowResult:
             smoothed_margin=np.ldexp(self.trajectory.smoothed_margin, k),
         )
         events = tuple(replace(event, s=float(np.ldexp(event.s, -2 * k))) for event in self.events)
-        return replace(self, limit=limit, trajectory=path, events=events)
+        forks = [fork | {"s": float(np.ldexp(fork["s"], -2 * k))} for fork in self.diagnostics.get("forks", [])]
+        diagnostics = self.diagnostics | {"forks": forks}
+        return replace(self, limit=limit, trajectory=path, events=events, diagnostics=diagnostics)
 
     def pattern_at(self, s: float) -> IntArray:
         """The activation pattern at time s (after the events at s), shape (m, n)."""

@@ -12,6 +12,7 @@ units that can reach their kinks before the next anchor are watched (`refimpl/fl
 from __future__ import annotations
 
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class Segment:
         self._c = np.zeros(span.n)  # c from the anchor to the last event
         self.pattern: IntArray = sides_of(self._Z)
         self.q = span.margins_at(self._Z)
-        self.forks: list[tuple[float, int]] = []
+        self.forks: list[dict[str, Any]] = []
         self._resolve_start()
         self._speed_limit = float(np.abs(self._a).max() * np.abs(self.K).max())
         self._changes, self._changes_of_M = EVENTS_PER_ANCHOR, EVENTS_PER_MATRIX
@@ -274,7 +275,7 @@ class Segment:
                 known[key] = self._resolved(int(j), sides, at_kink, look_for_others=True)
             self.pattern[j] = known[key].sides
             if not known[key].unique:
-                self.forks.append((0.0, int(j)))
+                self.forks.append({"s": 0.0, "neuron": int(j)})
 
     def _resting(self, j: int, i: int) -> BoolArray:
         at_kink = (self.pattern[j] == 0) | (np.abs(self._row_now(j)) <= self.rounding(np.zeros(self._c.size)))
