@@ -237,10 +237,12 @@ class Segment:
         at_kink = self._resting(j, i)
         arrivals = at_kink & (self.pattern[j] != 0)
         sides = self.pattern[j].copy()
-        approaching = sides * (self.unit_rows(j, np.arange(sides.size)) @ sample_weights(self.loss, self.q)) < 0.0
-        approaching[i] = True
-        sides[arrivals & approaching] *= -1
-        found = self._resolved(j, sides, at_kink, look_for_others=int(arrivals.sum()) > 1)
+        several = int(arrivals.sum()) > 1
+        if several:
+            speeds = self.unit_rows(j, np.arange(sides.size)) @ sample_weights(self.loss, self.q)
+            sides[arrivals & (sides * speeds < 0.0)] *= -1
+        sides[i] = -self.pattern[j, i]
+        found = self._resolved(j, sides, at_kink, look_for_others=several)
         self._set_row(j, found.sides, at_kink)
         return found.unique
 
@@ -297,7 +299,8 @@ class Segment:
 
     def _set_row(self, j: int, row: IntArray, at_kink: BoolArray) -> None:
         """Change neuron j's pattern; M changes by neuron j's part, C_j and Z_j keep their values here."""
-        C_j, z_j = self._C[j] + self._row_increment(j), self._Z[j] + self._row_increment(j) @ self.K
+        U_j = self._row_increment(j)
+        C_j, z_j = self._C[j] + U_j, self._Z[j] + U_j @ self.K
         z_j[at_kink] = 0.0
         released = np.flatnonzero((self.pattern[j] == 0) & (row != 0))
         self._differences = None
@@ -305,8 +308,8 @@ class Segment:
         self.pattern[j] = row
         self._build_row(j)
         self.M += self._neuron_matrix(j)
-        self._C[j] = C_j - self._row_increment(j)
-        self._Z[j] = z_j - self._row_increment(j) @ self.K
+        U_j = self._row_increment(j)
+        self._C[j], self._Z[j] = C_j - U_j, z_j - U_j @ self.K
         self._changes += 1
         if self._changes >= EVENTS_PER_ANCHOR:
             self.anchor()
