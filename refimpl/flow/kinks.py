@@ -39,9 +39,12 @@ LIGHT = 1e-100
 _ALL_CHOICES_UP_TO = 6
 """Repelling units up to which every choice of their slopes is tried; for more, all +, all -, and each alone."""
 
-RELEASE_DELAY = 1e-9
+TIE_BREAK = 1e-8
+"""Weight of ‖θ‖ beside ‖V X‖ where slopes are not unique; it changes V X by its square."""
+
+RELEASE_DELAY = 1e-7
 """A unit leaves a kink that attracts once its effective slope, or its speed, says so by this much. Weights carry
-the solver's error, `atol`; a unit released by less might slide again at once, and so on for ever."""
+the solver's error, up to fifty times `atol`; a unit released by less might slide again at once, and so on for ever."""
 
 DEPENDENT = 1e-13
 """A sample belongs to the span of others if its squared distance from it is at most this part of ‖x_i‖²."""
@@ -60,12 +63,15 @@ class Resolution:
     unique : bool
         False if another velocity was found at which ψ has a local minimum: the flow has several futures here.
         Looked for only when asked.
+    at_rest : bool
+        Whether no unit of Q moves, within `RELEASE_DELAY`.
     speeds : ndarray, shape (n,)
         dz_j/ds, with rounding where a unit stays.
     """
 
     sides: IntArray
     unique: bool
+    at_rest: bool
     speeds: Array
 
 
@@ -119,7 +125,7 @@ def resolve_kinks(
     if look_for_others and neuron.heavy.any():
         others = (neuron.settle(other)[2] for other in neuron.other_choices())
         unique = all(neuron.same_motion(speeds, other) for other in others)
-    return Resolution(neuron.sides_after(choice, theta, speeds), unique, speeds)
+    return Resolution(neuron.sides_after(choice, theta, speeds), unique, neuron.at_rest(speeds), speeds)
 
 
 class _AtKinks:
@@ -181,11 +187,15 @@ class _AtKinks:
         """Whether two velocities are the same, seen from the samples."""
         return bool((np.abs(one - other) <= 1e-9 * self._size).all())
 
+    def at_rest(self, speeds: Array) -> bool:
+        """Whether nothing at its kink moves, within `RELEASE_DELAY`."""
+        return bool((np.abs(speeds) <= RELEASE_DELAY * self._size)[self.at_kink].all())
+
     def sides_after(self, choice: IntArray, theta: Array, speeds: Array) -> IntArray:
         """The sides that go with a choice for the repelling units and slopes θ of the attracting ones."""
         after = self.sides.copy()
         after[self.pushing] = choice
-        inside = (theta > self.slope) & (theta < 1.0) | (np.abs(speeds) <= RELEASE_DELAY * self._size)
+        inside = (theta > self.slope) & (theta < 1.0) | self.at_rest(speeds)
         after[self.pulling] = np.where(inside, 0, np.where(theta >= 1.0, 1, -1))[self.pulling]
         slides = self.pulling & (after == 0)
         if slides.any() and not np.array_equal(slides, self.at_kink):
@@ -223,7 +233,10 @@ def minimum_norm_slopes(theta: Array, free: BoolArray, drive: Array, slope: floa
     size = np.linalg.norm(columns, axis=0)
     if size.size == 1:
         return np.clip(-(columns[:, 0] @ fixed) / size**2, slope, 1.0)
-    solution = lsq_linear(columns / size, -fixed, bounds=(slope * size, size), method="bvls", tol=1e-15, max_iter=200)
+    # Dependent columns leave θ open, which BVLS does not bear: a little weight on ‖θ‖ picks one.
+    columns = np.vstack([columns / size, TIE_BREAK * np.eye(size.size)])
+    target = np.concatenate([-fixed, np.zeros(size.size)])
+    solution = lsq_linear(columns, target, bounds=(slope * size, size), method="bvls", tol=1e-15, max_iter=1000)
     inside = np.clip(solution.x / size, np.nextafter(slope, 1.0), np.nextafter(1.0, 0.0))
     return np.where(solution.active_mask < 0, slope, np.where(solution.active_mask > 0, 1.0, inside))
 

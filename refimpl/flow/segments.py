@@ -259,9 +259,7 @@ class Segment:
         """
         resting = self.pattern[j] == 0
         drive = self._a[j] * self._y * w
-        found = resolve_kinks(self.pattern[j], resting, drive, self.span.network.slope, self.K, self._factor)
-        moved = np.abs(found.speeds) > RELEASE_DELAY * (np.abs(drive) @ np.abs(self.K))
-        return not moved[resting].any()
+        return resolve_kinks(self.pattern[j], resting, drive, self.span.network.slope, self.K, self._factor).at_rest
 
     def _resolve_start(self) -> None:
         """Sides of the units that start on their kinks; neurons that start alike are resolved once."""
