@@ -264,7 +264,7 @@ def test_a_neuron_on_its_kink_to_rounding_with_collinear_samples():
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_dependent_samples_share_by_least_penalty_in_every_order(order):
-    """λ₁(1,0) + λ₂(0,1) + λ₃(1,1) + λ₄(1,2) = (1, 2) = W, q = (1, 2, 3, 5): Σλ(q-1) = 5 - Σλ is least at (1, 2, 0, 0)."""
+    """λ₁(1,0) + λ₂(0,1) + λ₃(1,1) + λ₄(1,2) = (1,2) = W, q = (1,2,3,5): Σλ(q-1) = 5 - Σλ is least at (1,2,0,0)."""
     X = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 2.0]])[list(order)]
     found = kkt_residuals(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset(X, np.ones(4)), [[1.0, 2.0]])
     np.testing.assert_allclose(found.multipliers[np.argsort(order)], [1.0, 2.0, 0.0, 0.0], atol=1e-12)
