@@ -18,7 +18,7 @@ TELL_SECONDS = 5.0
 """Time between two reports of progress."""
 
 
-def solve_ones(flint: Any, rows: list[list[int]], bits: int = 0) -> dict[str, Any]:
+def solve_ones(flint: Any, rows: list[list[int]], _: int = 0) -> dict[str, Any]:
     """A x = 1 over Q: {"numerators", "denominator"}, or {"kernel"} if A is singular."""
     n, matrix = len(rows), flint.fmpz_mat(rows)
     try:
@@ -40,7 +40,10 @@ def surely_negative(flint: Any, rows: list[list[int]], bits: int) -> dict[str, A
         return {"sample": next((i for i in range(n) if bool(x[i, 0] < 0)), None)}
 
 
-TASKS = {"solve_ones": solve_ones, "surely_negative": surely_negative}
+TASKS: dict[str, Callable[[Any, list[list[int]], int], dict[str, Any]]] = {
+    "solve_ones": solve_ones,
+    "surely_negative": surely_negative,
+}
 
 
 def run_apart(task: str, rows: list[list[int]], bits: int, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -51,7 +54,7 @@ def run_apart(task: str, rows: list[list[int]], bits: int, progress: Callable[[s
     MemoryError
         If the process ended without an answer.
     """
-    question = json.dumps({"task": task, "rows": [[hex(x) for x in row] for row in rows], "bits": bits})
+    question: str | None = json.dumps({"task": task, "rows": [[hex(x) for x in row] for row in rows], "bits": bits})
     start, text = time.monotonic(), None
     with subprocess.Popen(
         [sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -61,9 +64,11 @@ def run_apart(task: str, rows: list[list[int]], bits: int, progress: Callable[[s
                 try:
                     text, _ = process.communicate(question, timeout=TELL_SECONDS)
                 except subprocess.TimeoutExpired:
+                    question = None  # it is on its way
                     progress(f"{len(rows)} linear equations over the integers, {time.monotonic() - start:.0f} s")
         except BaseException:
             process.kill()
+            process.wait()
             raise
     if process.returncode != 0:
         raise MemoryError(f"the exact solution of {len(rows)} equations ended with code {process.returncode}")
