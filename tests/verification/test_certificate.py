@@ -490,15 +490,44 @@ def test_bounds_are_positive(theorem):
             assert "malformed" in check_certificate(lie.to_json(), data.X, data.y).reason
 
 
-def test_a_unit_on_its_kink_has_no_strict_sign():
-    """x₂ = (1, 1, 1, 1)/2, y = (1, -1), γ = 1/2: M = (5/8, -1/4; -1/4, 5/8), λ = (8/3, 8/3), t₂ = (λ₂ - λ₁)/2."""
-    data = Dataset([[1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.5]], [1, -1])
+@pytest.mark.parametrize(("y", "layer"), [([1, -1], "negative"), ([-1, 1], "positive")])
+def test_a_unit_on_its_kink_has_no_strict_sign(y, layer):
+    """γ = 1/2: M = (5/8, -1/4; -1/4, 5/8), λ = (8/3, 8/3); slopes γ, 1 give t₁ = (λ₁ - λ₂)/2 = 0."""
+    data = Dataset([[1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.5]], y)
     certificate = certify(TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5)), data)
+    assert certificate.closed_form.multipliers == (Fraction(8, 3), Fraction(8, 3))
+    assert certificate.closed_form.first_wrong_sign == (0, layer)
     assert certificate.verdict == "convex_optimum"
     assert check_certificate(certificate.to_json(), data.X, data.y).verdict == "convex_optimum"
     claimed = replace(certificate, closed_form=replace(certificate.closed_form, first_wrong_sign=None))
     assert claimed.verdict == "kkt_point"
     assert not check_certificate(claimed.to_json(), data.X, data.y).accepted
+
+
+def test_a_mass_without_neurons_is_refused(theorem):
+    certificate, data = theorem
+    changes = [(("network", "second_layer"), "floats"), (("network", "negative"), 0)]
+    assert "wrong masses" in check_certificate(forged(certificate, *changes), data.X, data.y).reason
+
+
+def test_signs_of_fractions_and_kernels_that_are_none_are_refused(theorem):
+    """-λ over -1 has the value of λ and the signs of -λ; M 0 = 0 says nothing of M."""
+    certificate, data = theorem
+    form = json.loads(certificate.to_json())["closed_form"]
+    negated = {
+        "denominator": hex(-int(form["denominator"], 16)),
+        "numerators": [hex(-int(value, 16)) for value in form["numerators"]],
+        "first_negative_multiplier": 0,
+        "first_wrong_sign": [0, "positive"],
+    }
+    zero = dict.fromkeys(form) | {"kernel": ["0x0"] * 3}
+    for changed in (form | negated, zero):
+        changes = [
+            (("closed_form",), changed | {"objective": None}),
+            (("verdict",), "rejected"),
+            (("conclusions",), []),
+        ]
+        assert "malformed" in check_certificate(forged(certificate, *changes), data.X, data.y).reason
 
 
 def test_equality_in_section_five_is_a_failure():
