@@ -394,14 +394,14 @@ def _nearest_multipliers(rays: _Rays, W: Array, allowed: BoolArray) -> _Fit:
     samples, has_kink = np.flatnonzero(allowed), np.asarray(rays.at_kink.any(axis=0))
     slopes = rays.steepest(W)[0][:, samples]
     last = np.inf
-    for _ in range(MAX_ROUNDS):
+    for rounds in range(1, MAX_ROUNDS + 1):
         columns = rays.columns(samples, slopes)
         x = _nnls(columns, W)
         residual, weights = W - columns.times(x), x / columns.lengths
         size = float(np.linalg.norm(residual))
         steepest, gains = rays.steepest(residual)
         new = np.flatnonzero((gains > PRICE_TOLERANCE) & has_kink & allowed)
-        if new.size == 0 or size > last * (1.0 - 1e-12):
+        if new.size == 0 or size > last * (1.0 - 1e-12) or rounds == MAX_ROUNDS:
             break
         last, kept = size, (weights > 0.0) | ~has_kink[samples]
         samples, slopes = np.append(samples[kept], new), np.hstack([slopes[:, kept], steepest[:, new]])

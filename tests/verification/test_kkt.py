@@ -237,6 +237,37 @@ def test_a_row_that_is_zero_to_rounding_is_at_its_kinks(dead, scale):
     assert found.units_at_kink == 2
 
 
+@pytest.mark.parametrize(("tolerance", "angle"), [(1e-9, 1e-9), (1e-5, 1e-5)])
+def test_the_kink_is_as_wide_as_its_tolerance(tolerance, angle):
+    network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[3.0, 0.0], [0.0, 5.0]], [1, 1])
+    counts = [kkt_residuals(network, data, [[2.0, 2.0 * angle * f]], tolerance).units_at_kink for f in (0.99, 1.01)]
+    assert counts == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("a", "size", "units"),
+    [
+        ([1.0, 1.0], 0.9e-9 / np.sqrt(2.0), 2),  # a row of the size of its a_j has the length 1/√2 of W's
+        ([1.0, 1.0], 1.1e-9 / np.sqrt(2.0), 0),
+        ([1.0, 1e-12], 0.9e-15, 2),  # beside W alone: rounding of W is larger than the share of this neuron
+        ([1.0, 1e-12], 1.1e-15, 0),
+    ],
+)
+def test_rows_are_zero_beside_the_share_of_their_neuron_and_beside_w(a, size, units):
+    data = Dataset(np.eye(2), [1, -1])
+    W = np.array([[0.6, -0.8], [size, -size]])
+    assert kkt_residuals(TwoLayerNetwork(a, LeakyReLU(0.5)), data, W).units_at_kink == units
+
+
+def test_multipliers_that_are_not_optimal_say_so(monkeypatch):
+    network, data, W, _, _ = point_with_kinks(1, 16, 10, 12)
+    assert kkt_residuals(network, data, W).status is KKTStatus.MEASURED
+    monkeypatch.setattr(kkt, "MAX_ROUNDS", 1)
+    found = kkt_residuals(network, data, W)
+    assert found.status is KKTStatus.INACCURATE
+    assert found.stationarity > 1e-6
+
+
 @pytest.mark.parametrize("share", [1e-7, 1e-4, 1.0])
 def test_a_short_row_of_a_small_neuron_is_not_at_its_kinks(share):
     """Rows have the size of their a_j: what is 0 to rounding is judged beside that, and beside ‖W‖."""
