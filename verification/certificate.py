@@ -6,12 +6,9 @@ condition is decided through one short vector of bounds b, found with outward ro
 
     F(b)_i = (1 + β_i U_i⁻(b)) / (K_ii η_i) ,   ℓ_i = (1 - β_i U_i⁺(b)) / (K_ii η_i)
 
-every b > 0 with b ≥ F(b) and γ ℓ_i K_ii > U_i⁻(b) for all i proves that every KKT point is the closed form.
-Proof: let θ = max λ_i/b_i, attained at i, and suppose θ > 1. As ℓ_i ≤ F(b)_i ≤ b_i, γ K_ii λ_i > θ U_i⁻(b) ≥ U_i⁻(λ),
-so all units of sample i have the sign of a_j y_i; λ_i > 0, so 1 = q_i ≥ θ (b_i K_ii η_i - β_i U_i⁻(b)) ≥ θ > 1. Hence
-λ ≤ b, then λ ≥ ℓ, and the signs follow as in section 5. Every iterate of section 5 is such a b, so nothing is lost by
-leaving its start out. Conversely b ≤ F(b) puts b below every vector that could do this (F is monotone and, where
-such a vector exists, contracts), so if γ ℓ_i K_ii > U_i⁻(b) fails there, it fails for all: a failure is a proof too.
+every b > 0 with b ≥ F(b) and γ ℓ_i K_ii > U_i⁻(b) for all i proves that every KKT point is the closed form, with
+λ ≤ b. Conversely b ≤ F(b) puts b below every vector that could do this (F is monotone and, where such a vector
+exists, contracts), so if γ ℓ_i K_ii > U_i⁻(b) fails there, it fails for all: a failure is a proof too.
 
 All masses are exact: A₊ = Σ_{a_j > 0} a_j² and A₋; `certify` says in the certificate whether it read the second
 layer as the paper's ±1/√m (all |a_j| are the float nearest to 1/√m; a_j² = 1/m is then rational) or as floats.
@@ -37,12 +34,15 @@ from refimpl.errors import FileFormatError, InvalidParameterError, MissingExtraE
 from refimpl.files import refuse_to_overwrite
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array
+from verification.exact_solve import run_apart, solve_ones, surely_negative
 
 __all__ = ["Bounds", "Certificate", "ClosedForm", "ExactNetwork", "certify", "reject_early"]
 
 SCHEMA = "implicit-bias-certificate"
 SCHEMA_VERSION = 1
 SLOW_PATH_LIMIT = 12  # largest n that is solved with Python's fractions when python-flint is missing
+APART = 100  # from this n on, systems are solved in a process of their own, which Ctrl-C ends
+SLOPE_BITS = 2400  # largest length of γ's numerator and denominator; a float needs 1,127
 FIRST_BITS, LAST_BITS = 64, 1024  # length of the bounds, doubled while the condition is open
 BALL_BITS = 128  # precision of the balls that reject early; where they are too wide nothing is rejected
 LIMB_BITS, BLOCK = 21, 4096  # (2**20)**2 * 4096 = 2**52: products of limbs add up exactly in float64
@@ -103,7 +103,7 @@ class ClosedForm:
     first_negative_multiplier : int or None
         The first i with λ_i < 0.
     first_wrong_sign : tuple (i, "positive" | "negative") or None
-        The first unit whose z_ji does not have the sign of a_j y_i; None for γ = 1, where signs do not matter.
+        The first unit whose z_ji does not have the sign of a_j y_i. For γ = 1 there is none, as t_i = 1/A.
     rank : int or None
         Rank of W*, exactly.
     """
@@ -190,9 +190,9 @@ class Certificate:
 
     @property
     def objective(self) -> Fraction | None:
-        """½‖W*‖² = ½ Σ λ_i; None if M is singular."""
-        form = self.closed_form
-        return None if form.multipliers is None else _total(form.multipliers) / 2
+        """½‖W*‖² = ½ Σ λ_i; None where the closed form is rejected, so that it is no norm of a solution."""
+        multipliers = self.closed_form.multipliers
+        return None if multipliers is None or self.verdict == "rejected" else _total(multipliers) / 2
 
     @property
     def failed_step(self) -> str | None:
@@ -253,7 +253,12 @@ class Certificate:
         )
 
 
-def certify(network: TwoLayerNetwork, data: Dataset, slope: Fraction | None = None) -> Certificate:
+def certify(
+    network: TwoLayerNetwork,
+    data: Dataset,
+    slope: Fraction | None = None,
+    progress: Callable[[str], None] = lambda message: None,
+) -> Certificate:
     """Decide sections 5 and 6 over the rationals for one data set.
 
     Parameters
@@ -265,6 +270,9 @@ def certify(network: TwoLayerNetwork, data: Dataset, slope: Fraction | None = No
     slope : Fraction, optional
         γ as a fraction, such as Fraction(1, 10) for 0.1; it must round to the network's slope. By default γ is
         the exact value of that float.
+    progress : callable, optional
+        Told, in a few words, what is being done. From n = 100 on the equations are solved in a process of
+        their own, so that Ctrl-C ends it.
 
     Returns
     -------
@@ -291,7 +299,9 @@ def certify(network: TwoLayerNetwork, data: Dataset, slope: Fraction | None = No
     ('unique_kkt_point', Fraction(1, 1))
     """
     exact, S, exponent, positive_label = _exact_problem(network, data, slope)
-    form = _closed_form(exact, S, exponent, positive_label)
+    progress(f"{data.n} linear equations over the integers")
+    form = _closed_form(exact, S, exponent, positive_label, progress)
+    progress("bounds of section 5")
     bounds = _bounds(exact, S, exponent, positive_label)
     return Certificate(data.n, data.d, data.sha256, exact, form, bounds)
 
@@ -369,8 +379,10 @@ def exact_network(network: TwoLayerNetwork, slope: Fraction | None = None) -> Ex
     gamma = network.require_leaky_relu("a certificate").slope
     if gamma == 0.0:
         raise InvalidParameterError("slope", "be positive for a certificate (section 5 does not cover γ = 0)", gamma)
-    if slope is not None and not (isinstance(slope, Fraction) and float(slope) == gamma):
+    if slope is not None and not (isinstance(slope, Fraction) and 0 < slope <= 1 and float(slope) == gamma):
         raise InvalidParameterError("slope", f"be a Fraction whose nearest float is the network's {gamma!r}", slope)
+    if slope is not None and slope.denominator.bit_length() > SLOPE_BITS:
+        raise InvalidParameterError("slope", f"have a denominator below 2^{SLOPE_BITS}", float(slope))
     a, positive = network.second_layer, int(network.positive.sum())
     negative, m = network.m - positive, network.m
     signs = bool(np.all(np.abs(a) == 1.0 / np.sqrt(m)))
@@ -456,11 +468,13 @@ def _gram_of_wide_range(X: Array) -> tuple[IntMatrix, int]:
 # --- the closed form ---------------------------------------------------------------------------------------
 
 
-def _closed_form(network: ExactNetwork, S: IntMatrix, exponent: int, label: list[bool]) -> ClosedForm:
+def _closed_form(
+    network: ExactNetwork, S: IntMatrix, exponent: int, label: list[bool], progress: Callable[[str], None]
+) -> ClosedForm:
     """λ with M λ = 1, its signs, the signs of all units and the rank; K is S up to signs and 2^exponent."""
     q = network.slope.denominator
     A, c, c_prime, D = _integer_system(network, S, label)
-    numerators, denominator, kernel = _solve_ones(A)
+    numerators, denominator, kernel = _solve_ones(A, progress)
     if numerators is None:
         return ClosedForm(None, kernel)
     scale = Fraction(D * q * q) / Fraction(2) ** exponent  # M = S H 2^exponent / (D q²)
@@ -469,7 +483,7 @@ def _closed_form(network: ExactNetwork, S: IntMatrix, exponent: int, label: list
     return ClosedForm(
         multipliers=tuple(Fraction(value, denominator) * scale for value in numerators),
         first_negative_multiplier=next((i for i, value in enumerate(numerators) if value < 0), None),
-        first_wrong_sign=None if network.slope == 1 else _first_wrong_sign(network, t, t_prime),
+        first_wrong_sign=_first_wrong_sign(network, t, t_prime),
         rank=_rank(network, N, c, c_prime, t, t_prime),
     )
 
@@ -492,12 +506,12 @@ def _surely_negative(A: IntMatrix) -> int | None:
         flint = importlib.import_module("flint")
     except ImportError:
         return None
-    with flint.ctx.workprec(BALL_BITS):
-        try:
-            x = flint.arb_mat(A.tolist()).solve(flint.arb_mat(A.shape[0], 1, [1] * A.shape[0]))
-        except ZeroDivisionError:
-            return None
-        return next((i for i in range(A.shape[0]) if bool(x[i, 0] < 0)), None)
+    rows = A.tolist()
+    if len(rows) < APART:
+        sample = surely_negative(flint, rows, BALL_BITS)["sample"]
+    else:
+        sample = run_apart("surely_negative", rows, BALL_BITS, lambda message: None)["sample"]
+    return None if sample is None else int(sample)
 
 
 def _first_wrong_sign(network: ExactNetwork, t: IntMatrix, t_prime: IntMatrix) -> tuple[int, str] | None:
@@ -521,7 +535,7 @@ def _rank(
 
 
 def _solve_ones(
-    A: IntMatrix,
+    A: IntMatrix, progress: Callable[[str], None]
 ) -> tuple[list[int], int, None] | tuple[None, int, tuple[int, ...]]:
     """x = numerators/denominator with A x = 1, or an integer kernel vector if A is singular."""
     try:
@@ -530,14 +544,13 @@ def _solve_ones(
         if A.shape[0] > SLOW_PATH_LIMIT:
             raise MissingExtraError("python-flint", "exact") from error
         return _solve_ones_slowly(A)
-    n = A.shape[0]
-    matrix = flint.fmpz_mat(A.tolist())
-    try:
-        numerators, denominator = matrix.solve(flint.fmpz_mat(n, 1, [1] * n)).numer_denom()
-    except ZeroDivisionError:
-        basis, _ = matrix.nullspace()
-        return None, 1, _primitive([int(basis[i, 0]) for i in range(n)])
-    return [int(numerators[i, 0]) for i in range(n)], int(denominator), None
+    rows = A.tolist()
+    found = solve_ones(flint, rows) if len(rows) < APART else run_apart("solve_ones", rows, 0, progress)
+    return (
+        (None, 1, _primitive(found["kernel"]))
+        if "kernel" in found
+        else (found["numerators"], found["denominator"], None)
+    )
 
 
 def _solve_ones_slowly(

@@ -18,30 +18,36 @@ from typing import Any
 
 CONCLUSIONS = ["solves_convex_program", "kkt_point", "tight_margins", "rank", "collapse", "linear_boundary"]
 CONCLUSIONS += ["margin_bound", "every_kkt_point", "global_optimum"]
+NETWORK_BITS = 2**13  # a sum of squares of floats needs some 4,300, γ as certify takes it 2,400
+LONGEST_FILE = 2**28
 VERDICTS = [("rejected", 0), ("convex_optimum", 1), ("kkt_point", 7), ("unique_kkt_point", 9)]
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Whether the certificate is right, why (not), and what it proves if it is."""
+    """Whether the certificate is right, why (not), and, if it is, what it proves and of which network."""
 
     accepted: bool
     reason: str
     verdict: str | None = None
+    network: dict[str, Any] | None = None
 
 
 def check_certificate(certificate: str | Path, X: Any, y: Any) -> CheckResult:
     """Check a certificate, its text or its path, against X (n rows of floats) and y (n labels ±1), lists or arrays."""
     try:
-        is_text = isinstance(certificate, str) and certificate.startswith("{")
-        text = str(certificate) if is_text else Path(certificate).read_bytes().decode()
         rows = [[float(x) for x in row] for row in getattr(X, "tolist", lambda: X)()]
         labels = [float(label) for label in getattr(y, "tolist", lambda: y)()]
-        expected = recomputed(json.loads(text), rows, labels)
+        require(bool(rows) and len(labels) == len(rows) and set(labels) <= {1.0, -1.0}, "malformed labels")
+        require({len(row) for row in rows} == {len(rows[0])} and bool(rows[0]), "malformed data")
+        S, scale = signed_gram(rows, labels)
+        text = text_of(certificate, longest_text(S, scale))
+        document = json.loads(text, object_pairs_hook=no_duplicates, parse_float=refused, parse_constant=refused)
+        expected = recomputed(document, rows, labels, S, scale)
         require(canonical(expected) == text, "the text is not the one that follows from the data and its numbers")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         return CheckResult(False, f"refused: {error}")
-    return CheckResult(True, "every step was recomputed from the data", expected["verdict"])
+    return CheckResult(True, "every step was recomputed from the data", expected["verdict"], expected["network"])
 
 
 def require(condition: bool, reason: str) -> None:
@@ -49,32 +55,79 @@ def require(condition: bool, reason: str) -> None:
         raise ValueError(reason)
 
 
-def recomputed(document: Any, rows: list[list[float]], labels: list[float]) -> dict[str, Any]:
+def text_of(certificate: str | Path, limit: int) -> str:
+    """The text, not longer than the data can need; only a regular file is read."""
+    if isinstance(certificate, str) and certificate.startswith("{"):
+        text = certificate
+    else:
+        require(Path(certificate).is_file(), f"there is no file {certificate}")
+        with Path(certificate).open("rb") as handle:
+            text = handle.read(limit + 1).decode()
+    require(len(text) <= limit, "the text is longer than the data can need")
+    return text
+
+
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    require(len({key for key, _ in pairs}) == len(pairs), "a key occurs twice")
+    return dict(pairs)
+
+
+def refused(text: str) -> Any:
+    raise ValueError(f"{text[:20]} is no whole number")
+
+
+def bits_of(S: list[list[int]], scale: Fraction, *numbers: Fraction) -> int:
+    """Length that no entry of S, scale, M and, times n, no determinant of M exceeds (Hadamard)."""
+    rationals = sum(x.numerator.bit_length() + x.denominator.bit_length() for x in numbers)
+    return (
+        max(max(row) for row in S).bit_length()
+        + scale.denominator.bit_length()
+        + 3 * rationals
+        + len(S).bit_length()
+        + 64
+    )
+
+
+def longest_text(S: list[list[int]], scale: Fraction) -> int:
+    """Characters that a certificate of these data can have, γ and the masses being as long as they may."""
+    n, longest = len(S), bits_of(S, scale, *[Fraction(1 << NETWORK_BITS)] * 3)
+    return min(10_000 + n * ((n + 2) * longest // 4 + longest + 1000), LONGEST_FILE)
+
+
+def integers(values: Any, bits: int) -> list[int]:
+    """Integers from a list of hexadecimal texts of at most `bits` bits."""
+    require(type(values) is list and all(type(value) is str for value in values), "a list of numbers is malformed")
+    require(all(len(value) <= bits // 4 + 8 for value in values), "a number is longer than the data can need")
+    return [int(value, 16) for value in values]
+
+
+def recomputed(document: Any, rows: Any, labels: list[float], S: list[list[int]], scale: Fraction) -> dict[str, Any]:
     """The whole document again, from the data and the numbers in `document` that prove something."""
-    n, d = len(rows), len(rows[0])
-    require(len(labels) == n and set(labels) <= {1.0, -1.0} and {len(row) for row in rows} == {d}, "malformed data")
     network, gamma, masses = checked_network(document["network"])
-    S, scale = signed_gram(rows, labels)
-    form, level = checked_closed_form(document["closed_form"], gamma, masses, S, scale, labels)
-    bounds, holds = checked_bounds(document["bounds"], gamma, masses, S, scale, labels)
+    bits = bits_of(S, scale, gamma, *masses)
+    form, level = checked_closed_form(document["closed_form"], gamma, masses, S, scale, labels, bits)
+    bounds, holds = checked_bounds(document["bounds"], gamma, masses, S, scale, labels, bits)
     verdict, proven = VERDICTS[3 if level == 2 and (holds or gamma == 1) else level]
     sha256 = hashlib.sha256(b"".join(struct.pack(f"<{len(row)}d", *row) for row in [*rows, labels])).hexdigest()
-    new = {"schema": "implicit-bias-certificate", "schema_version": 1, "data": {"n": n, "d": d, "sha256": sha256}}
-    new |= {"network": network, "closed_form": form, "bounds": bounds}
-    new |= {"verdict": verdict, "conclusions": CONCLUSIONS[:proven]}
+    new: dict[str, Any] = {"schema": "implicit-bias-certificate", "schema_version": 1}
+    new |= {"data": {"n": len(rows), "d": len(rows[0]), "sha256": sha256}, "network": network}
+    new |= {"closed_form": form, "bounds": bounds, "verdict": verdict, "conclusions": CONCLUSIONS[:proven]}
     return {**new, "seal": hashlib.sha256(canonical(new).encode()).hexdigest()}
 
 
 def checked_network(network: Any) -> tuple[dict[str, Any], Fraction, list[Fraction]]:
     """γ in (0, 1] and the masses (A₊, A₋), which must fit the counts of neurons."""
-    gamma, counts = rational(network["slope"]), [int(network["positive"]), int(network["negative"])]
+    gamma, counts = rational(network["slope"]), [network["positive"], network["negative"]]
     masses = [rational(network["mass_positive"]), rational(network["mass_negative"])]
     source, layer = network["slope_source"], network["second_layer"]
+    require(all(type(k) is int and 0 <= k < 2**64 for k in counts) and any(counts), "the counts are no counts")
     require(0 < gamma <= 1, "γ is not in (0, 1]")
     require(source == "fraction" or (source == "float" and Fraction(float(gamma)) == gamma), "γ is not a float")
-    require(all(mass > 0 if k > 0 else mass == k for k, mass in zip(counts, masses, strict=True)), "wrong masses")
+    require(all(mass > 0 if k > 0 else mass == 0 for k, mass in zip(counts, masses, strict=True)), "wrong masses")
     require(layer in ("floats", "signs"), "the second layer is neither floats nor ±1/√m")
-    require(layer == "floats" or masses == [Fraction(k, sum(counts)) for k in counts], "the masses are not m₁/m, m₂/m")
+    fractions = [Fraction(k, sum(counts)) for k in counts]
+    dyadic = all(mass.denominator & (mass.denominator - 1) == 0 for mass in masses)
+    require(dyadic if layer == "floats" else masses == fractions, "the masses are not those of the second layer")
     fields = {"slope": shown(gamma), "slope_source": source, "second_layer": layer, "positive": counts[0]}
     fields |= {"negative": counts[1], "mass_positive": shown(masses[0]), "mass_negative": shown(masses[1])}
     return fields, gamma, masses
@@ -90,12 +143,12 @@ def signed_gram(rows: list[list[float]], labels: list[float]) -> tuple[list[list
 
 
 def checked_closed_form(
-    form: Any, gamma: Fraction, masses: Any, S: Any, scale: Fraction, labels: Any
+    form: Any, gamma: Fraction, masses: Any, S: Any, scale: Fraction, labels: Any, bits: int
 ) -> tuple[Any, int]:
     """Verify M λ = 1 (or M k = 0); λ proves 0: nothing, 1: that it solves (C), 2: that W is a KKT point of (P)."""
     n, q, singular = len(S), gamma.denominator, form["numerators"] is None
-    values = [int(value, 16) for value in form["kernel" if singular else "numerators"]]
-    denominator = 0 if singular else int(form["denominator"], 16)
+    values = integers(form["kernel" if singular else "numerators"], (n + 1) * bits)
+    denominator = 0 if singular else integers([form["denominator"]], (n + 1) * bits)[0]
     require(len(values) == n and any(values) and (singular or denominator > 0), "λ or k is malformed")
     c = [[int(q if (label > 0) == plus else gamma * q) for label in labels] for plus in (True, False)]  # q c, q c'
     vectors = [[c_i * x for c_i, x in zip(side, values, strict=True)] for side in c]
@@ -110,17 +163,20 @@ def checked_closed_form(
         return {**dict.fromkeys(keys), "kernel": digits}, 0
     negative = next((i for i in range(n) if values[i] < 0), None)
     layers = [(side, name) for side, name in enumerate(["positive", "negative"]) if masses[side] > 0]
-    wrong = next(([i, name] for i in range(n) for side, name in layers if gamma < 1 and t[side][i] <= 0), None)
+    wrong = next(([i, name] for i in range(n) for side, name in layers if t[side][i] <= 0), None)
     vv, vu, uu = (sum(map(operator.mul, vectors[a], t[b])) for a, b in [(0, 0), (0, 1), (1, 1)])
     rank = 1 if len(layers) == 1 or vu * vu == vv * uu else 2
-    objective = shown(Fraction(sum(values), 2 * denominator))
+    objective = shown(Fraction(sum(values), 2 * denominator)) if negative is None else None
     fields = zip(keys, [hex(denominator // divisor), digits, objective, rank, negative, wrong], strict=True)
     return {**dict(fields), "kernel": None}, 0 if negative is not None else 1 if wrong else 2
 
 
-def checked_bounds(bounds: Any, gamma: Fraction, masses: Any, S: Any, scale: Fraction, labels: Any) -> tuple[Any, bool]:
+def checked_bounds(
+    bounds: Any, gamma: Fraction, masses: Any, S: Any, scale: Fraction, labels: Any, bits: int
+) -> tuple[Any, bool]:
     """Section 5: b ≥ F(b) and γℓ_iK_ii > U_i⁻ for all i prove it; b ≤ F(b) and one failure disprove it."""
-    b, k, up = [int(value, 16) for value in bounds["values"]], int(bounds["exponent"]), bounds["rounding"] == "up"
+    b, k, up = integers(bounds["values"], 2 * bits + 2048), bounds["exponent"], bounds["rounding"] == "up"
+    require(type(k) is int and abs(k) <= bits + 2048, "the exponent is larger than the data can need")
     require(len(b) == len(S) and min(b) > 0 and (up or bounds["rounding"] == "down"), "the bounds are malformed")
     failures, unit = [], scale / Fraction(2) ** k
     for i, (row, label) in enumerate(zip(S, labels, strict=True)):
@@ -137,7 +193,8 @@ def checked_bounds(bounds: Any, gamma: Fraction, masses: Any, S: Any, scale: Fra
     return {**fields, "first_failure": failures[0] if failures else None}, not failures
 
 
-def rational(text: str) -> Fraction:
+def rational(text: Any) -> Fraction:
+    require(type(text) is str and len(text) <= NETWORK_BITS // 2, "γ or a mass is no fraction that a network can need")
     return Fraction(*(int(part, 16) for part in text.split("/")))
 
 

@@ -2,7 +2,7 @@
 
     paper          R_min² >= 3 γ⁻³ R² n p                             (constant recalled: †)
     instance-wise  K_kk η_k > max_i r_i (η_i/γ + β_i) + r_k β_k        for all k
-    refined        γ ℓ_i K_ii > U_i⁻ for all i, with multiplier bounds ℓ <= λ <= λ̄ iterated to a fixed point
+    refined        some b > 0 has b >= F(b) and γ ℓ_i K_ii > U_i⁻(b) for all i
 
 Each implies the next. Under any of them every KKT point of (P) has all margins equal to 1, every
 activation z_ji of the sign of a_j y_i, rank at most 2, and is the one solution of (C).
@@ -17,24 +17,29 @@ Masses: μ_i = Σ_{a_j y_i > 0} a_j², ν_i = Σ_{a_j y_i < 0} a_j², β = μ + 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.network import TwoLayerNetwork
 from refimpl.paper import PAPER_CONSTANTS, flow_condition_slack
-from refimpl.validation import Array
+from refimpl.validation import Array, BoolArray
 
 __all__ = ["Condition", "Hypotheses", "check_hypotheses"]
 
-MAX_ITERATIONS = 1000
-"""Passes of the refined iteration; every pass is valid, so stopping early is safe."""
+MAX_PASSES = 1000
+"""Passes of the multiplier bounds; every pass is valid, so stopping early is safe."""
 
 RELATIVE_CHANGE = 1e-15
-"""The refined iteration stops when no bound changes by more than this part."""
+"""The passes stop when no bound changes by more than this part."""
 
-SLACK_ACCURACY = 1e-10
-"""Relative width at which the bisection for the refined slack stops."""
+TERMS = 64
+"""Terms of the series for b; at the slack what is left out is at most 2^-64 of b (docs/theory.md, section 5)."""
+
+NEWTON_STEPS = 100
+"""A bound; Newton's method for the refined slack takes fewer than ten, and ends where it no longer falls."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,10 @@ class Hypotheses:
     paper, instance_wise, refined : Condition
         From the strongest condition to the weakest: each implies the next.
     multiplier_lower, multiplier_upper : ndarray of shape (n,), or None
-        ℓ and λ̄ with ℓ_i <= λ_i <= λ̄_i at every KKT point of (P), whether or not the refined
-        condition holds; None where its start γK_ii > r_i⁻ fails, or γ = 0.
+        ℓ and λ̄ with ℓ_i <= λ_i <= λ̄_i at every KKT point of (P). They exist where the refined condition
+        holds, and beyond it where γK_ii > r_i⁻ for all i; elsewhere, and for γ = 0, None.
     iterations : int
-        Passes of the refined iteration; 0 if it did not start.
+        Passes that the bounds took; 0 if there are none.
     """
 
     paper: Condition
@@ -142,19 +147,20 @@ def check_hypotheses(network: TwoLayerNetwork, data: Dataset) -> Hypotheses:
     problem = _Problem.of(network, data)
     slack = _instance_wise_slack(problem)
     instance_wise = Condition("instance-wise", _INSTANCE_WISE, slack, slack > 1.0)
-    bounds = _iterate(problem, 1.0)
-    slack, satisfied = _refined_slack(problem)
-    if bounds is None:
-        note = "The iteration does not start: γK_ii > r_i⁻ fails for some i."
-        return Hypotheses(paper, instance_wise, Condition("refined", _REFINED, slack, satisfied, note), None, None, 0)
-    lower, upper, iterations = bounds
-    refined = Condition("refined", _REFINED, slack, satisfied)
-    return Hypotheses(paper, instance_wise, refined, lower / problem.unit, upper / problem.unit, iterations)
+    slack = _refined_slack(problem)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # for γ near the smallest float
+        bounds = _refined_bounds(problem) if slack > 1.0 else _iterated_bounds(problem)
+    note = "" if bounds else "There are no bounds on the multipliers: γK_ii > r_i⁻ fails for some i."
+    if bounds and not np.isfinite(bounds[1]).all():
+        bounds, note = None, "The bounds on the multipliers are too large for floats."
+    refined = Condition("refined", _REFINED, slack, slack > 1.0, note)
+    lower, upper, passes = bounds or (None, None, 0)
+    return Hypotheses(paper, instance_wise, refined, lower, upper, passes)
 
 
 _PAPER = "R_min² >= 3 γ⁻³ R² n max |⟨x_i, x_k⟩|"
 _INSTANCE_WISE = "multiplier bounds from the absolute row sums of the Gram matrix, one pass"
-_REFINED = "multiplier bounds from the signed Gram matrix, iterated to a fixed point"
+_REFINED = "one vector of multiplier bounds from the signed Gram matrix, the least fixed point"
 
 
 def _paper_condition(network: TwoLayerNetwork, data: Dataset) -> Condition:
@@ -174,28 +180,81 @@ def _paper_condition(network: TwoLayerNetwork, data: Dataset) -> Condition:
 class _Problem:
     """K_ii, the parts of S off its diagonal, and the masses, with max K_ii = 1 and Σ a_j² = 1.
 
-    Multipliers are then λ · unit, unit = max K_ii · Σ a_j².
+    Multipliers are then λ · unit, unit = max K_ii · Σ a_j². With b_i = b̃_i/(K_ii η_i), section 5 reads
+
+        b̃ >= 1 + s A b̃,   s B b̃ < 1,   A_ik = β_i P_ik/(K_kk η_k),   B_ik = (β_i Q_ik + (η_i/γ) P_ik)/(K_kk η_k),
+
+    P and Q being the pull and the push and s the factor of the slack. A <= B, as γβ_i <= η_i.
     """
 
     gamma: float
     K: Array  # the diagonal, shape (n,)
     pull: Array  # max(-S_ik, 0) off the diagonal, shape (n, n)
     push: Array  # max(S_ik, 0) off the diagonal, shape (n, n)
-    beta: Array
-    eta: Array
+    positive_label: BoolArray
+    mass_positive: float
     unit: float
 
     @classmethod
     def of(cls, network: TwoLayerNetwork, data: Dataset) -> _Problem:
         gamma, scale = network.slope, float(np.diagonal(data.gram).max())
         mass = network.mass_positive + network.mass_negative
-        mu = np.where(data.y > 0.0, network.mass_positive, network.mass_negative) / mass
-        nu = np.where(data.y > 0.0, network.mass_negative, network.mass_positive) / mass
+        share = network.mass_positive / mass
         S = data.signed_gram / scale
         K = np.diagonal(S).copy()
         S = S - np.diag(K)
-        pull, push = np.maximum(-S, 0.0), np.maximum(S, 0.0)
-        return cls(gamma, K, pull, push, mu + nu * gamma, mu + nu * gamma**2, scale * mass)
+        return cls(gamma, K, np.maximum(-S, 0.0), np.maximum(S, 0.0), data.y > 0.0, share, scale * mass)
+
+    @property
+    def mu(self) -> Array:
+        """μ."""
+        return np.where(self.positive_label, self.mass_positive, 1.0 - self.mass_positive)
+
+    @property
+    def nu(self) -> Array:
+        """ν."""
+        return 1.0 - self.mu
+
+    @property
+    def beta(self) -> Array:
+        """β."""
+        return self.mu + self.nu * self.gamma
+
+    @property
+    def eta(self) -> Array:
+        """η."""
+        return self.mu + self.nu * self.gamma**2
+
+    @cached_property
+    def series(self) -> tuple[Array, Array]:
+        """A and B; inf where an entry is too large for a float, 0 where P_ik and Q_ik are 0."""
+        gamma = Fraction(self.gamma)
+        sides = [(Fraction(mu), 1 - Fraction(mu)) for mu in (self.mass_positive, 1.0 - self.mass_positive)]
+        beta = [mu + nu * gamma for mu, nu in sides]
+        eta = [mu + nu * gamma**2 for mu, nu in sides]
+        kind = np.where(self.positive_label, 0, 1)
+
+        def factors(numerator: list[Fraction]) -> Array:
+            table = np.array([[_as_float(numerator[i] / eta[k]) for k in (0, 1)] for i in (0, 1)])
+            return np.asarray(table[kind[:, None], kind])
+
+        pulled, pushed = self.pull / self.K, self.push / self.K
+        A = _product(factors(beta), pulled)
+        return A, _product(factors(beta), pushed) + _product(factors([value / gamma for value in eta]), pulled)
+
+
+def _as_float(value: Fraction) -> float:
+    """The nearest float, or inf."""
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _product(factor: Array, matrix: Array) -> Array:
+    """Entry by entry, with 0 where the matrix is 0 though the factor be inf."""
+    with np.errstate(over="ignore"):
+        return np.multiply(factor, matrix, out=np.zeros_like(matrix), where=matrix > 0.0)
 
 
 def _instance_wise_slack(problem: _Problem) -> float:
@@ -206,78 +265,76 @@ def _instance_wise_slack(problem: _Problem) -> float:
     γK_kk > r_k because ρ >= r_k (η_k/γ + β_k). With r scaled by s: s (ρ + r_k β_k) < K_kk η_k.
     """
     r = (problem.pull + problem.push).sum(axis=1)
-    rho = float((r * (problem.eta / problem.gamma + problem.beta)).max())
+    with np.errstate(over="ignore"):
+        factor = problem.mu / problem.gamma + problem.nu * problem.gamma + problem.beta  # η/γ without γ² of its own
+    rho = float(_product(factor, r).max())
     return _smallest_ratio(problem.K * problem.eta, rho + r * problem.beta)
 
 
-def _iterate(problem: _Problem, s: float, until_decided: bool = False) -> tuple[Array, Array, int] | None:
-    """(ℓ, λ̄, passes) for S scaled by s off its diagonal; None where the start fails.
+def _refined_slack(problem: _Problem) -> float:
+    """The s at which max_i (s B b̃(s))_i = 1, b̃(s) = Σ_k (sA)^k 1 the least vector with b̃ >= 1 + sAb̃.
+
+    In units of s₀ = 1/max_i (B1)_i the slack σ lies in [1/2, 1], and Σ_k σ^{k+1} (s₀B (s₀A)^k 1)_i is convex in σ:
+    Newton's method for the largest of them falls from σ = 1 to the root.
+    """
+    A, B = problem.series
+    largest = float(B.sum(axis=1).max())
+    if largest == 0.0:
+        return float("inf")
+    if np.isinf(largest):
+        return 0.0
+    coefficients, power = np.empty((problem.K.size, TERMS)), np.ones(problem.K.size)
+    for k in range(TERMS):
+        coefficients[:, k] = B @ power / largest
+        power = A @ power / largest
+    sigma, exponents = 1.0, np.arange(TERMS)
+    for _ in range(NEWTON_STEPS):
+        terms = coefficients * sigma**exponents
+        worst = int(np.argmax(terms.sum(axis=1)))
+        excess = sigma * float(terms[worst].sum()) - 1.0
+        lower = sigma - excess / float(terms[worst] @ (exponents + 1.0))
+        if not lower < sigma:
+            break
+        sigma = lower
+    return sigma / largest
+
+
+def _refined_bounds(problem: _Problem) -> tuple[Array, Array, int]:
+    """(ℓ, b, terms) where the refined condition holds: b_i = b̃_i/(K_ii η_i), b̃ = Σ_k A^k 1."""
+    A, _ = problem.series
+    total = power = np.ones(problem.K.size)
+    for _ in range(TERMS):
+        power = A @ power
+        total = total + power
+    upper = total / (problem.K * problem.eta)
+    return _lower(problem, upper) / problem.unit, upper / problem.unit, TERMS
+
+
+def _iterated_bounds(problem: _Problem) -> tuple[Array, Array, int] | None:
+    """(ℓ, λ̄, passes) from the start of section 5 by its passes; None where the start fails.
 
     Each pass takes the smaller of the old and the new bound, so λ̄ decreases and every pass is a
-    valid bound; ℓ depends on λ̄ only. Cut at 0, as λ >= 0. `until_decided` stops at the first pass
-    that satisfies the condition.
+    valid bound; ℓ depends on λ̄ only.
     """
     gamma, K, beta, eta = problem.gamma, problem.K, problem.beta, problem.eta
-    r_minus = s * problem.pull.sum(axis=1)
+    r_minus = problem.pull.sum(axis=1)
     if not np.all(gamma * K > r_minus):
         return None
     upper = np.full(K.size, np.max(1.0 / (K * eta - r_minus * beta)))  # Λ = max 1/D_i
     passes, finished = 0, False
-    while not finished and passes < MAX_ITERATIONS:
-        U_minus = s * (problem.pull @ upper)
+    while not finished and passes < MAX_PASSES:
+        U_minus = problem.pull @ upper
         new = np.maximum(U_minus / (gamma * K), (1.0 + U_minus * beta) / (K * eta))
         new = np.minimum(upper, new)
         finished = bool(np.all(upper - new <= RELATIVE_CHANGE * upper))
         upper, passes = new, passes + 1
-        if until_decided and _signs_are_fixed(problem, s, _lower(problem, s, upper), upper):
-            break
-    return _lower(problem, s, upper), upper, passes
+    return _lower(problem, upper) / problem.unit, upper / problem.unit, passes
 
 
-def _lower(problem: _Problem, s: float, upper: Array) -> Array:
-    """ℓ_i = max(0, (1 - U_i⁺ β_i)/(K_ii η_i))."""
-    U_plus = s * (problem.push @ upper)
+def _lower(problem: _Problem, upper: Array) -> Array:
+    """ℓ_i = max(0, (1 - U_i⁺ β_i)/(K_ii η_i)), as λ >= 0."""
+    U_plus = problem.push @ upper
     return np.maximum(0.0, (1.0 - U_plus * problem.beta) / (problem.K * problem.eta))
-
-
-def _signs_are_fixed(problem: _Problem, s: float, lower: Array, upper: Array) -> bool:
-    """γ ℓ_i K_ii > U_i⁻ for all i."""
-    return bool(np.all(problem.gamma * lower * problem.K > s * (problem.pull @ upper)))
-
-
-def _refined_holds(problem: _Problem, s: float) -> bool:
-    bounds = _iterate(problem, s, until_decided=True)
-    return bounds is not None and _signs_are_fixed(problem, s, bounds[0], bounds[1])
-
-
-def _refined_slack(problem: _Problem) -> tuple[float, bool]:
-    """Largest s at which the condition holds, by bisection, and whether it holds at s = 1.
-
-    It holds near s = 0 and is monotone: a larger s raises r⁻, λ̄ and U and lowers ℓ. The returned s
-    is the lower end of the bracket, a factor at which the condition was seen to hold (or 0).
-    """
-    satisfied = _refined_holds(problem, 1.0)
-    ceiling = _refined_ceiling(problem)
-    if np.isinf(ceiling):
-        return ceiling, satisfied
-    low, high = (1.0, max(1.0, ceiling)) if satisfied else (0.0, min(1.0, ceiling))
-    while high - low > SLACK_ACCURACY * high:
-        middle = (low + high) / 2.0
-        if _refined_holds(problem, middle):
-            low = middle
-        else:
-            high = middle
-    return low, satisfied
-
-
-def _refined_ceiling(problem: _Problem) -> float:
-    """An s beyond which the condition fails, from λ̄_k >= 1/(K_kk η_k): U_i⁺ β_i < 1 and U_i⁻ η_i < γ."""
-    least = 1.0 / (problem.K * problem.eta)
-    ones = np.ones_like(least)
-    return min(
-        _smallest_ratio(ones, problem.beta * (problem.push @ least)),
-        _smallest_ratio(problem.gamma * ones, problem.eta * (problem.pull @ least)),
-    )
 
 
 def _smallest_ratio(numerator: Array, denominator: Array) -> float:

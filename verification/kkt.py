@@ -11,17 +11,21 @@ takes the slope γ or 1. So the problem is nonnegative least squares over rays. 
 decreases the residual ρ = W - Σ... fastest is known at once, slope 1 where a_j y_i ⟨ρ_j, x_i⟩ > 0 and γ
 elsewhere; rays are added until none decreases it. The constraints hold exactly at every stage, and no
 solver's tolerance enters. Without kinks there is one ray a sample: plain NNLS.
+
+Rays have the form (left of sample i) x_iᵀ, so products with them, and of them with each other, are products of
+(m, rays) and (rays, r) matrices, r the rank of X. Memory is O(m n + m r + rays²), the time that of these products.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import lsq_linear, nnls
+from scipy.linalg import qr, solve_triangular
+from scipy.optimize import linprog, lsq_linear, nnls
 
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
@@ -44,6 +48,27 @@ TIGHT = 1e-6
 AS_NEAR = 1e-10
 """Two distances from W that differ by at most this part of ‖W‖ count as equal."""
 
+PROGRAM_ENTRIES = 2**22
+"""Dependent samples share by a linear program of up to this many numbers; beyond, as the rays come."""
+
+VANISHING = 1e-150
+"""Margins and rays below this part of the largest possible are 0: their quotients leave the range of float64."""
+
+SMALLEST_SHARE = 1e-6
+"""Rows shorter than this part of ‖W‖ are held to the kink tolerance of a row of that length."""
+
+REFINEMENTS = 2
+"""Steps of iterative refinement of the multipliers."""
+
+EXPLICIT_ENTRIES = 2**23
+"""Rays are written out as columns up to this many numbers (64 MiB); beyond, their Gram matrix is used."""
+
+ROUNDING = 1e-13
+"""Two points whose distance is at most this part of ‖W‖ are the same to rounding."""
+
+FACE, DAMPING = 1e-9, 1e-6
+"""Reduced costs, and parts of the largest weight, that count as 0; the pull towards the point of least norm."""
+
 OPTIMALITY_TOLERANCE = 1e-10
 """The multipliers count as optimal if no ray's cosine, times ‖residual‖/‖W‖, exceeds this at the end."""
 
@@ -53,7 +78,9 @@ class KKTStatus(Enum):
 
     MEASURED = "The residuals were measured."
     INACCURATE = "The multipliers are not optimal: the residuals are upper bounds."
-    NOT_SEPARATING = "The smallest margin is not positive, so W cannot be scaled to margin 1."
+    NOT_SEPARATING = (
+        "The smallest margin is not positive, or nothing beside ‖a‖ ‖W‖ ‖x_i‖, so W cannot be scaled to margin 1."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +97,7 @@ class KKTResiduals:
     feasibility : float
         max(0, -min_i q_i/(‖a‖ ‖W‖_F ‖x_i‖)) of W as given, in [0, 1]; 0 once the smallest margin is positive.
     complementarity : float
-        Σ λ_i (q_i - 1) / Σ λ_i.
+        Σ λ_i (q_i - 1) / Σ λ_i; 0 if all λ_i are 0, where stationarity is 1.
     duality_gap : float
         Relative gap of the convex program that fixes W's pattern and slopes,
         (½ stationarity² ‖W‖² + Σ λ_i (q_i - 1)) / ½‖W‖².
@@ -85,7 +112,7 @@ class KKTResiduals:
     smallest_margin : float
         min_i q_i of W as given.
     units_at_kink : int
-        Units with |z_ji| <= tolerance ‖w_j‖ ‖x_i‖; none if γ = 1, which has no kink.
+        Units at their kink, to the tolerance; none if γ = 1, which has no kink.
     pattern : ndarray of int8, shape (m, n)
         +1 or -1: the side of the kink; 0: at the kink.
     """
@@ -120,7 +147,8 @@ def kkt_residuals(network: TwoLayerNetwork, data: Dataset, W: Any, tolerance: fl
     data : Dataset
     W : array_like, shape (m, d)
     tolerance : float > 0
-        A unit is at its kink if |z_ji| <= tolerance ‖w_j‖ ‖x_i‖.
+        A unit is at its kink if |z_ji| <= tolerance ‖x_i‖ max(‖w_j‖, |a_j| ‖W‖_F/‖a‖, 1e-6 ‖W‖_F): a row that is
+        0 to rounding beside W has no side.
 
     Returns
     -------
@@ -156,8 +184,9 @@ def kkt_residuals(network: TwoLayerNetwork, data: Dataset, W: Any, tolerance: fl
     norm = float(np.linalg.norm(W))
     q = data.y * network.outputs(Z)
     pattern = _pattern(network, data, W, Z, tolerance)
-    if not q.min() > 0.0:
-        return _not_separating(network, data, W, norm, q, pattern, exponent)
+    largest = float(np.linalg.norm(network.second_layer)) * norm * np.linalg.norm(data.X, axis=1)
+    if not np.all(q > VANISHING * largest.max()):
+        return _not_separating(network, W, q, largest, pattern, exponent)
     Q, R = np.linalg.qr(data.X.T)  # X = Rᵀ Qᵀ: from here on in coordinates of the span
     W_in = W @ Q
     outside = float(np.linalg.norm(W - W_in @ Q.T)) / norm
@@ -166,17 +195,16 @@ def kkt_residuals(network: TwoLayerNetwork, data: Dataset, W: Any, tolerance: fl
     fit = _best_fit(_Rays(network, data, R.T, pattern), W_in / norm, excess)
     sigma = singular_values(W_in if outside <= 1e-13 else W)  # Weyl: each differs by `outside` at most
     stationarity = float(np.hypot(fit.residual, outside))
-    lam = fit.multipliers * (norm / margin)
-    penalty = float(lam @ excess)
+    penalty, total = float(fit.multipliers @ excess), float(fit.multipliers.sum())
     status = KKTStatus.MEASURED if fit.optimal else KKTStatus.INACCURATE
     return KKTResiduals(
         status=status,
         message=status.value,
         stationarity=stationarity,
         feasibility=0.0,
-        complementarity=penalty / float(lam.sum()),
-        duality_gap=stationarity**2 + penalty / (0.5 * (norm / margin) ** 2),
-        multipliers=lam,
+        complementarity=penalty / total if total > 0.0 else 0.0,
+        duality_gap=stationarity**2 + 2.0 * penalty * (margin / norm),
+        multipliers=fit.multipliers * (norm / margin),
         slopes=fit.slopes,
         rank=int(np.sum(sigma > RANK_TOLERANCE * sigma[0])),
         singular_value_ratio=_third_ratio(sigma),
@@ -193,11 +221,16 @@ def _near_one(W: Array, Z: Array) -> tuple[Array, Array, int]:
 
 
 def _pattern(network: TwoLayerNetwork, data: Dataset, W: Array, Z: Array, tolerance: float) -> IntArray:
-    """Sides of the kink; 0 where |z_ji| <= tolerance ‖w_j‖ ‖x_i‖ (never for γ = 1)."""
+    """Sides of the kink; 0 at the kink, to the tolerance (never for γ = 1).
+
+    Rounding of W moves z_ji by a part of ‖W‖ ‖x_i‖, however short w_j is. |a_j|/‖a‖ is the part of ‖W‖ that row j
+    has where no unit holds another back; a row far shorter than that, and than ‖W‖, is 0 to rounding.
+    """
     pattern = np.where(Z >= 0.0, 1, -1).astype(np.int8)
     if network.slope < 1.0:
-        reach = np.linalg.norm(W, axis=1)[:, None] * np.linalg.norm(data.X, axis=1)
-        pattern[np.abs(Z) <= tolerance * reach] = 0
+        shares = np.abs(network.second_layer) / np.linalg.norm(network.second_layer)
+        sizes = np.maximum(np.linalg.norm(W, axis=1), np.maximum(shares, SMALLEST_SHARE) * np.linalg.norm(W))
+        pattern[np.abs(Z) <= tolerance * sizes[:, None] * np.linalg.norm(data.X, axis=1)] = 0
     return pattern
 
 
@@ -229,10 +262,47 @@ class _Rays:
         gains = np.sum(products * slopes, axis=0)
         return slopes, np.divide(gains, lengths, out=np.zeros_like(gains), where=lengths > 0.0)
 
-    def matrix(self, samples: NDArray[np.intp], slopes: Array) -> Array:
-        """Rays as columns, shape (m·r, number of rays); `slopes` has shape (m, number of rays)."""
-        left = self.network.second_layer[:, None] * slopes * self.data.y[samples]
-        return np.einsum("jk,kr->jrk", left, self.X[samples]).reshape(-1, samples.size)
+    def combination(self, fit: _Fit) -> Array:
+        """Σ_i λ_i H_i(Φ), shape (m, r)."""
+        return np.asarray((self.network.second_layer[:, None] * fit.slopes * self.data.y * fit.multipliers) @ self.X)
+
+    def columns(self, samples: NDArray[np.intp], slopes: Array) -> _Columns:
+        """These rays, scaled to length 1; `slopes` has shape (m, number of rays)."""
+        left, right = self.network.second_layer[:, None] * slopes * self.data.y[samples], self.X[samples]
+        lengths = np.linalg.norm(left, axis=0) * np.linalg.norm(right, axis=1)
+        left = np.where(lengths > VANISHING * lengths.max(initial=0.0), left, 0.0)
+        lengths = np.where(left.any(axis=0), lengths, 1.0)
+        return _Columns(left / lengths, right, lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """Matrices left_k right_kᵀ of length 1, k = 1, ..., N, as the columns of A: R^N -> R^(m x r)."""
+
+    left: Array  # (m, N)
+    right: Array  # (N, r)
+    lengths: Array  # (N,), before scaling
+
+    def times(self, x: Array) -> Array:
+        """A x, shape (m, r)."""
+        return np.asarray((self.left * x) @ self.right)
+
+    def products(self, residual: Array) -> Array:
+        """Aᵀ ρ, shape (N,)."""
+        return np.asarray(np.sum(self.left * (residual @ self.right.T), axis=0))
+
+    def reduced(self, W: Array) -> tuple[Array, Array]:
+        """T and t with ‖T x - t‖² = ‖A x - W‖² + const: by QR of A, or from AᵀA where A is too large."""
+        if W.size * self.lengths.size <= EXPLICIT_ENTRIES:
+            A = np.einsum("jk,kr->jrk", self.left, self.right).reshape(-1, self.lengths.size)
+            if A.shape[0] <= A.shape[1]:
+                return A, W.ravel()
+            Q, triangle = np.linalg.qr(A)
+            return triangle, Q.T @ W.ravel()
+        squares, vectors = np.linalg.eigh((self.left.T @ self.left) * (self.right @ self.right.T))
+        large = squares > squares.size * np.finfo(np.float64).eps * squares[-1]
+        roots, vectors = np.sqrt(squares[large]), vectors[:, large]
+        return (vectors * roots).T, (vectors.T @ self.products(W)) / roots
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,17 +314,73 @@ class _Fit:
 
 
 def _best_fit(rays: _Rays, W: Array, excess: Array) -> _Fit:
-    """The nearest multipliers; of those that are as near, ones on tight samples.
+    """The nearest multipliers; of those that are as near, ones on tight samples, then of least penalty and norm.
 
     Where samples are dependent the nearest λ is not unique, and one on samples with slack margins
     says nothing about W. So a fit to the tight samples alone is taken if it is as near, to rounding.
     """
     fit = _nearest_multipliers(rays, W, np.ones(excess.size, dtype=bool))
     tight = excess <= TIGHT
-    if tight.all() or float(fit.multipliers @ excess) <= 1e-14 * float(fit.multipliers.sum()):
+    if not tight.all() and float(fit.multipliers @ excess) > 1e-14 * float(fit.multipliers.sum()):
+        other = _nearest_multipliers(rays, W, tight)
+        fit = other if other.residual <= fit.residual + AS_NEAR else fit
+    return _least_penalty(rays, W, excess, fit)
+
+
+def _least_penalty(rays: _Rays, W: Array, excess: Array, fit: _Fit) -> _Fit:
+    """Of all λ and Φ with the same Σ_i λ_i H_i, those of least Σλ_i (q_i - 1), and of these the ones of least norm.
+
+    They differ only where samples are dependent. A linear program in x_i = λ_i, u_ji = λ_i (Φ_ji - γ) and
+    v_ji = λ_i (1 - Φ_ji) at kinks, all >= 0, finds the penalty; least squares on the columns of reduced cost 0 the
+    point of its face. What comes out does not depend on the order of samples. `fit` is kept where the program is
+    too large to be written out or its answer is not as near.
+    """
+    nearest = rays.combination(fit)
+    samples = np.flatnonzero(rays.steepest(W - nearest)[1] >= -AS_NEAR)  # the others have λ_i = 0
+    X, kinks = rays.X[samples], np.argwhere(rays.at_kink[:, samples])
+    size = samples.size + 2 * len(kinks)
+    if np.linalg.matrix_rank(X) == samples.size or (W.size + len(kinks)) * size > PROGRAM_ENTRIES:
         return fit
-    other = _nearest_multipliers(rays, W, tight)
-    return other if other.residual <= fit.residual + AS_NEAR else fit
+    slopes = np.where(rays.at_kink, rays.network.slope, rays.fixed_slopes)[:, samples]
+    columns = rays.columns(samples, slopes)
+    E = np.zeros((W.size + len(kinks), size))
+    E[: W.size, : samples.size] = np.einsum("jk,kr->jrk", columns.left, columns.right).reshape(W.size, -1)
+    for place, (j, k) in enumerate(kinks):
+        u, v, row = samples.size + place, samples.size + len(kinks) + place, W.size + place
+        r = X.shape[1]
+        E[j * r : (j + 1) * r, u] = rays.network.second_layer[j] * rays.data.y[samples[k]] * X[k] / columns.lengths[k]
+        E[row, [k, u, v]] = rays.network.slope - 1.0, 1.0, 1.0
+    f, cost = np.append(nearest.ravel(), np.zeros(len(kinks))), np.zeros(size)
+    cost[: samples.size] = excess[samples] / columns.lengths
+    x = _least_cost_point(E, f, cost / cost.max(initial=1e-300))
+    if x is None:
+        return fit
+    weights, raised = x[: samples.size], slopes * x[: samples.size]
+    np.add.at(raised, (kinks[:, 0], kinks[:, 1]), x[samples.size : samples.size + len(kinks)])
+    lam, Phi = np.zeros(rays.data.n), rays.fixed_slopes
+    lam[samples] = weights / columns.lengths
+    Phi[:, samples] = np.where(weights > 0.0, raised / np.where(weights > 0.0, weights, 1.0), Phi[:, samples])
+    found = _Fit(lam, np.clip(Phi, rays.network.slope, 1.0), 0.0, fit.optimal)
+    residual = float(np.linalg.norm(W - rays.combination(found)))
+    return replace(found, residual=residual) if residual <= fit.residual + ROUNDING else fit
+
+
+def _least_cost_point(E: Array, f: Array, cost: Array) -> Array | None:
+    """The x of least norm that minimizes cost · x over E x = f, x >= 0; None if none is found to rounding."""
+    if E.shape[0] > E.shape[1]:
+        Q, E = np.linalg.qr(E)
+        f = Q.T @ f
+    solved = linprog(cost, A_eq=E, b_eq=f, bounds=(0.0, None), method="highs")
+    if solved.status != 0:
+        return None
+    face = np.flatnonzero(solved.lower.marginals <= FACE)
+    x = np.zeros(cost.size)
+    damped = np.vstack([E[:, face], DAMPING * np.eye(face.size)])
+    near, _ = nnls(damped, np.append(f, np.zeros(face.size)), maxiter=100 * face.size + 100)
+    support = face[near > FACE * near.max(initial=0.0)]
+    x[support] = np.linalg.lstsq(E[:, support], f, rcond=None)[0]
+    exact = float(np.linalg.norm(E @ x - f)) <= ROUNDING
+    return x if exact and x.min(initial=0.0) >= 0.0 else None
 
 
 def _nearest_multipliers(rays: _Rays, W: Array, allowed: BoolArray) -> _Fit:
@@ -268,14 +394,14 @@ def _nearest_multipliers(rays: _Rays, W: Array, allowed: BoolArray) -> _Fit:
     samples, has_kink = np.flatnonzero(allowed), np.asarray(rays.at_kink.any(axis=0))
     slopes = rays.steepest(W)[0][:, samples]
     last = np.inf
-    for _ in range(MAX_ROUNDS):
-        A = rays.matrix(samples, slopes)
-        weights = _nnls(A, W.ravel())
-        residual = W - (A @ weights).reshape(W.shape)
+    for rounds in range(1, MAX_ROUNDS + 1):
+        columns = rays.columns(samples, slopes)
+        x = _nnls(columns, W)
+        residual, weights = W - columns.times(x), x / columns.lengths
         size = float(np.linalg.norm(residual))
         steepest, gains = rays.steepest(residual)
         new = np.flatnonzero((gains > PRICE_TOLERANCE) & has_kink & allowed)
-        if new.size == 0 or size > last * (1.0 - 1e-12):
+        if new.size == 0 or size > last * (1.0 - 1e-12) or rounds == MAX_ROUNDS:
             break
         last, kept = size, (weights > 0.0) | ~has_kink[samples]
         samples, slopes = np.append(samples[kept], new), np.hstack([slopes[:, kept], steepest[:, new]])
@@ -295,29 +421,35 @@ def _multipliers_and_slopes(
     return lam, Phi
 
 
-def _nnls(A: Array, b: Array) -> Array:
-    """argmin ‖A x - b‖ over x >= 0, with columns scaled to length 1 and A reduced to a triangle first."""
-    lengths = np.linalg.norm(A, axis=0)
-    lengths = np.where(lengths > 0.0, lengths, 1.0)
-    triangle, target = A / lengths, b
-    if A.shape[0] > A.shape[1]:
-        Q, triangle = np.linalg.qr(triangle)
-        target = Q.T @ b
-    count = A.shape[1]
+def _nnls(columns: _Columns, W: Array) -> Array:
+    """argmin ‖A x - W‖ over x >= 0."""
+    T, t = columns.reduced(W)
     try:
-        x, _ = nnls(triangle, target, maxiter=100 * count + 100)
+        x, _ = nnls(T, t, maxiter=100 * T.shape[1] + 100)
     except RuntimeError:  # it cycled; the caller checks optimality itself
-        x = lsq_linear(triangle, target, bounds=(0.0, np.inf)).x
-    return _refined(triangle, target, x) / lengths
+        x = lsq_linear(T, t, bounds=(0.0, np.inf)).x
+    return _refined(columns, T, W, x)
 
 
-def _refined(A: Array, b: Array, x: Array) -> Array:
-    """x solved again by least squares on its support, if that keeps it nonnegative."""
-    S = x > 0.0
-    solved = np.zeros_like(x)
-    solved[S] = np.linalg.lstsq(A[:, S], b, rcond=None)[0]
-    better = np.linalg.norm(A @ solved - b) <= np.linalg.norm(A @ x - b)
-    return solved if solved.min() >= 0.0 and better else x
+def _refined(columns: _Columns, T: Array, W: Array, x: Array) -> Array:
+    """x, refined on its support while that keeps it nonnegative and brings A x no farther from W.
+
+    The residual is formed from the columns themselves, so that what T has lost to rounding comes back.
+    """
+    S, residual = x > 0.0, W - columns.times(x)
+    R, order = qr(T[:, S], mode="r", pivoting=True)
+    diagonal = np.abs(np.diagonal(R))
+    rank = int(np.sum(diagonal > R.shape[1] * np.finfo(np.float64).eps * diagonal.max(initial=0.0)))
+    R, places = R[:rank, :rank], np.flatnonzero(S)[order[:rank]]
+    for _ in range(REFINEMENTS):
+        products = columns.products(residual)[places]
+        better = x.copy()
+        better[places] += solve_triangular(R, solve_triangular(R, products, trans="T"))
+        rest = W - columns.times(better)
+        if better.min(initial=0.0) < 0.0 or np.linalg.norm(rest) > np.linalg.norm(residual):
+            break
+        x, residual = better, rest
+    return x
 
 
 def _third_ratio(sigma: Array) -> float:
@@ -325,11 +457,10 @@ def _third_ratio(sigma: Array) -> float:
 
 
 def _not_separating(
-    network: TwoLayerNetwork, data: Dataset, W: Array, norm: float, q: Array, pattern: IntArray, exponent: int
+    network: TwoLayerNetwork, W: Array, q: Array, largest: Array, pattern: IntArray, exponent: int
 ) -> KKTResiduals:
     inf, smallest = float("inf"), float(np.ldexp(q.min(), exponent))
-    largest_output = float(np.linalg.norm(network.second_layer)) * norm * np.linalg.norm(data.X, axis=1)
-    relative = np.divide(q, largest_output, out=np.zeros_like(q), where=largest_output > 0.0)
+    relative = np.divide(q, largest, out=np.zeros_like(q), where=largest > 0.0)
     sigma = singular_values(W)
     place = int(np.argmin(q))
     return KKTResiduals(
@@ -339,7 +470,7 @@ def _not_separating(
         feasibility=max(0.0, -float(relative.min())),
         complementarity=inf,
         duality_gap=inf,
-        multipliers=np.zeros(data.n),
+        multipliers=np.zeros(q.size),
         slopes=np.where(pattern >= 0, 1.0, network.slope),
         rank=int(np.sum(sigma > RANK_TOLERANCE * sigma[0])),
         singular_value_ratio=_third_ratio(sigma),

@@ -6,8 +6,13 @@ import ast
 import hashlib
 import importlib
 import json
+import os
 import random
+import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -19,7 +24,7 @@ import pytest
 from refimpl import Dataset, LeakyReLU, SmoothLeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from refimpl.errors import FileFormatError, InvalidParameterError, MissingExtraError, OutputFileError
 from verification import certificate as prover
-from verification import certificate_checker
+from verification import certificate_checker, exact_solve
 from verification.certificate import Certificate, certify, exact_gram, reject_early
 from verification.certificate_checker import check_certificate
 
@@ -355,6 +360,280 @@ def test_certificates_of_other_data_are_refused(certified):
     assert not check_certificate(certificate.to_json(), data.X[:-1], data.y[:-1]).accepted
 
 
+# --- files from others ---------------------------------------------------------------------------------------
+
+
+def forged(certificate: Certificate, *changes: tuple[tuple[str, ...], object]) -> str:
+    """The text with these fields changed, sealed anew."""
+    document = json.loads(certificate.to_json())
+    for place, value in changes:
+        part = document
+        for key in place[:-1]:
+            part = part[key]
+        part[place[-1]] = value
+    return resealed(json.dumps(document))
+
+
+@pytest.fixture(scope="module")
+def theorem() -> tuple[Certificate, Dataset]:
+    data = datasets.nearly_orthogonal(3, 5, 0.6, 0.5, np.random.default_rng(8))
+    certificate = certify(TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5)), data)
+    assert certificate.verdict == "unique_kkt_point"
+    return certificate, data
+
+
+HUGE = "0x" + "f" * 100_000
+BAD_FIELDS = [
+    (("bounds", "exponent"), 10**9, "exponent is larger"),
+    (("bounds", "exponent"), -(10**9), "exponent is larger"),
+    (("bounds", "exponent"), 10**4000, "exponent is larger"),
+    (("bounds", "exponent"), True, "exponent is larger"),
+    (("bounds", "exponent"), "64", "exponent is larger"),
+    (("bounds", "values"), [HUGE] * 3, "longer than the data can need"),
+    (("bounds", "values"), [64, 64, 64], "malformed"),
+    (("bounds", "values"), "0x1", "malformed"),
+    (("closed_form", "numerators"), [HUGE] * 3, "longer than the data can need"),
+    (("closed_form", "denominator"), HUGE, "longer than the data can need"),
+    (("network", "slope"), "0x1/" + HUGE, "no fraction"),
+    (("network", "slope"), [1, 2], "no fraction"),
+    (("network", "mass_positive"), HUGE + "/0x1", "no fraction"),
+    (("network", "positive"), -1, "no counts"),
+    (("network", "positive"), True, "no counts"),
+    (("network", "positive"), 10**30, "no counts"),
+    (("network", "negative"), "1", "no counts"),
+    (("network", "mass_positive"), "0x0/0x1", "wrong masses"),
+    (("network", "mass_positive"), "-0x1/0x2", "wrong masses"),
+    (("network", "mass_positive"), "0x1/0x3", "not those of the second layer"),
+    (("network", "slope"), "0x0/0x1", "not in (0, 1]"),
+    (("network", "slope"), "-0x1/0x2", "not in (0, 1]"),
+    (("network", "slope"), "0x3/0x2", "not in (0, 1]"),
+    (("network", "slope"), "0x1/0x3", "not a float"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "reason"), BAD_FIELDS, ids=[f"{p[-1]}-{r}" for p, _, r in BAD_FIELDS])
+def test_every_field_has_its_type_and_its_size(theorem, place, value, reason):
+    certificate, data = theorem
+    result = check_certificate(forged(certificate, (place, value)), data.X, data.y)
+    assert not result.accepted
+    assert reason in result.reason
+    assert len(result.reason) < 200
+
+
+@pytest.mark.parametrize("counts", [(-1, 1), (0, 0), (1, -1)])
+def test_a_network_has_neurons_and_no_fewer(theorem, counts):
+    """-1 neurons of mass -1, no neurons of mass 0."""
+    certificate, data = theorem
+    changes = [(("network", name), count) for name, count in zip(("positive", "negative"), counts, strict=True)]
+    changes += [
+        (("network", f"mass_{name}"), f"{hex(count)}/0x1")
+        for name, count in zip(("positive", "negative"), counts, strict=True)
+    ]
+    result = check_certificate(forged(certificate, (("network", "second_layer"), "floats"), *changes), data.X, data.y)
+    assert "no counts" in result.reason
+
+
+def test_masses_of_floats_are_dyadic(theorem):
+    certificate, data = theorem
+    masses = [(("network", f"mass_{name}"), "0x1/0x3") for name in ("positive", "negative")]
+    result = check_certificate(forged(certificate, (("network", "second_layer"), "floats"), *masses), data.X, data.y)
+    assert "not those of the second layer" in result.reason
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text + "{}",
+        lambda text: text + "\n",
+        lambda text: text.replace('"bounds": {', '"bounds": {}, "bounds": {', 1),
+        lambda text: text.replace('"rank": ', '"rank": NaN, "r": ', 1),
+        lambda text: text.replace('"rank": ', '"rank": Infinity, "r": ', 1),
+        lambda text: text.replace('"rank": ', '"rank": 1e999999999, "r": ', 1),
+        lambda text: text.replace('"kernel": null', '"kernel": ' + "[" * 200_000, 1),
+        lambda text: text + " " * 10_000_000,
+    ],
+    ids=["two documents", "trailing line", "key twice", "NaN", "Infinity", "float", "nesting", "length"],
+)
+def test_text_that_is_not_canonical_is_refused(theorem, damage):
+    certificate, data = theorem
+    text = damage(certificate.to_json())
+    assert text != certificate.to_json()
+    assert not check_certificate(text, data.X, data.y).accepted
+
+
+def test_only_regular_files_are_read(theorem, tmp_path):
+    _, data = theorem
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path, Path("/dev/zero"), tmp_path / "missing"):
+        assert not check_certificate(path, data.X, data.y).accepted
+
+
+@pytest.mark.parametrize("y", [[1.0, -1.0, 2.0], [1.0, -1.0, 0.0], [1.0, -1.0], [1.0, -1.0, np.nan]])
+def test_labels_are_signs(theorem, y):
+    certificate, data = theorem
+    assert "labels" in check_certificate(certificate.to_json(), data.X, y).reason
+
+
+def test_bounds_that_disprove_nothing_are_no_disproof(theorem):
+    """b = 2^-200 is below F(b), and there the condition holds: nothing follows, whatever `rounding` says."""
+    certificate, data = theorem
+    tiny = replace(certificate, bounds=prover.Bounds(200, (1, 1, 1), "down", None))
+    assert "disprove nothing" in check_certificate(tiny.to_json(), data.X, data.y).reason
+
+
+def test_bounds_are_positive(theorem):
+    """A negative b_k is below F(b) too, and its wrong sign turns pull into push: a failure that is none."""
+    certificate, data = theorem
+    for values in ((-(2**70), 1, 1), (1, -(2**70), 1), (1, 1, -(2**70)), (0, 1, 1)):
+        for rounding, failure in (("down", 0), ("down", 1), ("down", 2), ("up", None)):
+            lie = replace(certificate, bounds=prover.Bounds(64, values, rounding, failure))
+            assert "malformed" in check_certificate(lie.to_json(), data.X, data.y).reason
+
+
+@pytest.mark.parametrize(("y", "layer"), [([1, -1], "negative"), ([-1, 1], "positive")])
+def test_a_unit_on_its_kink_has_no_strict_sign(y, layer):
+    """γ = 1/2: M = (5/8, -1/4; -1/4, 5/8), λ = (8/3, 8/3); slopes γ, 1 give t₁ = (λ₁ - λ₂)/2 = 0."""
+    data = Dataset([[1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.5]], y)
+    certificate = certify(TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5)), data)
+    assert certificate.closed_form.multipliers == (Fraction(8, 3), Fraction(8, 3))
+    assert certificate.closed_form.first_wrong_sign == (0, layer)
+    assert certificate.verdict == "convex_optimum"
+    assert check_certificate(certificate.to_json(), data.X, data.y).verdict == "convex_optimum"
+    claimed = replace(certificate, closed_form=replace(certificate.closed_form, first_wrong_sign=None))
+    assert claimed.verdict == "kkt_point"
+    assert not check_certificate(claimed.to_json(), data.X, data.y).accepted
+
+
+def test_a_mass_without_neurons_is_refused(theorem):
+    certificate, data = theorem
+    changes = [(("network", "second_layer"), "floats"), (("network", "negative"), 0)]
+    assert "wrong masses" in check_certificate(forged(certificate, *changes), data.X, data.y).reason
+
+
+def test_signs_of_fractions_and_kernels_that_are_none_are_refused(theorem):
+    """-λ over -1 has the value of λ and the signs of -λ; M 0 = 0 says nothing of M."""
+    certificate, data = theorem
+    form = json.loads(certificate.to_json())["closed_form"]
+    negated = {
+        "denominator": hex(-int(form["denominator"], 16)),
+        "numerators": [hex(-int(value, 16)) for value in form["numerators"]],
+        "first_negative_multiplier": 0,
+        "first_wrong_sign": [0, "positive"],
+    }
+    zero = dict.fromkeys(form) | {"kernel": ["0x0"] * 3}
+    for changed in (form | negated, zero):
+        changes = [
+            (("closed_form",), changed | {"objective": None}),
+            (("verdict",), "rejected"),
+            (("conclusions",), []),
+        ]
+        assert "malformed" in check_certificate(forged(certificate, *changes), data.X, data.y).reason
+
+
+def test_equality_in_section_five_is_a_failure():
+    """K = I + 1/2 from sample 0 to two others, no pull: b = F(b) = 1 exactly and ℓ₀ = 0, so γ ℓ₀ K₀₀ = U₀⁻ = 0."""
+    data = Dataset([[1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], [0.5, -0.5, 0.5, -0.5]], [1, 1, 1])
+    certificate = certify(TwoLayerNetwork([1.0], LeakyReLU(0.5)), data)
+    assert (certificate.bounds.status, certificate.bounds.first_failure) == ("fails", 0)
+    assert check_certificate(certificate.to_json(), data.X, data.y).accepted
+    for rounding in ("up", "down"):
+        lie = replace(certificate, bounds=replace(certificate.bounds, rounding=rounding, first_failure=None))
+        assert not check_certificate(lie.to_json(), data.X, data.y).accepted
+
+
+def test_slope_one_has_strict_signs_of_its_own():
+    """For γ = 1, M λ = 1 says A t_i = 1: no sign can be wrong, and no field needs to say that none was looked at."""
+    data = Dataset([[1.0, 0.5], [0.5, 1.0]], [1, -1])
+    for a in ([1.0], [1.0, -2.0], [-1.0, 0.5]):
+        certificate = certify(TwoLayerNetwork(a, LeakyReLU(1.0)), data)
+        assert certificate.closed_form.first_wrong_sign is None
+        result = check_certificate(certificate.to_json(), data.X, data.y)
+        assert result.verdict == certificate.verdict == "unique_kkt_point"
+
+
+def test_a_rejected_form_has_no_objective():
+    data = Dataset([[1.0, 0.0], [4.0, 0.1]], [1, 1])
+    certificate = certify(TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5)), data)
+    assert certificate.verdict == "rejected"
+    assert certificate.objective is None
+    result = check_certificate(certificate.to_json(), data.X, data.y)
+    assert (result.accepted, result.verdict) == (True, "rejected")
+    with_number = forged(certificate, (("closed_form", "objective"), "0x1/0x2"))
+    assert not check_certificate(with_number, data.X, data.y).accepted
+
+
+def test_the_checker_names_the_network(theorem):
+    certificate, data = theorem
+    network = check_certificate(certificate.to_json(), data.X, data.y).network
+    assert (network["positive"], network["negative"], network["slope"]) == (1, 1, "0x1/0x2")
+
+
+def test_slopes_of_any_length_are_refused_and_those_allowed_are_checked():
+    data = Dataset([[1.0, 0.0], [0.0, 2.0]], [1, -1])
+    network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5))
+    near = Fraction(2**2399 + 1, 2**2400 - 1)
+    with pytest.raises(InvalidParameterError, match="denominator below"):
+        certify(network, data, Fraction(2**2400 + 1, 2**2401 - 1))
+    certificate = certify(network, data, near)
+    assert check_certificate(certificate.to_json(), data.X, data.y).verdict == "unique_kkt_point"
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-150, 1e150])
+def test_data_and_layers_of_extreme_size_are_not_refused(scale):
+    """The bounds on lengths leave room for what floats can hold."""
+    X = np.array([[1.0, 0.1], [1e-3, 3.0]]) * scale
+    X[1, 0] *= 1e-90
+    for a in ([1.0, -1.0], [1e-140, -1e140], [0.1, 5e-324]):
+        for slope in (0.5, 5e-324):
+            data = Dataset(X, [1, -1])
+            certificate = certify(TwoLayerNetwork(a, LeakyReLU(slope)), data)
+            result = check_certificate(certificate.to_json(), data.X, data.y)
+            assert result.accepted, result.reason
+
+
+# --- a process of its own ------------------------------------------------------------------------------------
+
+
+def test_equations_solved_apart_are_the_same(monkeypatch):
+    rng, told = np.random.default_rng(9), []
+    monkeypatch.setattr(exact_solve, "TELL_SECONDS", 0.01)
+    instances = [random_instance(rng) for _ in range(6)]
+    instances.append((TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 2.0], [1.0, 2.0]], [1, 1]), None))
+    here = [(certify(*instance), reject_early(*instance)) for instance in instances]
+    monkeypatch.setattr(prover, "APART", 0)
+    for instance, (certificate, reason) in zip(instances, here, strict=True):
+        assert certify(*instance, told.append) == certificate
+        assert reject_early(*instance) == reason
+    assert any(" s" in message for message in told)
+
+
+def test_a_process_that_dies_is_reported(monkeypatch):
+    monkeypatch.setattr(exact_solve.sys, "executable", shutil.which("false"))
+    with pytest.raises(MemoryError, match="ended with code 1"):
+        exact_solve.run_apart("solve_ones", [[1]], 0, print)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_ctrl_c_ends_a_long_solution(tmp_path):
+    """n = 400 would take a minute and more; the interrupt reaches the command alone, not its process group."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", X=rng.standard_normal((400, 420)), y=rng.choice([-1.0, 1.0], 400))
+    command = [sys.executable, "-P", "-m", "verification.cli", "certify", "--data", str(tmp_path / "data.npz")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            children, deadline = [], time.monotonic() + 60.0
+            while not children and time.monotonic() < deadline:
+                children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                time.sleep(0.05)
+            assert len(children) == 1
+            time.sleep(1.0)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 130
+            assert not Path(f"/proc/{children[0]}").exists()
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"network": 1}', "nowhere.json"])
 def test_what_is_no_certificate_is_refused_without_a_traceback(text):
     assert not check_certificate(text, [[1.0]], [1.0]).accepted
@@ -381,7 +660,7 @@ def test_files_that_cannot_be_read_or_written(certified, tmp_path):
 
 def test_checker_is_short_and_stands_alone():
     source = CHECKER.read_text(encoding="utf-8")
-    assert len(source.splitlines()) < 150
+    assert len(source.splitlines()) < 210
     modules = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

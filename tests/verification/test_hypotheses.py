@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, SmoothLeakyReLU, TwoLayerNetwork, datasets
 from refimpl.errors import InvalidParameterError
+from verification.certificate import certify
 from verification.hypotheses import check_hypotheses
 
 
@@ -147,6 +149,129 @@ def test_slack_is_the_factor_at_which_the_literal_condition_turns(seed):
         assert not literal_condition(network, data, condition.slack * (1.0 + 1e-9), signed)
 
 
+def least_vector(network, data, s):
+    """The b with (I - sN) b = f₀ over Q, by elimination; None where the solution is not positive, so that ρ(sN) >= 1.
+
+    With it, the numbers of section 5 as they stand: S scaled by s off its diagonal, β, η, γ.
+    """
+    n, y, g, s = data.n, data.y, Fraction(network.slope), Fraction(s)
+    X = [[Fraction(x) for x in row] for row in data.X.tolist()]
+    K = [[sum(u * v for u, v in zip(x, z, strict=True)) for z in X] for x in X]
+    S = [[int(y[i] * y[k]) * K[i][k] * (1 if i == k else s) for k in range(n)] for i in range(n)]
+    squares = [(a, Fraction(a) ** 2) for a in network.second_layer.tolist()]
+    mu = [sum(q for a, q in squares if a * y[i] > 0) for i in range(n)]
+    nu = [sum(q for a, q in squares if a * y[i] < 0) for i in range(n)]
+    beta, eta = [mu[i] + nu[i] * g for i in range(n)], [mu[i] + nu[i] * g**2 for i in range(n)]
+    rows = [
+        [(S[i][i] * eta[i] if i == k else beta[i] * min(S[i][k], 0)) for k in range(n)] + [Fraction(1)]
+        for i in range(n)
+    ]
+    for k in range(n):
+        pivot = next((i for i in range(k, n) if rows[i][k]), None)
+        if pivot is None:
+            return None, S, beta, eta, g
+        rows[k], rows[pivot] = rows[pivot], rows[k]
+        rows[k] = [value / rows[k][k] for value in rows[k]]
+        for i in range(n):
+            if i != k:
+                rows[i] = [u - rows[i][k] * v for u, v in zip(rows[i], rows[k], strict=True)]
+    b = [row[-1] for row in rows]
+    return (b if min(b) > 0 else None), S, beta, eta, g
+
+
+def exact_condition(network, data, s=1):
+    """Whether γ ℓ_i K_ii > U_i⁻(b) at the least b, over Q."""
+    b, S, beta, eta, g = least_vector(network, data, s)
+    if b is None:
+        return False
+    others = [[k for k in range(data.n) if k != i] for i in range(data.n)]
+    minus = [sum(-S[i][k] * b[k] for k in others[i] if S[i][k] < 0) for i in range(data.n)]
+    plus = [sum(S[i][k] * b[k] for k in others[i] if S[i][k] > 0) for i in range(data.n)]
+    return all(g * (1 - beta[i] * plus[i]) / eta[i] > minus[i] for i in range(data.n))
+
+
+def varied_instances(count):
+    """Norms over two orders of magnitude, unequal masses, one sign or both, slopes from small to 1."""
+    rng = np.random.default_rng(11)
+    for _ in range(count):
+        n = int(rng.integers(1, 6))
+        X = rng.standard_normal((n, int(rng.choice([2, n + 1, 30, 300])))) * 10.0 ** rng.uniform(-1, 1, (n, 1))
+        a = rng.choice([-1.0, 1.0], 3) * rng.uniform(0.3, 3.0, 3)
+        network = TwoLayerNetwork(a, LeakyReLU(float(rng.choice([0.02, 0.1, 0.5, 0.9, 1.0]))))
+        yield network, Dataset(X, rng.choice([-1.0, 1.0], n))
+
+
+def test_refined_condition_is_the_best_of_all_vectors_and_certify_agrees():
+    seen = {"holds": 0, "fails": 0, "without the start": 0}
+    for network, data in varied_instances(150):
+        refined = check_hypotheses(network, data).refined
+        assert refined.satisfied == (refined.slack > 1.0) == exact_condition(network, data)
+        if np.isfinite(refined.slack):  # rounding of the float is some 1e-15; 1e-12 is far above it
+            assert exact_condition(network, data, refined.slack * (1.0 - 1e-12))
+            assert not exact_condition(network, data, refined.slack * (1.0 + 1e-12))
+        certificate = certify(network, data)
+        assert certificate.bounds.status == ("holds" if refined.satisfied else "fails")
+        seen[certificate.bounds.status] += 1
+        seen["without the start"] += refined.satisfied and literal_bounds(network, data, 1.0, signed=True)[1] is None
+    assert min(seen["holds"], seen["fails"]) > 40, seen
+    assert seen["without the start"] >= 1, seen
+
+
+def test_no_start_is_needed():
+    """γK₁₁ = 0.004 < r₁⁻ = 0.006, yet every KKT point is the closed form; U⁻ = 0.006 b₂ is tiny beside γ/η₁."""
+    network = TwoLayerNetwork([1.0, 4.0], LeakyReLU(0.1))
+    data = Dataset([[0.2, 0.0], [0.03, 18.0]], [1, -1])
+    found = check_hypotheses(network, data)
+    assert literal_bounds(network, data, 1.0, signed=True)[1] is None
+    assert found.instance_wise.slack < 1.0 < found.refined.slack
+    assert certify(network, data).verdict == "unique_kkt_point"
+    points = all_kkt_points(network, data)
+    assert len(points) == 1
+    assert np.all(found.multiplier_lower * (1.0 - 1e-12) <= points[0][1])
+    assert np.all(points[0][1] <= found.multiplier_upper * (1.0 + 1e-12))
+    b = [float(value) for value in least_vector(network, data, 1)[0]]
+    np.testing.assert_allclose(found.multiplier_upper, b, rtol=1e-14)
+
+
+@pytest.mark.parametrize("slope", [5e-324, 1e-320, 1e-310, 1e-200, 1e-160, 1e-100])
+@pytest.mark.parametrize("counts", [(1, 1), (2, 0)])
+def test_slopes_near_the_smallest_float_end_at_once(slope, counts):
+    """Slack r at inner product 1/r: 10 where all push (no slope in it), at most γ times that where one pulls."""
+    network = TwoLayerNetwork.with_signs(*counts, LeakyReLU(slope))
+    pushing, pulling = (check_hypotheses(network, Dataset([[1.0, 0.1], [0.0, 1.0]], [1, y])) for y in (1, -1))
+    assert pushing.refined.slack == pytest.approx(10.0, rel=1e-12)
+    assert pushing.refined.satisfied
+    assert 0.0 <= pulling.refined.slack <= 10.0 * slope + 5e-324
+    assert not pulling.refined.satisfied
+    orthogonal = check_hypotheses(network, Dataset(np.eye(2), [1, -1]))
+    assert orthogonal.paper.slack == orthogonal.instance_wise.slack == orthogonal.refined.slack == np.inf
+    for found in (pushing, pulling, orthogonal):
+        assert found.multiplier_upper is None or np.isfinite(found.multiplier_upper).all()
+
+
+def test_conditions_at_their_boundary():
+    """Slack exactly 1, in floats too: the paper's condition has >=, the other two are strict."""
+    network = TwoLayerNetwork([1.0], LeakyReLU(1.0))
+    paper = Dataset([[3, 0, 0, 0], [0.5, 2.5, 1.5, 0.5]], [1, 1])  # K_ii = 9 = 3 n p, p = 3/2
+    found = check_hypotheses(network, paper)
+    assert (found.paper.slack, found.paper.satisfied) == (1.0, True)
+    # K = 1 with 1/4 off the diagonal, γ = 1/2, μ = 1: ρ + r = r (2 + 1) + r = 1
+    quarter = Dataset([[1, 0, 0, 0, 0], [0.25, 0.75, 0.5, 0.25, 0.25]], [1, 1])
+    found = check_hypotheses(TwoLayerNetwork([1.0], LeakyReLU(0.5)), quarter)
+    assert (found.instance_wise.slack, found.instance_wise.satisfied) == (1.0, False)
+    # two inner products of 1/2 with sample 0: U₀⁺ = 1, so ℓ₀ = 0
+    half = Dataset([[1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], [0.5, -0.5, 0.5, -0.5]], [1, 1, 1])
+    found = check_hypotheses(TwoLayerNetwork([1.0], LeakyReLU(0.5)), half)
+    assert (found.refined.slack, found.refined.satisfied) == (1.0, False)
+
+
+def test_paper_condition_takes_equal_sizes_to_rounding_only():
+    data = datasets.gaussian(3, 10_000, np.random.default_rng(0))
+    equal, unequal = ([1.0, -1.0 - 1e-15, 1.0], [1.0, -1.0 - 1e-11, 1.0])
+    assert check_hypotheses(TwoLayerNetwork(equal, LeakyReLU(0.9)), data).paper.slack > 0.0
+    assert check_hypotheses(TwoLayerNetwork(unequal, LeakyReLU(0.9)), data).paper.slack == 0.0
+
+
 @pytest.mark.parametrize("inner", [0.1, 0.25])
 def test_bounds_where_the_sign_of_a_sample_may_be_open(inner):
     """A small mass of one sign leaves λ₂ nearly free, so U₁⁻/(γK₁₁) is the larger of the two upper bounds."""
@@ -182,7 +307,7 @@ def test_best_is_none_below_all_conditions():
     assert not found.any_satisfied
     assert found.multiplier_upper is None
     assert found.iterations == 0
-    assert "start" in found.refined.note
+    assert "γK_ii > r_i⁻" in found.refined.note
     assert 0.0 < found.refined.slack < 1.0
 
 

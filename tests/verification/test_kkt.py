@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from itertools import permutations
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -9,11 +12,19 @@ from scipy.optimize import minimize
 from refimpl import Dataset, LeakyReLU, SmoothLeakyReLU, TwoLayerNetwork, datasets
 from refimpl.errors import InvalidParameterError, ShapeError
 from refimpl.flow.cell import Cell, simplex_minimizer
+from verification import kkt
 from verification.kkt import KKTStatus, kkt_residuals
 from verification.max_margin import closed_form
 
 ROUNDING = 1e-11
 """Condition numbers here stay below 1e4; residuals of exact points are then below 1e-11."""
+
+
+@pytest.fixture(params=["rays written out", "Gram matrix of rays"], autouse=True)
+def route(request, monkeypatch):
+    """Every test goes both ways to the multipliers."""
+    if request.param == "Gram matrix of rays":
+        monkeypatch.setattr(kkt, "EXPLICIT_ENTRIES", 0)
 
 
 def certified_point(seed=0, m=(3, 2), n=6, slope=0.5):
@@ -206,6 +217,136 @@ def test_more_samples_than_dimensions():
     found = kkt_residuals(network, data, [[1.0, 0.0]])  # λ = (1, 0, 0) is the one that is complementary
     assert found.stationarity < ROUNDING
     assert kkt_residuals(network, data, [[1.0, 0.5]]).stationarity == pytest.approx(0.5 / np.sqrt(1.25), rel=1e-12)
+
+
+OPPOSITE = Dataset([[1.0, 0.0], [-1.0, 0.0]], [1, 1])
+
+
+@pytest.mark.parametrize("dead", [0.0, 1e-17, -1e-17, 5e-324, 1e-16])
+@pytest.mark.parametrize("scale", [1.0, 1e-150, 1e150])
+def test_a_row_that_is_zero_to_rounding_is_at_its_kinks(dead, scale):
+    """a = (-1, 1, 1), γ = 1/2: rows 0 and ∓4/3 are a KKT point. In units of margin 1 the others are ∓2 = ∓(λ - γλ),
+    so λ = (4, 4), and the first is 0 = -4Φ₁ + 4Φ₂ with equal slopes."""
+    network = TwoLayerNetwork([-1.0, 1.0, 1.0], LeakyReLU(0.5))
+    W = scale * np.array([[dead, 0.0], [-4.0 / 3.0, 0.0], [4.0 / 3.0, 0.0]])
+    found = kkt_residuals(network, OPPOSITE, W)
+    assert found.stationarity < 1e-14
+    assert found.duality_gap < 1e-14
+    np.testing.assert_allclose(found.multipliers, [4.0, 4.0], rtol=1e-12)
+    assert found.pattern[0].tolist() == [0, 0]
+    assert found.units_at_kink == 2
+
+
+@pytest.mark.parametrize(("tolerance", "angle"), [(1e-9, 1e-9), (1e-5, 1e-5)])
+def test_the_kink_is_as_wide_as_its_tolerance(tolerance, angle):
+    network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[3.0, 0.0], [0.0, 5.0]], [1, 1])
+    counts = [kkt_residuals(network, data, [[2.0, 2.0 * angle * f]], tolerance).units_at_kink for f in (0.99, 1.01)]
+    assert counts == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("a", "size", "units"),
+    [
+        ([1.0, 1.0], 0.9e-9 / np.sqrt(2.0), 2),  # a row of the size of its a_j has the length 1/√2 of W's
+        ([1.0, 1.0], 1.1e-9 / np.sqrt(2.0), 0),
+        ([1.0, 1e-12], 0.9e-15, 2),  # beside W alone: rounding of W is larger than the share of this neuron
+        ([1.0, 1e-12], 1.1e-15, 0),
+    ],
+)
+def test_rows_are_zero_beside_the_share_of_their_neuron_and_beside_w(a, size, units):
+    data = Dataset(np.eye(2), [1, -1])
+    W = np.array([[0.6, -0.8], [size, -size]])
+    assert kkt_residuals(TwoLayerNetwork(a, LeakyReLU(0.5)), data, W).units_at_kink == units
+
+
+def test_multipliers_that_are_not_optimal_say_so(monkeypatch):
+    network, data, W, _, _ = point_with_kinks(1, 16, 10, 12)
+    assert kkt_residuals(network, data, W).status is KKTStatus.MEASURED
+    monkeypatch.setattr(kkt, "MAX_ROUNDS", 1)
+    found = kkt_residuals(network, data, W)
+    assert found.status is KKTStatus.INACCURATE
+    assert found.stationarity > 1e-6
+
+
+@pytest.mark.parametrize("share", [1e-7, 1e-4, 1.0])
+def test_a_short_row_of_a_small_neuron_is_not_at_its_kinks(share):
+    """Rows have the size of their a_j: what is 0 to rounding is judged beside that, and beside ‖W‖."""
+    network = TwoLayerNetwork([1.0, share], LeakyReLU(0.5))
+    data = Dataset(np.eye(2), [1, -1])
+    W = np.outer(network.second_layer, [1.0, -2.0])
+    found = kkt_residuals(network, data, W)
+    assert found.units_at_kink == 0
+    assert found.stationarity < 1e-14
+    W[1] *= 1e-3  # a row that is too short by a factor of 1,000 still has its sides
+    assert kkt_residuals(network, data, W).units_at_kink == 0
+
+
+def test_a_neuron_on_its_kink_to_rounding_with_collinear_samples():
+    """z = (1.1e-16, -2.2e-16): W separates, all but its whole length is orthogonal to the samples."""
+    network = TwoLayerNetwork([1.0], LeakyReLU(0.5))
+    data = Dataset([[1.0, -1.0], [-2.0, 2.0]], [1, -1])
+    found = kkt_residuals(network, data, [[0.2956820197550105, 0.2956820197550104]])
+    assert found.smallest_margin == 2.0**-53
+    assert found.stationarity == pytest.approx(1.0, rel=1e-15)
+    assert found.complementarity == 0.0
+    assert found.duality_gap == pytest.approx(1.0, rel=1e-15)
+    assert np.isfinite(found.multipliers).all()
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_dependent_samples_share_by_least_penalty_in_every_order(order):
+    """λ₁(1,0) + λ₂(0,1) + λ₃(1,1) + λ₄(1,2) = (1,2) = W, q = (1,2,3,5): Σλ(q-1) = 5 - Σλ is least at (1,2,0,0)."""
+    X = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 2.0]])[list(order)]
+    found = kkt_residuals(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset(X, np.ones(4)), [[1.0, 2.0]])
+    np.testing.assert_allclose(found.multipliers[np.argsort(order)], [1.0, 2.0, 0.0, 0.0], atol=1e-12)
+    assert found.complementarity == pytest.approx(2.0 / 3.0, rel=1e-12)
+    assert found.duality_gap == pytest.approx(0.8, rel=1e-12)
+
+
+def test_equal_samples_share_equally():
+    data = Dataset([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [1, 1, 1])
+    found = kkt_residuals(TwoLayerNetwork([1.0], LeakyReLU(0.5)), data, [[1.0, 2.0]])
+    np.testing.assert_allclose(found.multipliers, [0.5, 0.5, 2.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_residual_depends_on_the_order_of_samples_or_neurons(seed):
+    """More samples than dimensions, small integers: dependent, many margins equal, units on their kinks."""
+    rng = np.random.default_rng(seed)
+    n, m, d = 7, int(rng.integers(1, 4)), 2
+    while True:
+        X = rng.integers(-3, 4, (n, d)).astype(float)
+        W = rng.integers(-3, 4, (m, d)).astype(float)
+        network = TwoLayerNetwork(rng.choice([-1.0, 1.0], m) * rng.integers(1, 3, m), LeakyReLU(0.5))
+        f = network.forward(W, X)
+        if np.all(X.any(axis=1)) and np.all(f != 0.0):
+            break
+    data = Dataset(X, np.sign(f))
+    first = kkt_residuals(network, data, W)
+    for _ in range(5):
+        i, j = rng.permutation(n), rng.permutation(m)
+        permuted = TwoLayerNetwork(network.second_layer[j], network.activation)
+        other = kkt_residuals(permuted, Dataset(X[i], data.y[i]), W[j])
+        assert other.status is first.status
+        for name in ("stationarity", "complementarity", "duality_gap"):
+            assert getattr(other, name) == pytest.approx(getattr(first, name), rel=1e-9, abs=1e-13)
+        np.testing.assert_allclose(other.multipliers, first.multipliers[i], rtol=1e-7, atol=1e-9)
+
+
+def test_memory_is_that_of_the_products():
+    """n m r is 36 million numbers, 288 MB; the matrices (m, n), (m, r), (n, n) have together 0.28 million."""
+    n, m = 300, 300
+    rng = np.random.default_rng(0)
+    data = Dataset(rng.standard_normal((n, 400)) / 20.0, np.resize([1.0, -1.0], n))
+    network = TwoLayerNetwork.with_signs(m // 2, m // 2, LeakyReLU(0.3))
+    z = np.linalg.lstsq(data.X, data.y, rcond=None)[0]
+    W = np.outer(np.sign(network.second_layer), z) + 0.01 * rng.standard_normal((m, 400))
+    tracemalloc.start()
+    found = kkt_residuals(network, data, W)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.status is KKTStatus.MEASURED
+    assert peak < 40 * 8 * n * m
 
 
 @pytest.mark.parametrize("W", [[[-1.0, 0.0]], [[0.0, 0.0]]])

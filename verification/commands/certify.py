@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
-from refimpl.errors import InvalidParameterError
+from refimpl.errors import FileFormatError, InvalidParameterError
 from verification.certificate import CONCLUSIONS, Certificate, certify, reject_early
 from verification.certificate_checker import check_certificate
 from verification.commands import options
@@ -22,7 +24,7 @@ EXAMPLES = """examples:
   implicit-bias certify --check proof.json --data data.npz
 
 exit codes: 0 every KKT point is proven to be the closed form, or the file was accepted;
-1 the file was refused; 2 bad input; 3 less was proven"""
+1 the file was refused, or is of another network; 2 bad input; 3 less was proven"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,19 +50,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "out")
-    fraction = exact_slope(args.slope)
-    args.slope = None if args.slope is None else float(Fraction(args.slope))
-    problem = options.problem_from(args)
-    console = options.tables(args)
     if args.check:
-        with options.progress() as tell:
-            tell(f"checking {args.check} with integers and fractions only")
-            result = check_certificate(args.check, problem.data.X, problem.data.y)
-        verdict = f" It proves: {result.verdict}." if result.accepted else ""
-        word = "accepted" if result.accepted else "refused"
-        console.print(Text(f"{word}: {result.reason.removeprefix('refused: ')}.{verdict}", style="bold"))
-        return 0 if result.accepted else 1
+        for name in ("out", "quick"):
+            if getattr(args, name):
+                raise InvalidParameterError(
+                    name, "be left out with --check, which makes no certificate", getattr(args, name)
+                )
+    options.check_outputs(args, "out")
+    asked = args.slope
+    fraction = exact_slope(asked)
+    args.slope = None if asked is None else float(fraction if fraction is not None else asked)
+    problem = options.problem_from(args)
+    if args.check:
+        return _check(args, problem, fraction)
+    console = options.tables(args)
     if args.quick:
         with options.progress() as tell:
             tell(f"ball arithmetic for {problem.origin}")
@@ -70,13 +73,38 @@ def run(args: argparse.Namespace) -> int:
             return 3
     with options.progress() as tell:
         tell(f"exact certificate for {problem.origin}")
-        certificate = certify(problem.network, problem.data, fraction)
+        certificate = certify(problem.network, problem.data, fraction, tell)
+    if args.out:
+        certificate.save(args.out, args.force)
     console.print(_table(certificate))
     if certificate.failed_step:
         console.print(Text(f"Not proven: {certificate.failed_step}.", style="bold"))
-    if args.out:
-        certificate.save(args.out, args.force)
     return 0 if certificate.proves_every_kkt_point else 3
+
+
+def _check(args: argparse.Namespace, problem: options.Problem, slope: Fraction | None) -> int:
+    """Check the file, and that it is of the network that the options ask for, so far as they do."""
+    path = Path(args.check)
+    if not path.is_file():
+        raise FileFormatError(path, "it is no regular file" if path.exists() else "there is no such file")
+    with options.progress() as tell:
+        tell(f"checking {args.check} with integers and fractions only")
+        result = check_certificate(args.check, problem.data.X, problem.data.y)
+    console = options.tables(args)
+    if result.network is None:
+        console.print(Text(f"refused: {result.reason.removeprefix('refused: ')}.", style="bold"))
+        return 1
+    found = {name: result.network[name] for name in ("positive", "negative")}
+    certified = Fraction(*(int(part, 16) for part in result.network["slope"].split("/")))
+    of = f"slope {_slope_text(certified)}, {found['positive']} positive and {found['negative']} negative neurons"
+    wrong = [f"--{name} {getattr(args, name)}" for name in found if getattr(args, name) not in (None, found[name])]
+    if args.slope is not None and not (certified == slope if slope is not None else float(certified) == args.slope):
+        wrong.insert(0, f"--slope {args.slope if slope is None else slope}")
+    if wrong:
+        console.print(Text(f"refused: the certificate is of {of}, not of {' '.join(wrong)}.", style="bold"))
+        return 1
+    console.print(Text(f"accepted: {result.reason}. It proves: {result.verdict}. It is of {of}.", style="bold"))
+    return 0
 
 
 def exact_slope(text: str | None) -> Fraction | None:
@@ -85,15 +113,29 @@ def exact_slope(text: str | None) -> Fraction | None:
     Raises
     ------
     InvalidParameterError
-        If it is no number.
+        If it is no number, or none in [0, 1].
     """
     if text is None:
         return None
     try:
-        value = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
+        parts = [int(part) for part in text.split("/")] if "/" in text else []
+        value = Fraction(*parts) if parts else float(text)  # a float: 1e999999999 is inf at once, as a fraction never
+    except (ValueError, TypeError, ZeroDivisionError) as error:
         raise InvalidParameterError("slope", "be a number such as 0.1 or a fraction such as 1/10", text) from error
-    return value if "/" in text else None
+    if not 0 <= value <= 1:
+        raise InvalidParameterError("slope", "lie in [0, 1]", text)
+    return value if isinstance(value, Fraction) else None
+
+
+def _slope_text(slope: Fraction) -> str:
+    """A fraction of few digits as it is, that of a float by the float."""
+    return str(slope) if slope.denominator < 10**9 else repr(float(slope))
+
+
+def _decimal(value: Fraction) -> str:
+    """17 digits, of numbers that no float holds too."""
+    context = Context(prec=17, Emax=MAX_EMAX, Emin=MIN_EMIN)
+    return f"{context.divide(Decimal(value.numerator), Decimal(value.denominator)).normalize(context):g}"
 
 
 def _table(certificate: Certificate) -> Table:
@@ -101,8 +143,8 @@ def _table(certificate: Certificate) -> Table:
     objective = certificate.objective
     table.add_row("verdict", certificate.verdict)
     table.add_row("n, d", f"{certificate.n}, {certificate.d}")
-    table.add_row("slope", str(certificate.network.slope))
-    table.add_row("½‖W‖² = ½ Σ λ", "-" if objective is None else f"{float(objective):.17g} (an exact fraction)")
+    table.add_row("slope", _slope_text(certificate.network.slope))
+    table.add_row("½‖W‖² = ½ Σ λ", "-" if objective is None else f"{_decimal(objective)} (an exact fraction)")
     table.add_row("refined condition", certificate.bounds.status)
     for name in certificate.conclusions:
         table.add_row("proven", CONCLUSIONS[name])
