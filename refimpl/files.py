@@ -23,6 +23,7 @@ __all__ = [
     "check_input_path",
     "check_output_path",
     "check_paths",
+    "make_folder",
     "open_regular",
     "read_bytes",
     "read_json",
@@ -228,6 +229,24 @@ def check_paths(outputs: Mapping[str, Any], inputs: Mapping[str, Any], force: bo
             raise OutputFileError(path, taken[key].format(name=name))
         check_output_path(path, force)
         taken[key] = f"{name} and {{name}} are the same file"
+
+
+def make_folder(path: str | Path) -> Path:
+    """The folder `path`, made if it is not there, with the folders that it lies in.
+
+    Raises
+    ------
+    OutputFileError
+        If it cannot be made, or is no folder.
+    """
+    path = as_path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputFileError(path, "it is not a folder") from error
+    except (OSError, ValueError) as error:
+        raise OutputFileError(path, str(getattr(error, "strerror", None) or error)) from error
+    return path
 
 
 @contextmanager

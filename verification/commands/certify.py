@@ -52,30 +52,30 @@ def run(args: argparse.Namespace) -> int:
     fraction = exact_slope(args.slope)
     args.slope = None if args.slope is None else float(Fraction(args.slope))
     problem = options.problem_from(args)
-    console = options.tables(args)
     if args.check:
         with options.progress() as tell:
             tell(f"checking {args.check} with integers and fractions only")
             result = check_certificate(args.check, problem.data.X, problem.data.y)
         verdict = f" It proves: {result.verdict}." if result.accepted else ""
         word = "accepted" if result.accepted else "refused"
-        console.print(Text(f"{word}: {result.reason.removeprefix('refused: ')}.{verdict}", style="bold"))
+        with options.results(args) as console:
+            console.print(Text(f"{word}: {result.reason.removeprefix('refused: ')}.{verdict}", style="bold"))
         return 0 if result.accepted else 1
     if args.quick:
         with options.progress() as tell:
             tell(f"ball arithmetic for {problem.origin}")
             reason = reject_early(problem.network, problem.data, fraction)
         if reason:
-            console.print(Text(f"Not proven: {reason} (ball arithmetic; no certificate was made).", style="bold"))
+            with options.results(args) as console:
+                console.print(Text(f"Not proven: {reason} (ball arithmetic; no certificate was made).", style="bold"))
             return 3
     with options.progress() as tell:
         tell(f"exact certificate for {problem.origin}")
         certificate = certify(problem.network, problem.data, fraction)
-    console.print(_table(certificate))
-    if certificate.failed_step:
-        console.print(Text(f"Not proven: {certificate.failed_step}.", style="bold"))
-    if args.out:
-        certificate.save(args.out, args.force)
+    with options.results(args, None, (args.out, lambda path: certificate.save(path, args.force))) as console:
+        console.print(_table(certificate))
+        if certificate.failed_step:
+            console.print(Text(f"Not proven: {certificate.failed_step}.", style="bold"))
     return 0 if certificate.proves_every_kkt_point else 3
 
 

@@ -64,10 +64,9 @@ def run(args: argparse.Namespace) -> int:
     table.add_row("relative duality gap", shown(found.duality_gap))
     table.add_row("rank, σ₃/σ₁", f"{found.rank}, {shown(found.singular_value_ratio)}")
     table.add_row("units at their kink", str(found.units_at_kink))
-    console = options.tables(args)
-    console.print(table)
-    console.print(Text(found.message, style="bold"))
-    options.write_json(args, {"schema_version": 1, **_plain(vars(found)), "environment": environment()})
+    with options.results(args, {"schema_version": 1, **_plain(vars(found)), "environment": environment()}) as console:
+        console.print(table)
+        console.print(Text(found.message, style="bold"))
     return 0 if found.status is KKTStatus.MEASURED else 3
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from rich.console import Console
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
-from refimpl.files import check_output_path, refuse_to_overwrite
+from refimpl.errors import OutputFileError
+from refimpl.files import check_paths, refuse_to_overwrite
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss, loss_by_name
 from refimpl.network import TwoLayerNetwork
@@ -32,9 +34,12 @@ __all__ = [
     "numbers",
     "problem_from",
     "progress",
+    "results",
     "tables",
-    "write_json",
 ]
+
+INPUTS = ("data", "weights", "check", "skips")
+"""Options that name a file to be read."""
 
 FILE_SLOPE, FILE_NEURONS = 0.1, 8
 """Slope, and neurons of each sign, for --data FILE when no option says otherwise."""
@@ -72,12 +77,26 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite output files that exist")
 
 
-def check_outputs(args: argparse.Namespace, *names: str) -> None:
-    """Refuse, before any work, outputs that could not be written."""
-    for name in names:
-        path = getattr(args, name)
-        if path is not None and path != "-":
-            check_output_path(path, args.force)
+def check_outputs(args: argparse.Namespace, *names: str, more: Mapping[str, Path] | None = None) -> None:
+    """Refuse, before any work, outputs that could not be written, and inputs that are no regular files.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+    *names : str
+        The options that name outputs.
+    more : mapping of str to path, optional
+        Outputs that no option names, by what messages call them.
+    """
+    outputs: dict[str, Any] = {f"--{name}": getattr(args, name) for name in names}
+    if outputs.get("--json") == "-":
+        del outputs["--json"]
+    inputs = {f"--{name}": getattr(args, name, None) for name in INPUTS}
+    check_paths(outputs | dict(more or {}), inputs, args.force)
+    if outputs.get("--plot") is not None:
+        from verification.plots import picture_kind  # matplotlib takes a second to import
+
+        picture_kind(outputs["--plot"])
 
 
 def problem_from(args: argparse.Namespace) -> Problem:
@@ -126,13 +145,62 @@ def progress() -> Iterator[Any]:
         yield status.update
 
 
-def write_json(args: argparse.Namespace, content: str | dict[str, Any]) -> None:
-    """Write what --json asks for."""
-    if args.json is None:
-        return
+@contextmanager
+def results(
+    args: argparse.Namespace,
+    content: str | dict[str, Any] | None = None,
+    *files: tuple[str | Path | None, Callable[[str | Path], None]],
+) -> Iterator[Console]:
+    """Write the files that were asked for, then hand out the console for the tables, which the block prints.
+
+    An output that fails takes no other with it: the rest is written and printed, then the error is raised.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+    content : str or dict, optional
+        What --json writes.
+    *files : (path, function)
+        `function(path)` writes one file; nothing is done where the path is None.
+
+    Raises
+    ------
+    OutputFileError
+        At the end, with all that failed.
+    """
     text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    if args.json == "-":
-        sys.stdout.write(text)
-        return
-    with refuse_to_overwrite(Path(args.json), args.force) as handle:
+    if args.json not in (None, "-"):
+        files = ((args.json, lambda path: _write_text(path, text, args.force)), *files)
+    failures = []
+    for path, write in files:
+        if path is not None:
+            try:
+                write(path)
+            except OutputFileError as error:
+                failures.append(error)
+    try:
+        yield tables(args)
+        _end_of_output(text if args.json == "-" else "")
+    except BrokenPipeError:
+        if not failures:
+            raise
+    except OSError as error:
+        failures.append(OutputFileError("standard output", str(error.strerror or error)))
+        with suppress(OSError, AttributeError):  # or Python complains again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if failures:
+        others = (f"; nor `{error.path}`: {error.reason}" for error in failures[1:])
+        raise OutputFileError(failures[0].path, failures[0].reason + "".join(others))
+
+
+def _write_text(path: str | Path, text: str, force: bool) -> None:
+    with refuse_to_overwrite(path, force) as handle:
         handle.write(text.encode())
+
+
+def _end_of_output(text: str) -> None:
+    """Write what remains to standard output, and find out whether it arrived."""
+    if sys.stdout is None:
+        raise OSError("it is closed")
+    sys.stdout.write(text)
+    sys.stdout.flush()
