@@ -6,15 +6,16 @@ Whatever is wrong with a file, the error is a `FileFormatError` that says so in 
 from __future__ import annotations
 
 import csv
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.archive import map_npy, read_npy, read_npz
 from refimpl.datasets import Dataset
 from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError
+from refimpl.files import read_bytes
 from refimpl.validation import Array, as_count
 
 __all__ = ["load", "load_cifar10", "load_csv", "load_npy_pair", "load_npz"]
@@ -49,22 +50,10 @@ def load_npz(path: str | Path) -> Dataset:
     Raises
     ------
     FileFormatError
-        If the file is missing, truncated, or lacks `X` or `y`.
+        If the file is missing, damaged, too large (`archive.LIMIT_BYTES`), or lacks `X` or `y`.
     """
-    try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as archive:
-            missing = [name for name in ("X", "y") if name not in archive]
-            if missing:
-                names = ", ".join(archive.files) or "nothing"
-                raise FileFormatError(path, f"it needs arrays X and y and holds {names}")
-            X, y = archive["X"], archive["y"]
-    except FileFormatError:
-        raise
-    except FileNotFoundError as error:
-        raise FileFormatError(path, "there is no such file") from error
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise FileFormatError(path, _why_not_npz(error)) from error
-    return _dataset_from_file(path, X, y)
+    arrays = read_npz(path, ("X", "y"))
+    return _dataset_from_file(path, arrays["X"], arrays["y"])
 
 
 def load_csv(path: str | Path) -> Dataset:
@@ -128,7 +117,7 @@ def load_npy_pair(x_path: str | Path, y_path: str | Path) -> Dataset:
     >>> load_npy_pair(folder / "X.npy", folder / "y.npy").d
     3
     """
-    X, y = _npy_array(x_path, "r"), _npy_array(y_path, None)
+    X, y = map_npy(x_path), read_npy(y_path)
     if X.ndim != 2:
         raise FileFormatError(x_path, f"it must hold an array of shape (n, d), not {X.shape}")
     if X.dtype != np.float64:
@@ -136,19 +125,6 @@ def load_npy_pair(x_path: str | Path, y_path: str | Path) -> Dataset:
     if not X.flags.c_contiguous:
         raise FileFormatError(x_path, "it is in Fortran order: save numpy.ascontiguousarray(X) first")
     return _dataset_from_file(x_path, X, y)
-
-
-def _npy_array(path: str | Path, mmap_mode: Any) -> NDArray[Any]:
-    try:
-        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise FileFormatError(path, "there is no such file") from error
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError) as error:
-        raise FileFormatError(path, "it is not a complete .npy file of numbers") from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise FileFormatError(path, "it is an archive, not one .npy array")
-    return array
 
 
 def load_cifar10(
@@ -225,12 +201,7 @@ def _cifar10_images(
 
 def _cifar10_records(path: Path) -> NDArray[np.uint8]:
     """One row a record: the class, then the pixels."""
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except FileNotFoundError as error:
-        raise FileFormatError(path, "there is no such file") from error
-    except OSError as error:
-        raise FileFormatError(path, str(error.strerror or error)) from error
+    data = np.frombuffer(read_bytes(path), dtype=np.uint8)
     if data.size == 0 or data.size % (1 + CIFAR10_PIXELS):
         raise FileFormatError(
             path, f"its {data.size} bytes are not whole records of {1 + CIFAR10_PIXELS}: it is truncated"
@@ -268,9 +239,3 @@ def _dataset_from_file(path: str | Path, X: Any, y: Any) -> Dataset:
         return Dataset(X, y)
     except ImplicitBiasError as error:
         raise FileFormatError(path, str(error).rstrip(".")) from error
-
-
-def _why_not_npz(error: Exception) -> str:
-    if "Object arrays" in str(error):  # NumPy calls any file that is no archive a pickle
-        return "it holds pickled objects; save plain arrays of numbers"
-    return "it is not a complete .npz archive"
