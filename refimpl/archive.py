@@ -119,10 +119,10 @@ def read_npz(
     >>> read_npz(path, ["X"])
     {'X': array([[1., 0.],
            [0., 1.]])}
-    >>> read_npz(path, ["Y"])
+    >>> read_npz(path, ["Y"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    refimpl.errors.FileFormatError: cannot read `...a.npz`: it needs an array Y and holds X, notes.
+    refimpl.errors.FileFormatError: cannot read `...`: it needs an array Y and holds X, notes.
     """
     with (
         open_regular(path) as handle,

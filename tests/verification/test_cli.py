@@ -230,7 +230,7 @@ def test_bad_arrays(name, tmp_path, capsys) -> None:
 def test_bad_files(tmp_path, capsys, data_file) -> None:
     assert "no such file" in fails(capsys, "verify", "--data", str(tmp_path / "none.npz"))
     (tmp_path / "data.txt").write_text("1,2,1\n")
-    assert ".npz or .csv" in fails(capsys, "verify", "--data", str(tmp_path / "data.txt"))
+    assert ".npz, .csv, " in fails(capsys, "verify", "--data", str(tmp_path / "data.txt"))
     whole = (tmp_path / "data.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     assert "not a complete" in fails(capsys, "flow", "--data", str(tmp_path / "cut.npz"))
@@ -369,3 +369,50 @@ def test_inputs_that_are_never_waited_for(data_file, tmp_path, capsys) -> None:
         paths = [str(tmp_path / word) if word.startswith("a.") else word for word in arguments]
         assert "it is a FIFO, and only regular files are read" in fails(capsys, *paths)
     assert "no such file" in fails(capsys, "certify", "--data", data_file, "--check", str(tmp_path / "none.json"))
+
+
+IRIS = "Id;length;width;species\n1;5,1;1,4;setosa\n2;7,0;4,7;versicolor\n3;6,3;6,0;virginica\n4;4,9;1,3;setosa\n"
+
+
+def test_a_table_as_people_have_it(tmp_path, capsys) -> None:
+    path = tmp_path / "[bold]iris.csv"
+    path.write_text(IRIS)
+    out = tmp_path / "o.json"
+    arguments = ["verify", "--data", str(path), *SMALL, "--json", str(out)]
+    assert "its labels are setosa, versicolor, virginica" in fails(capsys, *arguments)
+    choices = ["--classes", "setosa", "versicolor", "--drop-column", "Id"]
+    assert cli.main([*arguments, *choices]) in (0, 3)
+    expected = Dataset([[5.1, 1.4], [7.0, 4.7], [4.9, 1.3]], [1, -1, 1])
+    assert json.loads(out.read_text())["dataset"]["sha256"] == expected.sha256
+    said = capsys.readouterr().err.splitlines()[0]
+    assert said == (
+        f"... read {path}: n = 3 samples, d = 2 features (length, width); labels in column 4 (species): "
+        "2 x setosa -> +1, 1 x versicolor -> -1; the first line is a header; separated by semicolons; decimal comma; "
+        "left out: column 1 (Id); left out: rows of other classes, 1 of virginica"
+    )
+
+
+@pytest.mark.parametrize("command", [["verify"], ["flow"], ["descend"], ["max-margin"], ["certify"], ["kkt"]])
+def test_every_command_says_what_it_read_and_warns_of_an_index(tmp_path, capsys, command) -> None:
+    (tmp_path / "a.csv").write_text(",a,b,y\n0,1,0.1,1\n1,0.1,1,-1\n2,1,0.2,1\n")
+    np.save(tmp_path / "W.npy", np.ones((3, 3)))
+    weights = ["--weights", str(tmp_path / "W.npy")] if command == ["kkt"] else []
+    assert cli.main([*command, "--data", str(tmp_path / "a.csv"), *SMALL, *weights]) in (0, 1, 3)
+    lines = capsys.readouterr().err.splitlines()
+    assert "n = 3 samples, d = 3 features (column 1, a, b); labels in column 4 (y)" in lines[0]
+    assert lines[1].startswith("implicit-bias: warning: column 1 counts 0, 1, 2, ... like an index; --drop-column")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--positive-label", "1"], "data"),
+        (["--no-header"], "data"),
+        (["--data", "DATA", "--label-column", "2"], "label_column"),
+        (["--data", "DATA", "--drop-column", "9"], "drop_columns"),
+        (["--data", "DATA", "--classes", "1", "1"], "classes"),
+        (["--data", "DATA", "--classes", "1"], "classes"),
+    ],
+)
+def test_bad_choices(data_file, capsys, options, word) -> None:
+    assert word in fails(capsys, "max-margin", *(data_file if word == "DATA" else word for word in options))

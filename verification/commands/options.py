@@ -17,11 +17,12 @@ from rich.console import Console
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
-from refimpl.errors import OutputFileError
+from refimpl.errors import InvalidParameterError, OutputFileError
 from refimpl.files import check_paths, refuse_to_overwrite
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss, loss_by_name
 from refimpl.network import TwoLayerNetwork
+from refimpl.tables import DEFAULT, Choices, ReadReport
 from refimpl.validation import Array, as_count
 from verification.presets import PRESETS, preset_named
 
@@ -46,10 +47,13 @@ FILE_SLOPE, FILE_NEURONS = 0.1, 8
 
 
 class Problem:
-    """The network, the data and the loss that the options ask for."""
+    """The network, the data and the loss that the options ask for; and what was read, if it was a file."""
 
-    def __init__(self, network: TwoLayerNetwork, data: Dataset, loss: Loss, origin: str) -> None:
+    def __init__(
+        self, network: TwoLayerNetwork, data: Dataset, loss: Loss, origin: str, report: ReadReport | None = None
+    ) -> None:
         self.network, self.data, self.loss, self.origin = network, data, loss, origin
+        self.report = report
 
 
 def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], Any] = float) -> None:
@@ -62,7 +66,22 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
     source.add_argument(
         "--data",
         metavar="FILE",
-        help="your data: .npz with X and y, or .csv with a label column (y, label, or the last)",
+        help="your data: .npz with X and y, or a table (.csv, .tsv, .csv.gz, .parquet, .arrow) with a column of labels "
+        "(y, label, or the last)",
+    )
+    table = parser.add_argument_group("how --data is read")
+    table.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first line is a header (default: if it cannot be a sample)",
+    )
+    table.add_argument("--label-column", metavar="NAME|N", help="the column of labels, by its name or number (from 1)")
+    table.add_argument("--positive-label", metavar="NAME", help="the label that becomes +1; the other becomes -1")
+    table.add_argument(
+        "--classes", nargs=2, metavar=("A", "B"), help="labels that become +1 and -1; other rows are left out"
+    )
+    table.add_argument(
+        "--drop-column", action="append", default=[], metavar="NAME|N", help="leave a column out (may be repeated)"
     )
     parser.add_argument("--slope", type=slope, metavar="GAMMA", help="slope of the leaky ReLU, in [0, 1]")
     parser.add_argument("--positive", type=int, metavar="M1", help="number of neurons with a_j > 0")
@@ -102,7 +121,10 @@ def check_outputs(args: argparse.Namespace, *names: str, more: Mapping[str, Path
 def problem_from(args: argparse.Namespace) -> Problem:
     """Build network, data and loss."""
     loss, args.seed = loss_by_name(args.loss), as_count("seed", args.seed, 0)
+    choices = _choices(args)
     if args.data is None:
+        if choices != DEFAULT:
+            raise InvalidParameterError("data", "be given where options say how it is read", None)
         preset = preset_named(args.preset)
         network = preset.network(args.slope, args.positive, args.negative)
         return Problem(network, preset.data(args.seed, network.slope), loss, f"preset {preset.name}")
@@ -110,7 +132,21 @@ def problem_from(args: argparse.Namespace) -> Problem:
     positive = FILE_NEURONS if args.positive is None else args.positive
     negative = FILE_NEURONS if args.negative is None else args.negative
     network = TwoLayerNetwork.with_signs(positive, negative, LeakyReLU(slope))
-    return Problem(network, datasets.load(args.data), loss, str(args.data))
+    data, report = datasets.read(args.data, choices)
+    _tell(f"... read {report.sentence}", *(f"implicit-bias: warning: {text}." for text in report.warnings))
+    return Problem(network, data, loss, str(args.data), report)
+
+
+def _choices(args: argparse.Namespace) -> Choices:
+    classes = None if args.classes is None else tuple(args.classes)
+    return Choices(args.header, args.label_column, args.positive_label, classes, tuple(args.drop_column))
+
+
+def _tell(*sentences: str) -> None:
+    """Lines on standard error, with what its encoding lacks replaced."""
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    for sentence in sentences:
+        print(sentence.encode(encoding, "replace").decode(encoding), file=sys.stderr)
 
 
 def initial_weights(problem: Problem, scale: float, seed: int) -> Array:
