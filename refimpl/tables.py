@@ -140,21 +140,25 @@ class _Labels:
     source: Any
     choices: Choices
     keys: list[Any] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
     texts: dict[Any, str] = field(default_factory=dict)
     others: dict[Any, list[Any]] = field(default_factory=dict)
+    seen: int = 0
 
     def __post_init__(self) -> None:
         classes = self.choices.classes
         self.wanted = None if classes is None else {_key(str(name)) for name in classes}
 
     def wants(self, text: str) -> bool:
-        """Take the label `text`; False if it is of a class that was not asked for."""
+        """Take the label `text` of the next row; False if it is of a class that was not asked for."""
         key = _key(text)
+        self.seen += 1
         if self.wanted is not None and key not in self.wanted:
             self.others.setdefault(key, [text, 0])[1] += 1
             return False
-        self.texts.setdefault(key, text)
+        self.texts.setdefault(key, text if len(text) <= 16 or isinstance(key, str) else f"{key:g}")
         self.keys.append(key)
+        self.rows.append(self.seen - 1)
         return True
 
     def signs(self) -> dict[Any, int]:
@@ -284,7 +288,9 @@ def _read_lines(path: Any, numbered: Iterator[tuple[int, str]], choices: Choices
     notes = [f"{'the first line is a header' if header else 'no header'}"]
     if text.separator != ",":
         notes.append(f"separated by {SEPARATORS[text.separator]}")
-    notes += ["decimal comma"] * (text.decimal == ",") + [f"{len(comments)} comment lines skipped"] * bool(comments)
+    notes += ["decimal comma"] * (text.decimal == ",") + [f"lines of comments left out: {len(comments)}"] * bool(
+        comments
+    )
     X = np.frombuffer(values, dtype=np.float64).reshape(len(labels.keys), len(columns.features))
     return _finished(X, labels, columns, notes)
 
@@ -422,7 +428,9 @@ def read_arrays(source: Any, X: Any, y: Any, choices: Choices = DEFAULT) -> tupl
     if choices.positive_label is None and choices.classes is None and not choices.drop_columns:
         data = _dataset(source, X, y)
         counts = tuple((f"{sign:+d}", sign, int(np.sum(data.y == sign))) for sign in (1, -1) if sign in data.y)
-        return data, ReadReport(str(source), data.n, data.d, (), "y", counts, (), _suspicious(data, [""] * data.d))
+        return data, ReadReport(
+            str(source), data.n, data.d, (), "y", counts, (), _suspicious(data, [""] * data.d, np.arange(data.n))
+        )
     if X.ndim != 2 or y.shape != X.shape[:1]:
         raise FileFormatError(source, f"X and y must have shapes (n, d) and (n,), not {X.shape} and {y.shape}")
     labels = _Labels(source, choices)
@@ -590,18 +598,22 @@ def _finished(X: Any, labels: _Labels, columns: _Columns, notes: list[str]) -> t
     counts = tuple((text, signs[key], labels.keys.count(key)) for key, text in labels.texts.items())
     names = tuple(columns.names[k] or f"column {k + 1}" for k in columns.features) if any(columns.names) else ()
     label = columns.called(columns.label) if columns.label >= 0 else "y"
-    suspicious = _suspicious(data, [columns.called(k) for k in columns.features])
+    suspicious = _suspicious(data, [columns.called(k) for k in columns.features], np.array(labels.rows))
+    nameless = [k for k in columns.features if any(columns.names) and re.match(r"$|Unnamed: ", columns.names[k])]
+    if not suspicious and nameless:
+        what = "has no name, like an index that pandas writes; --drop-column leaves it out"
+        suspicious = (f"{columns.called(nameless[0])} {what}",)
     return data, ReadReport(str(labels.source), data.n, data.d, names, label, counts, tuple(notes), suspicious)
 
 
-def _suspicious(data: Dataset, called: Sequence[str]) -> tuple[str, ...]:
-    """Features that look like something else: an index, or the labels once more."""
+def _suspicious(data: Dataset, called: Sequence[str], rows: Any) -> tuple[str, ...]:
+    """Features that look like something else: the number of the row (`rows`, from 0), or the labels once more."""
     X, y, found = data.X, data.y, []
     if data.n >= 3:
-        counts = np.flatnonzero(np.isin(X[0], (0.0, 1.0)) & (X[1] - X[0] == 1.0) & (X[2] - X[1] == 1.0))
-        for k in map(int, counts):
-            if np.array_equal(X[:, k], X[0, k] + np.arange(data.n)):
-                what = f"counts {X[0, k]:g}, {X[1, k]:g}, {X[2, k]:g}, ... like an index"
+        start = X[0] - rows[0]
+        for k in map(int, np.flatnonzero(np.isin(start, (0.0, 1.0)) & (X[-1] - rows[-1] == start))):
+            if np.array_equal(X[:, k], start[k] + rows):
+                what = f"counts {start[k]:g}, {start[k] + 1:g}, {start[k] + 2:g}, ... like an index"
                 found.append(f"{called[k] or f'column {k + 1} of X'} {what}; --drop-column leaves it out")
     positive, negative = np.flatnonzero(y > 0.0), np.flatnonzero(y < 0.0)
     if min(positive.size, negative.size) >= 2:

@@ -26,6 +26,9 @@ from refimpl.files import (
     read_text,
     refuse_to_overwrite,
 )
+from verification.certificate import Certificate
+from verification.conformance import read_skips
+from verification.report import Report
 
 
 @pytest.fixture(params=["unnamed", "named", "no hard links"])
@@ -240,6 +243,13 @@ def test_only_regular_files_are_read(tmp_path):
             with pytest.raises(FileFormatError, match=why):
                 reader(path)
     assert time.monotonic() - started < 5.0
+
+
+def test_readers_of_text_elsewhere_wait_for_no_fifo(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for read in (Certificate.load, read_skips, Report.load):
+        with pytest.raises(FileFormatError, match="it is a FIFO"):
+            read(tmp_path / "fifo")
 
 
 def test_a_file_that_becomes_a_fifo_is_not_waited_for(tmp_path, monkeypatch):

@@ -121,6 +121,20 @@ def test_an_index_is_told(table, start):
     assert "left out: column 1" in report.notes
 
 
+def test_an_index_is_told_where_rows_are_left_out(table):
+    text = "id,x,y\n1,5,a\n2,7,c\n3,6,b\n4,9,c\n5,8,a\n"
+    assert table(text, classes=("a", "b"))[1].warnings[0].startswith("column 1 (id) counts 1, 2, 3, ... like an index")
+    assert table(text.replace("3,6", "7,6"), classes=("a", "b"))[1].warnings == ()
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_a_column_without_a_name_is_told(table, name):
+    """An index of pandas that does not count, because the rows were mixed."""
+    _, report = table(f"{name},x,y\n7,5,1\n3,7,-1\n9,6,1\n")
+    assert report.warnings[0].endswith("has no name, like an index that pandas writes; --drop-column leaves it out")
+    assert table("7,5,1\n3,7,-1\n9,6,1\n")[1].warnings == ()
+
+
 def test_labels_among_the_features_are_told(table):
     rows = "5,1,1\n7,0,-1\n6,1,1\n8,0,-1\n"
     _, report = table(f"x,target,label\n{rows}")
@@ -168,7 +182,7 @@ def test_texts_of_every_shape(table, name, ending):
     np.testing.assert_array_equal(data.X, expected)
     np.testing.assert_array_equal(data.y, Y3[: len(expected)])
     assert ("decimal comma" in report.notes) == ("decimal comma" in name)
-    assert ("2 comment lines skipped" in report.notes) == (name == "comments")
+    assert ("lines of comments left out: 2" in report.notes) == (name == "comments")
 
 
 def test_in_tsv_tabs_separate(table):
