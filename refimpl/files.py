@@ -188,6 +188,10 @@ def check_output_path(path: str | Path, force: bool = False) -> Path:
         raise OutputFileError(path, f"there is no folder `{folder}`")
     if not os.access(folder, os.W_OK):
         raise OutputFileError(path, f"the folder `{folder}` is not writable")
+    try:
+        _Draft(target).discard()
+    except OSError as error:
+        raise OutputFileError(path, str(error.strerror or error)) from error
     return path
 
 

@@ -243,9 +243,20 @@ class _Text:
     """What is known of a text while it is read."""
 
     path: Any
-    separator: str
+    separator: str = ","
     line: int = 0
     decimal: str | None = None
+    comments: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What is not as usual."""
+        notes = [] if self.separator == "," else [f"separated by {SEPARATORS[self.separator]}"]
+        if self.decimal == ",":
+            notes.append("decimal comma")
+        if self.comments:
+            notes.append(f"lines of comments left out: {self.comments}")
+        return notes
 
 
 def _numbered_lines(path: Any, handle: IO[str]) -> Iterator[tuple[int, str]]:
@@ -260,49 +271,37 @@ def _numbered_lines(path: Any, handle: IO[str]) -> Iterator[tuple[int, str]]:
 
 
 def _read_lines(path: Any, numbered: Iterator[tuple[int, str]], choices: Choices) -> tuple[Dataset, ReadReport]:
-    comments: list[int] = []
-    lines = _without_comments(numbered, comments)
+    text = _Text(path)
+    lines = _without_comments(text, numbered)
     head = list(islice(lines, HEAD))
     if not head:
         raise FileFormatError(path, "it is empty")
-    text = _Text(path, _separator(path, [line for _, line in head]))
+    text.separator = _separator(path, [line for _, line in head])
     rows = _rows(text, chain(head, lines))
     first = next(rows)
-    header = _is_header(text, first, choices)
-    names = first if header else [""] * len(first)
-    columns = _Columns(path, names, choices)
+    header = _is_header(first, choices)
+    columns = _Columns(path, first if header else [""] * len(first), choices)
     labels, values = _Labels(path, choices), array("d")
     for cells in rows if header else chain([first], rows):
-        if len(cells) != len(names):
-            raise FileFormatError(path, f"line {text.line} has {len(cells)} columns, not {len(names)}")
-        label = cells[columns.label]
-        if label.lower() in MISSING:
-            raise FileFormatError(path, f"the label in line {text.line}, {columns.called(columns.label)}, is missing")
-        if labels.wants(label):
+        if labels.wants(_label_in(text, cells, columns)):
             chosen = [cells[k] for k in columns.features]
             values.extend(_numbers_in(text, chosen, columns, first=cells is first and choices.header is None))
         if 8 * len(values) > LIMIT_BYTES:
             raise FileFormatError(path, f"it holds more than the {LIMIT_BYTES / 2**30:g} GiB of numbers that are read")
     if not labels.keys:
         raise FileFormatError(path, _why_empty(labels, header))
-    notes = [f"{'the first line is a header' if header else 'no header'}"]
-    if text.separator != ",":
-        notes.append(f"separated by {SEPARATORS[text.separator]}")
-    notes += ["decimal comma"] * (text.decimal == ",") + [f"lines of comments left out: {len(comments)}"] * bool(
-        comments
-    )
     X = np.frombuffer(values, dtype=np.float64).reshape(len(labels.keys), len(columns.features))
-    return _finished(X, labels, columns, notes)
+    return _finished(X, labels, columns, ["the first line is a header" if header else "no header", *text.notes])
 
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "blanks"}
 
 
-def _without_comments(numbered: Iterable[tuple[int, str]], comments: list[int]) -> Iterator[tuple[int, str]]:
+def _without_comments(text: _Text, numbered: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     for number, line in numbered:
         stripped = line.strip()
         if stripped.startswith("#"):
-            comments.append(number)
+            text.comments += 1
         elif stripped:
             yield number, line
 
@@ -342,7 +341,7 @@ def _rows(text: _Text, lines: Iterable[tuple[int, str]]) -> Iterator[list[str]]:
         yield [cell.strip() for cell in row]
 
 
-def _is_header(text: _Text, cells: list[str], choices: Choices) -> bool:
+def _is_header(cells: list[str], choices: Choices) -> bool:
     """The rule of the module's docstring."""
     if choices.header is not None:
         return choices.header
@@ -352,6 +351,16 @@ def _is_header(text: _Text, cells: list[str], choices: Choices) -> bool:
     blanks = cells.count("")
     values = [cell for cell in cells if cell and (cell.lower() in MISSING or LIKE_A_VALUE.match(cell))]
     return not values and blanks <= 1 and blanks < len(cells)
+
+
+def _label_in(text: _Text, cells: list[str], columns: _Columns) -> str:
+    """The label of one row, whose width is looked at too."""
+    if len(cells) != len(columns.names):
+        raise FileFormatError(text.path, f"line {text.line} has {len(cells)} columns, not {len(columns.names)}")
+    label = cells[columns.label]
+    if label.lower() in MISSING:
+        raise FileFormatError(text.path, f"the label in line {text.line}, {columns.called(columns.label)}, is missing")
+    return label
 
 
 def _numbers_in(text: _Text, cells: list[str], columns: _Columns, first: bool) -> list[float]:

@@ -158,6 +158,17 @@ def test_names_of_the_greatest_length_can_be_written(tmp_path, system):
     assert path.read_bytes() == b"2"
 
 
+def test_a_folder_that_takes_no_files_is_found_out_before_the_work(tmp_path, system, monkeypatch):
+    """A read-only or foreign file system, where access(2) tells a superuser that all is well."""
+
+    def refuse(*args):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(files.os, "open", refuse)
+    with pytest.raises(OutputFileError, match="Read-only file system"):
+        check_output_path(tmp_path / "a")
+
+
 def test_a_read_only_file_is_not_overwritten(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(b"old")
