@@ -21,6 +21,7 @@ from refimpl.validation import Array, as_count, as_positive, as_real_array, as_u
 __all__ = [
     "Dataset",
     "correlated",
+    "from_frame",
     "gaussian",
     "gaussian_mixture",
     "load",
@@ -29,6 +30,7 @@ __all__ = [
     "load_npy_pair",
     "load_npz",
     "nearly_orthogonal",
+    "read",
 ]
 
 BLOCK_BYTES = 2**26
@@ -402,4 +404,12 @@ def _cholesky_or_none(K: Array) -> Array | None:
 
 
 # At the end, because the readers need Dataset.
-from refimpl.readers import load, load_cifar10, load_csv, load_npy_pair, load_npz  # noqa: E402
+from refimpl.readers import (  # noqa: E402
+    from_frame,
+    load,
+    load_cifar10,
+    load_csv,
+    load_npy_pair,
+    load_npz,
+    read,
+)

@@ -1,46 +1,132 @@
-"""Readers of data sets: `.npz`, `.csv`, a pair of `.npy` files, a CIFAR-10 folder.
+"""Readers of data sets: `.npz`, tables (`refimpl.tables`), a pair of `.npy` files, a CIFAR-10 folder.
 
 Whatever is wrong with a file, the error is a `FileFormatError` that says so in one sentence.
 """
 
 from __future__ import annotations
 
-import csv
-import zipfile
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.archive import map_npy, read_npy, read_npz
 from refimpl.datasets import Dataset
 from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError
+from refimpl.files import as_path, read_bytes
+from refimpl.tables import DEFAULT, Choices, ReadReport, read_arrays, read_arrow, read_frame, read_text_table
 from refimpl.validation import Array, as_count
 
-__all__ = ["load", "load_cifar10", "load_csv", "load_npy_pair", "load_npz"]
+__all__ = ["from_frame", "load", "load_cifar10", "load_csv", "load_npy_pair", "load_npz", "read"]
 
 CIFAR10_PIXELS = 3 * 32 * 32
 CIFAR10_TRAIN_FILES = tuple(f"data_batch_{k}.bin" for k in range(1, 6))
 CIFAR10_TEST_FILES = ("test_batch.bin",)
 
 
-def load(path: str | Path) -> Dataset:
-    """Read a data set from `.npz` or `.csv`, by the ending of its name.
+def load(
+    path: str | Path,
+    *,
+    header: bool | None = None,
+    label_column: str | int | None = None,
+    positive_label: str | None = None,
+    classes: tuple[str, str] | None = None,
+    drop_columns: Sequence[str | int] = (),
+) -> Dataset:
+    """Read a data set from a file of any kind, by the ending of its name.
+
+    `.npz` (arrays X and y), text (`.csv`, `.tsv`, `.csv.gz`, `.tsv.gz`), and with the extra `frames` `.parquet`,
+    `.arrow` and `.feather`. `read` also tells what was read.
+
+    Parameters
+    ----------
+    path : path
+    header : bool, optional
+        Whether the first line of a text is a header; by default it is one if it cannot be a sample.
+    label_column : str or int, optional
+        Name of the column of labels, or its number, counted from 1, or from -1 backwards. By default the column
+        called `y` or `label`, and if there is none the last.
+    positive_label : str, optional
+        The label that becomes +1; the other, if it is the only other, becomes -1.
+    classes : (str, str), optional
+        The labels that become +1 and -1; rows with others are left out.
+    drop_columns : sequence of str or int
+        Columns to leave out.
 
     Raises
     ------
     FileFormatError
         If the file is missing, damaged, or of another kind.
+    InvalidParameterError
+        If there is no such column.
+    MissingExtraError
+        If the file needs a package that is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If a column looks like an index or like the labels once more.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "iris.csv"
+    >>> _ = path.write_text("sepal;petal;species\\n5,1;1,4;setosa\\n7,0;4,7;versicolor\\n")
+    >>> data = load(path, positive_label="setosa")
+    >>> data.X, data.y
+    (array([[5.1, 1.4],
+           [7. , 4.7]]), array([ 1., -1.]))
 
     See Also
     --------
-    load_npz, load_csv, load_npy_pair, load_cifar10
+    read, from_frame, load_npz, load_csv, load_npy_pair, load_cifar10
     """
-    readers = {".npz": load_npz, ".csv": load_csv}
-    reader = readers.get(Path(path).suffix.lower())
+    choices = Choices(header, label_column, positive_label, classes, tuple(drop_columns))
+    return _warned(read(path, choices))
+
+
+def from_frame(
+    frame: Any,
+    *,
+    label_column: str | int | None = None,
+    positive_label: str | None = None,
+    classes: tuple[str, str] | None = None,
+    drop_columns: Sequence[str | int] = (),
+) -> Dataset:
+    """A data set from a pandas data frame or a table of pyarrow; the options are those of `load`.
+
+    Raises
+    ------
+    FileFormatError
+        If a cell is missing or no number, or the labels are not two.
+    InvalidParameterError
+        If it is no frame, or there is no such column.
+
+    Warns
+    -----
+    UserWarning
+        As `load`.
+    """
+    return _warned(read_frame(frame, Choices(None, label_column, positive_label, classes, tuple(drop_columns))))
+
+
+def read(path: str | Path, choices: Choices = DEFAULT) -> tuple[Dataset, ReadReport]:
+    """A data set from a file, as `load`, and what was read.
+
+    Raises
+    ------
+    FileFormatError, InvalidParameterError, MissingExtraError
+        As `load`.
+    """
+    name = as_path(path).name.lower()
+    reader = next((reader for endings, reader in READERS.items() if name.endswith(endings)), None)
     if reader is None:
-        raise FileFormatError(path, f"its name must end in {' or '.join(readers)}")
-    return reader(path)
+        endings = [ending for group in READERS for ending in group]
+        raise FileFormatError(path, f"its name must end in {', '.join(endings[:-1])} or {endings[-1]}")
+    return reader(path, choices)
 
 
 def load_npz(path: str | Path) -> Dataset:
@@ -49,55 +135,39 @@ def load_npz(path: str | Path) -> Dataset:
     Raises
     ------
     FileFormatError
-        If the file is missing, truncated, or lacks `X` or `y`.
+        If the file is missing, damaged, too large (`archive.LIMIT_BYTES`), or lacks `X` or `y`.
     """
-    try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as archive:
-            missing = [name for name in ("X", "y") if name not in archive]
-            if missing:
-                names = ", ".join(archive.files) or "nothing"
-                raise FileFormatError(path, f"it needs arrays X and y and holds {names}")
-            X, y = archive["X"], archive["y"]
-    except FileFormatError:
-        raise
-    except FileNotFoundError as error:
-        raise FileFormatError(path, "there is no such file") from error
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise FileFormatError(path, _why_not_npz(error)) from error
-    return _dataset_from_file(path, X, y)
+    return _warned(_read_npz(path, DEFAULT))
 
 
 def load_csv(path: str | Path) -> Dataset:
-    """Read comma-separated numbers, one sample a line.
-
-    The label stands in the column that the header calls `y` or `label`; without a header, or
-    without such a name in it, in the last column. A first line that holds a word is a header.
+    """Read a table of text, one sample a line; `refimpl.tables` says what is understood.
 
     Raises
     ------
     FileFormatError
         If the file is missing, empty, ragged, or holds something that is not a number.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as handle:
-            rows = [(number, row) for number, row in enumerate(csv.reader(handle), 1) if any(map(str.strip, row))]
-    except FileNotFoundError as error:
-        raise FileFormatError(path, "there is no such file") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileFormatError(path, f"it is not readable text ({error})") from error
-    if not rows:
-        raise FileFormatError(path, "it is empty")
-    label_column = -1
-    if not all(map(_is_number, rows[0][1])):
-        names = [name.strip().lower() for name in rows[0][1]]
-        label_column = next((names.index(name) for name in ("y", "label") if name in names), -1)
-        rows = rows[1:]
-    if not rows:
-        raise FileFormatError(path, "it has a header and no samples")
-    table = _parse_rows(path, rows)
-    if table.shape[1] < 2:
-        raise FileFormatError(path, "it needs at least one feature column and a label column")
-    return _dataset_from_file(path, np.delete(table, label_column, axis=1), table[:, label_column])
+    return _warned(read_text_table(path))
+
+
+def _read_npz(path: str | Path, choices: Choices) -> tuple[Dataset, ReadReport]:
+    arrays = read_npz(path, ("X", "y"))
+    return read_arrays(path, arrays["X"], arrays["y"], choices)
+
+
+READERS: dict[tuple[str, ...], Callable[[str | Path, Choices], tuple[Dataset, ReadReport]]] = {
+    (".npz",): _read_npz,
+    (".csv", ".tsv", ".csv.gz", ".tsv.gz"): read_text_table,
+    (".parquet", ".arrow", ".feather"): read_arrow,
+}
+
+
+def _warned(found: tuple[Dataset, ReadReport]) -> Dataset:
+    data, report = found
+    for sentence in report.warnings:
+        warnings.warn(f"{report.source}: {sentence}", stacklevel=3)
+    return data
 
 
 def load_npy_pair(x_path: str | Path, y_path: str | Path) -> Dataset:
@@ -128,7 +198,7 @@ def load_npy_pair(x_path: str | Path, y_path: str | Path) -> Dataset:
     >>> load_npy_pair(folder / "X.npy", folder / "y.npy").d
     3
     """
-    X, y = _npy_array(x_path, "r"), _npy_array(y_path, None)
+    X, y = map_npy(x_path), read_npy(y_path)
     if X.ndim != 2:
         raise FileFormatError(x_path, f"it must hold an array of shape (n, d), not {X.shape}")
     if X.dtype != np.float64:
@@ -136,19 +206,6 @@ def load_npy_pair(x_path: str | Path, y_path: str | Path) -> Dataset:
     if not X.flags.c_contiguous:
         raise FileFormatError(x_path, "it is in Fortran order: save numpy.ascontiguousarray(X) first")
     return _dataset_from_file(x_path, X, y)
-
-
-def _npy_array(path: str | Path, mmap_mode: Any) -> NDArray[Any]:
-    try:
-        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise FileFormatError(path, "there is no such file") from error
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError) as error:
-        raise FileFormatError(path, "it is not a complete .npy file of numbers") from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise FileFormatError(path, "it is an archive, not one .npy array")
-    return array
 
 
 def load_cifar10(
@@ -225,12 +282,7 @@ def _cifar10_images(
 
 def _cifar10_records(path: Path) -> NDArray[np.uint8]:
     """One row a record: the class, then the pixels."""
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except FileNotFoundError as error:
-        raise FileFormatError(path, "there is no such file") from error
-    except OSError as error:
-        raise FileFormatError(path, str(error.strerror or error)) from error
+    data = np.frombuffer(read_bytes(path), dtype=np.uint8)
     if data.size == 0 or data.size % (1 + CIFAR10_PIXELS):
         raise FileFormatError(
             path, f"its {data.size} bytes are not whole records of {1 + CIFAR10_PIXELS}: it is truncated"
@@ -241,36 +293,8 @@ def _cifar10_records(path: Path) -> NDArray[np.uint8]:
     return records
 
 
-def _parse_rows(path: str | Path, rows: list[tuple[int, list[str]]]) -> Array:
-    width = len(rows[0][1])
-    table = np.empty((len(rows), width))
-    for k, (number, row) in enumerate(rows):
-        if len(row) != width:
-            raise FileFormatError(path, f"line {number} has {len(row)} columns, not {width}")
-        try:
-            table[k] = [float(cell) for cell in row]
-        except ValueError as error:
-            word = next(cell for cell in row if not _is_number(cell))
-            raise FileFormatError(path, f"line {number} holds {word.strip()[:40]!r}, which is not a number") from error
-    return table
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
 def _dataset_from_file(path: str | Path, X: Any, y: Any) -> Dataset:
     try:
         return Dataset(X, y)
     except ImplicitBiasError as error:
         raise FileFormatError(path, str(error).rstrip(".")) from error
-
-
-def _why_not_npz(error: Exception) -> str:
-    if "Object arrays" in str(error):  # NumPy calls any file that is no archive a pickle
-        return "it holds pickled objects; save plain arrays of numbers"
-    return "it is not a complete .npz archive"

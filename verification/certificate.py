@@ -31,7 +31,7 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.errors import FileFormatError, InvalidParameterError, MissingExtraError
-from refimpl.files import refuse_to_overwrite
+from refimpl.files import read_text, refuse_to_overwrite
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array
 from verification.exact_solve import run_apart, solve_ones, surely_negative
@@ -224,9 +224,7 @@ class Certificate:
     def load(cls, path: str | Path) -> Certificate:
         """Read a file that `save` wrote. Nothing is verified: that is `check_certificate`'s."""
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise FileFormatError(path, "there is no such file") from error
+            return cls.from_json(read_text(path))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
             raise FileFormatError(path, "it is not a certificate of this schema") from error
 

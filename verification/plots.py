@@ -11,17 +11,20 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
 from refimpl.descent import DescentResult
+from refimpl.errors import OutputFileError
 from refimpl.files import refuse_to_overwrite
 from refimpl.flow import FlowResult
 
-__all__ = ["descent_figure", "flow_figure", "plot_descent", "plot_flow", "save_figure"]
+__all__ = ["descent_figure", "flow_figure", "picture_kind", "plot_descent", "plot_flow", "save_figure"]
+
+KINDS = ("png", "svg", "pdf")
 
 SIDE_COLOURS = ("#3b6ea8", "#f2c14e", "#c8553d")
 SIDE_NAMES = ("slope γ", "on its kink", "slope 1")
 
 
 def plot_flow(result: FlowResult, path: str | Path, force: bool = False) -> None:
-    """Draw `result` into a PNG file."""
+    """Draw `result` into a .png, .svg or .pdf file."""
     save_figure(flow_figure(result), path, force)
 
 
@@ -46,7 +49,7 @@ def flow_figure(result: FlowResult) -> Figure:
 
 
 def plot_descent(result: DescentResult, path: str | Path, force: bool = False) -> None:
-    """Draw `result` into a PNG file."""
+    """Draw `result` into a .png, .svg or .pdf file."""
     save_figure(descent_figure(result), path, force)
 
 
@@ -74,8 +77,28 @@ def descent_figure(result: DescentResult) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, path: str | Path, force: bool = False, kind: str = "png") -> None:
-    """Write a figure, complete or not at all."""
+def picture_kind(path: str | Path) -> str:
+    """What the ending of a file's name calls for: "png", "svg" or "pdf".
+
+    Raises
+    ------
+    OutputFileError
+        If the name ends in something else.
+
+    Examples
+    --------
+    >>> picture_kind("flow.PDF")
+    'pdf'
+    """
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in KINDS:
+        raise OutputFileError(path, f"the name of a picture must end in {', '.join(f'.{k}' for k in KINDS)}")
+    return kind
+
+
+def save_figure(figure: Figure, path: str | Path, force: bool = False, kind: str | None = None) -> None:
+    """Write a figure, complete or not at all; its kind is that of the name, unless `kind` says another."""
+    kind = picture_kind(path) if kind is None else kind
     FigureCanvasAgg(figure)
     with refuse_to_overwrite(path, force) as handle:
         figure.savefig(handle, format=kind, dpi=130)

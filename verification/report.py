@@ -17,6 +17,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from refimpl.archive import read_npz
 from refimpl.errors import FileFormatError
 from refimpl.files import refuse_to_overwrite
 from verification.claims.base import ClaimResult, HypothesisResult, Measurement, Verdict
@@ -155,13 +156,12 @@ class Report:
             If the file is missing, damaged, or something else.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                content = _with_special_numbers(json.loads(str(archive["report"])))
+            content = _with_special_numbers(json.loads(str(read_npz(path, ["report"])["report"])))
             rows = tuple(_row_from_dict(row) for row in content["claims"])
             fields = {name: content[name] for name in ("dataset", "network", "conditions", "starts", "environment")}
             return cls(**fields, claims=rows, seconds=content["seconds"], interrupted=content["interrupted"])
-        except FileNotFoundError as error:
-            raise FileFormatError(path, "there is no such file") from error
+        except FileFormatError:
+            raise
         except Exception as error:
             raise FileFormatError(path, "it is not a complete report of verify") from error
 

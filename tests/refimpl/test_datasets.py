@@ -271,16 +271,15 @@ def test_csv_in_its_usual_shapes(tmp_path, text):
         ("x1,x2,y\n", "it has a header and no samples"),
         ("1,2,1\n3,-1\n", "line 2 has 2 columns, not 3"),
         ("x1,x2,y\n1,2,1\n\n3,4,5,-1\n", "line 4 has 4 columns, not 3"),
-        ("1,2,1\n3,red,-1\n", "line 2 holds 'red', which is not a number"),
-        ("1,2,1\n3,,-1\n", "line 2 holds '', which is not a number"),
+        ("1,2,1\n3,red,-1\n", "line 2, column 2 holds 'red', which is not a number"),
+        ("1,2,1\n3,,-1\n", r"line 2, column 2 is missing \(''\)"),
         ("1\n-1\n", "at least one feature column and a label column"),
-        ("1,2,1\n3,nan,-1\n", r"`X\[1, 1\]` must be finite; got nan"),
-        ("1,2,1\n3,1e999,-1\n", r"`X\[1, 1\]` must be finite; got inf"),
-        ("1,2,0\n3,4,1\n", r"it holds 0 and 1: convert it with y = 2\*y - 1"),
-        ("1,2,1\n3,4,2\n", r"`y` must be \+1 or -1; y\[1\] is 2"),
+        ("1,2,1\n3,nan,-1\n", r"line 2, column 2 is missing \('nan'\)"),
+        ("1,2,1\n3,1e999,-1\n", "line 2, column 2 holds '1e999', which is not a finite number"),
+        ("1,2,0\n3,4,1\n", r"its labels are 0, 1, not \+1 and -1: --positive-label 0"),
+        ("1,2,1\n3,4,2\n", r"its labels are 1, 2, not \+1 and -1: --positive-label 1"),
         ("1,2,1\n0,0,-1\n", "`X` has a zero row: row 1"),
         ("1,2,1\n1,2,-1\n", "opposite labels: rows 0 and 1"),
-        ("1;2;1\n3;4;-1\n", "column|samples|number"),
     ],
 )
 def test_bad_csv_is_refused_in_one_sentence(tmp_path, text, words):
@@ -319,7 +318,7 @@ def test_missing_files_and_folders_are_said_to_be_so(tmp_path, name):
 @pytest.mark.parametrize("name", ["data.txt", "data", "data.npy"])
 def test_other_endings_are_refused(tmp_path, name):
     (tmp_path / name).write_text("1,2,1\n")
-    with pytest.raises(FileFormatError, match=r"its name must end in \.npz or \.csv"):
+    with pytest.raises(FileFormatError, match=r"its name must end in \.npz, \.csv, "):
         datasets.load(tmp_path / name)
 
 

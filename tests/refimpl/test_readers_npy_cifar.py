@@ -140,7 +140,7 @@ def test_damaged_and_missing_files_are_refused(pair, tmp_path):
         ("empty.npy", b"", "not a complete .npy file"),
         ("text.npy", b"1,2,3\n", "not a complete .npy file"),
         ("X.npz", None, "it is an archive"),
-        ("objects.npy", None, "not a complete .npy file of numbers"),
+        ("objects.npy", None, "it holds pickled objects"),
         ("none.npy", None, "there is no such file"),
     ]:
         if content is not None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork
+from refimpl.errors import OutputFileError
 from refimpl.flow import FlowResult
 from verification import cli
 from verification.claims import CLAIMS
@@ -224,7 +229,8 @@ def test_bad_arrays(name, tmp_path, capsys) -> None:
 
 def test_bad_files(tmp_path, capsys, data_file) -> None:
     assert "no such file" in fails(capsys, "verify", "--data", str(tmp_path / "none.npz"))
-    assert ".npz or .csv" in fails(capsys, "verify", "--data", str(tmp_path / "data.txt"))
+    (tmp_path / "data.txt").write_text("1,2,1\n")
+    assert ".npz, .csv, " in fails(capsys, "verify", "--data", str(tmp_path / "data.txt"))
     whole = (tmp_path / "data.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     assert "not a complete" in fails(capsys, "flow", "--data", str(tmp_path / "cut.npz"))
@@ -268,3 +274,145 @@ def test_bad_options(arguments, word, capsys) -> None:
 def test_networks_of_python_users_are_checked_too() -> None:
     with pytest.raises(ValueError, match="second_layer"):
         TwoLayerNetwork([1.0, 0.0], LeakyReLU(0.5))
+
+
+def test_two_outputs_with_one_path_are_refused_before_the_work(data_file, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(verify_command, "verify", lambda *args, **options: pytest.fail("worked before looking"))
+    out = str(tmp_path / "a.json")
+    for more in ([], ["--force"]):
+        sentence = fails(capsys, "verify", "--data", data_file, "--json", out, "--save", out, *more)
+        assert "--json and --save are the same file" in sentence
+        sentence = fails(capsys, "verify", "--data", data_file, "--save", data_file, *more)
+        assert "it is the input --data" in sentence
+    assert not (tmp_path / "a.json").exists()
+    assert Dataset(**np.load(data_file)).n == 2
+
+
+def test_counterexamples_and_json_are_not_one_file(tmp_path, capsys) -> None:
+    out = tmp_path / "found"
+    arguments = ["search", "--tries", "1", "--out", str(out), "--json", str(out / "rank-closest.csv")]
+    assert "are the same file" in fails(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("f.png", b"\x89PNG"), ("f.PDF", b"%PDF-"), ("f.svg", b"<?xml"), ("g.SVG", b"<?xml")]
+)
+def test_a_picture_is_of_the_kind_of_its_name(data_file, tmp_path, name, start) -> None:
+    assert cli.main(["flow", "--data", data_file, *SMALL, "--plot", str(tmp_path / name)]) == 0
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("name", ["f.jpg", "f", "f.png.gz"])
+def test_pictures_of_other_kinds_are_refused_before_the_work(data_file, tmp_path, capsys, monkeypatch, name) -> None:
+    monkeypatch.setattr("verification.commands.flow.gradient_flow", lambda *args, **options: pytest.fail("worked"))
+    assert "must end in .png, .svg, .pdf" in fails(capsys, "flow", "--data", data_file, "--plot", str(tmp_path / name))
+
+
+def test_an_output_that_fails_takes_no_other_with_it(data_file, tmp_path, capsys, monkeypatch) -> None:
+    """The disk is full for two of four outputs; the others are written, and the table is printed."""
+    from verification import report
+
+    def full(path, force):
+        raise OutputFileError(path, "No space left on device")
+
+    monkeypatch.setattr(report.Report, "save", lambda self, path, force: full(path, force))
+    monkeypatch.setattr("verification.commands.options._write_text", lambda path, text, force: full(path, force))
+    page, saved, out = tmp_path / "r.html", tmp_path / "r.npz", tmp_path / "r.json"
+    outputs = ["--json", str(out), "--save", str(saved), "--html", str(page)]
+    assert cli.main(["verify", "--data", data_file, *SMALL, *outputs]) == 2
+    captured = capsys.readouterr()
+    assert "17 claims" in captured.out
+    assert "flow-limit-is-kkt" in page.read_text()
+    assert f"`{out}`: No space left on device; nor `{saved}`: No space left on device." in captured.err
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
+@pytest.mark.parametrize(
+    "command", ["max-margin --json OUT", "vectors list", "vectors export OUT", "max-margin --json -"]
+)
+def test_standard_output_that_fails(tmp_path, command, redirection) -> None:
+    out = tmp_path / "out"
+    line = f"{sys.executable} -m verification.cli {command.replace('OUT', str(out))} {redirection}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("implicit-bias: error: cannot write `standard output`: ")
+    assert out.exists() == ("OUT" in command)
+
+
+def test_places_where_no_cases_can_be_written(tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to(tmp_path / "none" / "none")
+    for name, why in [
+        ("file", "it is not a folder"),
+        ("dangling", "it is not a folder"),
+        ("file/inside", "[Nn]ot a directory"),
+        ("a" * 256, "too long"),
+        ("/proc/none", "No such file|not writable|denied"),
+    ]:
+        folder = name if name.startswith("/") else str(tmp_path / name)
+        assert re.search(why, fails(capsys, "vectors", "export", folder))
+        if not name.startswith("/"):
+            assert re.search(f"{why}|there is no folder", fails(capsys, "search", "--tries", "1", "--out", folder))
+
+
+def test_inputs_that_are_never_waited_for(data_file, tmp_path, capsys) -> None:
+    for name in ("a.csv", "a.npz", "a.npy", "a.json", "a.txt"):
+        os.mkfifo(tmp_path / name)
+    for arguments in (
+        ["verify", "--data", "a.csv"],
+        ["verify", "--data", "a.npz"],
+        ["kkt", "--data", data_file, "--weights", "a.npy"],
+        ["certify", "--data", data_file, "--check", "a.json"],
+        ["conformance", "--implementation", "numpy", "--skips", "a.txt"],
+    ):
+        paths = [str(tmp_path / word) if word.startswith("a.") else word for word in arguments]
+        assert "it is a FIFO, and only regular files are read" in fails(capsys, *paths)
+    assert "no such file" in fails(capsys, "certify", "--data", data_file, "--check", str(tmp_path / "none.json"))
+
+
+IRIS = "Id;length;width;species\n1;5,1;1,4;setosa\n2;7,0;4,7;versicolor\n3;6,3;6,0;virginica\n4;4,9;1,3;setosa\n"
+
+
+def test_a_table_as_people_have_it(tmp_path, capsys) -> None:
+    path = tmp_path / "[bold]iris.csv"
+    path.write_text(IRIS)
+    out = tmp_path / "o.json"
+    arguments = ["verify", "--data", str(path), *SMALL, "--json", str(out)]
+    assert "its labels are setosa, versicolor, virginica" in fails(capsys, *arguments)
+    choices = ["--classes", "setosa", "versicolor", "--drop-column", "Id"]
+    assert cli.main([*arguments, *choices]) in (0, 3)
+    expected = Dataset([[5.1, 1.4], [7.0, 4.7], [4.9, 1.3]], [1, -1, 1])
+    assert json.loads(out.read_text())["dataset"]["sha256"] == expected.sha256
+    said = capsys.readouterr().err.splitlines()[0]
+    assert said == (
+        f"... read {path}: n = 3 samples, d = 2 features (length, width); labels in column 4 (species): "
+        "2 x setosa -> +1, 1 x versicolor -> -1; the first line is a header; separated by semicolons; decimal comma; "
+        "left out: column 1 (Id); left out: rows of other classes, 1 of virginica"
+    )
+
+
+@pytest.mark.parametrize("command", [["verify"], ["flow"], ["descend"], ["max-margin"], ["certify"], ["kkt"]])
+def test_every_command_says_what_it_read_and_warns_of_an_index(tmp_path, capsys, command) -> None:
+    (tmp_path / "a.csv").write_text(",a,b,y\n0,1,0.1,1\n1,0.1,1,-1\n2,1,0.2,1\n")
+    np.save(tmp_path / "W.npy", np.ones((3, 3)))
+    weights = ["--weights", str(tmp_path / "W.npy")] if command == ["kkt"] else []
+    assert cli.main([*command, "--data", str(tmp_path / "a.csv"), *SMALL, *weights]) in (0, 1, 3)
+    lines = capsys.readouterr().err.splitlines()
+    assert "n = 3 samples, d = 3 features (column 1, a, b); labels in column 4 (y)" in lines[0]
+    assert lines[1].startswith("implicit-bias: warning: column 1 counts 0, 1, 2, ... like an index; --drop-column")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--positive-label", "1"], "data"),
+        (["--no-header"], "data"),
+        (["--data", "DATA", "--label-column", "2"], "label_column"),
+        (["--data", "DATA", "--drop-column", "9"], "drop_columns"),
+        (["--data", "DATA", "--classes", "1", "1"], "classes"),
+        (["--data", "DATA", "--classes", "1"], "classes"),
+    ],
+)
+def test_bad_choices(data_file, capsys, options, word) -> None:
+    assert word in fails(capsys, "max-margin", *(data_file if word == "DATA" else word for word in options))

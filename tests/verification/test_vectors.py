@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -169,7 +170,9 @@ def test_answers_as_json_and_as_text(cases: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("loss-001.answer.json", "{", "must hold"),
+        ("loss-001.answer.json", "{", "not JSON"),
+        ("loss-001.answer.json", '"refused"', "must hold"),
+        ("loss-001.answer.json", "[" * 100_000, "nested too deeply"),
         ("loss-001.answer.json", '{"value": 1, "refused": true}', "must hold"),
         ("loss-001.answer.json", '{"valu": 1}', "must hold"),
         ("loss-001.answer.json", '{"value": "one"}', "must hold"),
@@ -193,6 +196,30 @@ def test_two_answers_to_one_case(cases: Path) -> None:
     (cases / "loss-001.answer.txt").write_text("0.5")
     with pytest.raises(FileFormatError, match="another answer"):
         read_answers(cases)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_an_answer_that_never_ends(cases: Path) -> None:
+    os.mkfifo(cases / "loss-001.answer.json")
+    with pytest.raises(FileFormatError, match="it is a FIFO"):
+        read_answers(cases)
+    os.unlink(cases / "loss-001.answer.json")
+    (cases / "loss-001.answer.txt").symlink_to("/dev/zero")
+    with pytest.raises(FileFormatError, match="it is a device"):
+        read_answers(cases)
+
+
+def test_answers_that_are_no_folder(tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").write_text("1")
+    for name, why in [
+        (str(tmp_path / "file"), "not a folder"),
+        (str(tmp_path / "none"), "no such folder"),
+        ("", "name"),
+    ]:
+        assert cli.main(["conformance", "--answers", name]) == 2
+        error = capsys.readouterr().err
+        assert why in error
+        assert error.count("\n") == 1
 
 
 def test_a_folder_without_cases(tmp_path: Path, capsys) -> None:

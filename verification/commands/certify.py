@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
-from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
-from refimpl.errors import FileFormatError, InvalidParameterError
+from refimpl.errors import InvalidParameterError
 from verification.certificate import CONCLUSIONS, Certificate, certify, reject_early
-from verification.certificate_checker import check_certificate
+from verification.certificate_checker import CheckResult, check_certificate
 from verification.commands import options
 
 __all__ = ["add_parser", "run"]
@@ -63,37 +62,39 @@ def run(args: argparse.Namespace) -> int:
     problem = options.problem_from(args)
     if args.check:
         return _check(args, problem, fraction)
-    console = options.tables(args)
     if args.quick:
         with options.progress() as tell:
             tell(f"ball arithmetic for {problem.origin}")
             reason = reject_early(problem.network, problem.data, fraction)
         if reason:
-            console.print(Text(f"Not proven: {reason} (ball arithmetic; no certificate was made).", style="bold"))
+            with options.results(args) as console:
+                console.print(Text(f"Not proven: {reason} (ball arithmetic; no certificate was made).", style="bold"))
             return 3
     with options.progress() as tell:
         tell(f"exact certificate for {problem.origin}")
         certificate = certify(problem.network, problem.data, fraction, tell)
-    if args.out:
-        certificate.save(args.out, args.force)
-    console.print(_table(certificate))
-    if certificate.failed_step:
-        console.print(Text(f"Not proven: {certificate.failed_step}.", style="bold"))
+    with options.results(args, None, (args.out, lambda path: certificate.save(path, args.force))) as console:
+        console.print(_table(certificate))
+        if certificate.failed_step:
+            console.print(Text(f"Not proven: {certificate.failed_step}.", style="bold"))
     return 0 if certificate.proves_every_kkt_point else 3
 
 
 def _check(args: argparse.Namespace, problem: options.Problem, slope: Fraction | None) -> int:
     """Check the file, and that it is of the network that the options ask for, so far as they do."""
-    path = Path(args.check)
-    if not path.is_file():
-        raise FileFormatError(path, "it is no regular file" if path.exists() else "there is no such file")
     with options.progress() as tell:
         tell(f"checking {args.check} with integers and fractions only")
         result = check_certificate(args.check, problem.data.X, problem.data.y)
-    console = options.tables(args)
+    accepted, sentence = _judged(args, result, slope)
+    with options.results(args) as console:
+        console.print(Text(sentence, style="bold"))
+    return 0 if accepted else 1
+
+
+def _judged(args: argparse.Namespace, result: CheckResult, slope: Fraction | None) -> tuple[bool, str]:
+    """Whether the file is accepted as a certificate of the network that the options name, and a sentence."""
     if result.network is None:
-        console.print(Text(f"refused: {result.reason.removeprefix('refused: ')}.", style="bold"))
-        return 1
+        return False, f"refused: {result.reason.removeprefix('refused: ')}."
     found = {name: result.network[name] for name in ("positive", "negative")}
     certified = Fraction(*(int(part, 16) for part in result.network["slope"].split("/")))
     of = f"slope {_slope_text(certified)}, {found['positive']} positive and {found['negative']} negative neurons"
@@ -101,10 +102,8 @@ def _check(args: argparse.Namespace, problem: options.Problem, slope: Fraction |
     if args.slope is not None and not (certified == slope if slope is not None else float(certified) == args.slope):
         wrong.insert(0, f"--slope {args.slope if slope is None else slope}")
     if wrong:
-        console.print(Text(f"refused: the certificate is of {of}, not of {' '.join(wrong)}.", style="bold"))
-        return 1
-    console.print(Text(f"accepted: {result.reason}. It proves: {result.verdict}. It is of {of}.", style="bold"))
-    return 0
+        return False, f"refused: the certificate is of {of}, not of {' '.join(wrong)}."
+    return True, f"accepted: {result.reason}. It proves: {result.verdict}. It is of {of}."
 
 
 def exact_slope(text: str | None) -> Fraction | None:

@@ -44,21 +44,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     options.check_outputs(args, "json")
-    if args.answers and args.skips:
+    if args.answers is not None and args.skips:
         raise InvalidParameterError("skips", "go with --implementation: leave an answer out to skip it", args.skips)
     from verification.conformance import Skips, judge_answers, load_implementation, read_skips, run_conformance
 
-    if args.answers:
+    if args.answers is not None:
         board = judge_answers(args.answers)
     else:
         implementation = load_implementation(args.implementation)
         skips = read_skips(args.skips) if args.skips else Skips({})
         with options.progress() as tell:
             board = run_conformance(implementation, args.implementation, skips, tell)
-    console = options.tables(args)
-    console.print(board.table())
-    if board.failed:
-        console.print(board.failures())
-    console.print(Text(board.summary(), style="bold"))
-    options.write_json(args, board.as_dict() | {"environment": environment()})
+    with options.results(args, board.as_dict() | {"environment": environment()}) as console:
+        console.print(board.table())
+        if board.failed:
+            console.print(board.failures())
+        console.print(Text(board.summary(), style="bold"))
     return board.exit_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--steps", type=int, default=300, help="number of steps (default: 300)")
     parser.add_argument("--record-every", type=int, default=1, metavar="K", help="steps between records (default: 1)")
     parser.add_argument("--smoothness", type=float, metavar="H", help="use the H-smooth activation instead of the kink")
-    parser.add_argument("--plot", metavar="FILE.png", help="draw stable rank, singular values and loss by step")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw stable rank, singular values and loss by step (.png, .svg or .pdf)"
+    )
     parser.add_argument("--save", metavar="FILE.npz", help="save the result (DescentResult.load reads it)")
     options.add_output_options(parser)
     parser.set_defaults(run=run)
@@ -68,17 +71,18 @@ def run(args: argparse.Namespace) -> int:
         result = gradient_descent(
             network, problem.data, W0, step_size, args.steps, problem.loss, args.record_every, tell_steps
         )
-    console = options.tables(args)
-    console.print(_table(result))
-    console.print(Text(result.message, style="bold"))
-    options.write_json(args, {"schema_version": 1, **_content(result), "environment": environment()})
-    if args.save:
-        result.save(args.save, args.force)
-    if args.plot:
-        from verification.plots import plot_descent  # matplotlib takes a second to import
-
-        plot_descent(result, args.plot, args.force)
+    content = {"schema_version": 1, **_content(result), "environment": environment()}
+    saved = (args.save, lambda path: result.save(path, args.force))
+    with options.results(args, content, saved, (args.plot, lambda path: _plot(result, path, args.force))) as console:
+        console.print(_table(result))
+        console.print(Text(result.message, style="bold"))
     return {DescentStatus.FINISHED: 0, DescentStatus.INTERRUPTED: 130, DescentStatus.DIVERGED: 3}[result.status]
+
+
+def _plot(result: DescentResult, path: str | Path, force: bool) -> None:
+    from verification.plots import plot_descent  # matplotlib takes a second to import
+
+    plot_descent(result, path, force)
 
 
 def _table(result: DescentResult) -> Table:

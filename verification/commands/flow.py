@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -43,7 +44,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="repeat with a tenth of the tolerances and show what that changed (takes twice the time)",
     )
     parser.add_argument(
-        "--plot", metavar="FILE.png", help="draw margins, weights and events against s, and the pattern"
+        "--plot",
+        metavar="FILE",
+        help="draw margins, weights and events against s, and the pattern (.png, .svg or .pdf)",
     )
     parser.add_argument("--save", metavar="FILE.npz", help="save the result (FlowResult.load reads it)")
     options.add_output_options(parser)
@@ -68,17 +71,18 @@ def run(args: argparse.Namespace) -> int:
             estimate_error=args.estimate_error,
         )
         seconds = perf_counter() - started
-    console = options.tables(args)
-    console.print(_table(result, seconds))
-    console.print(Text(result.message, style="bold"))
-    options.write_json(args, {"schema_version": 1, **result.to_dict(), "environment": environment()})
-    if args.save:
-        result.save(args.save, args.force)
-    if args.plot:
-        from verification.plots import plot_flow  # matplotlib takes a second to import
-
-        plot_flow(result, args.plot, args.force)
+    content = {"schema_version": 1, **result.to_dict(), "environment": environment()}
+    saved = (args.save, lambda path: result.save(path, args.force))
+    with options.results(args, content, saved, (args.plot, lambda path: _plot(result, path, args.force))) as console:
+        console.print(_table(result, seconds))
+        console.print(Text(result.message, style="bold"))
     return {FlowStatus.CONVERGED: 0, FlowStatus.INTERRUPTED: 130}.get(result.status, 3)
+
+
+def _plot(result: FlowResult, path: str | Path, force: bool) -> None:
+    from verification.plots import plot_flow  # matplotlib takes a second to import
+
+    plot_flow(result, path, force)
 
 
 def _table(result: FlowResult, seconds: float) -> Table:

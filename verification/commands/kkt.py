@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import zipfile
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from refimpl.errors import FileFormatError, ImplicitBiasError
+from refimpl.archive import is_npz, read_npy, read_npz
 from refimpl.network import TwoLayerNetwork
 from verification.commands import options
 from verification.kkt import KKTStatus, kkt_residuals
@@ -64,10 +63,9 @@ def run(args: argparse.Namespace) -> int:
     table.add_row("relative duality gap", shown(found.duality_gap))
     table.add_row("rank, σ₃/σ₁", f"{found.rank}, {shown(found.singular_value_ratio)}")
     table.add_row("units at their kink", str(found.units_at_kink))
-    console = options.tables(args)
-    console.print(table)
-    console.print(Text(found.message, style="bold"))
-    options.write_json(args, {"schema_version": 1, **_plain(vars(found)), "environment": environment()})
+    with options.results(args, {"schema_version": 1, **_plain(vars(found)), "environment": environment()}) as console:
+        console.print(table)
+        console.print(Text(found.message, style="bold"))
     return 0 if found.status is KKTStatus.MEASURED else 3
 
 
@@ -79,20 +77,10 @@ def load_weights(path: str) -> tuple[Any, Any]:
     FileFormatError
         If the file is missing, damaged, or has no W.
     """
-    try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content, None
-        with content as archive:
-            if "W" not in archive:
-                raise FileFormatError(path, f"it needs an array W and holds {', '.join(archive.files) or 'nothing'}")
-            return archive["W"], archive.get("second_layer")
-    except ImplicitBiasError:
-        raise
-    except FileNotFoundError as error:
-        raise FileFormatError(path, "there is no such file") from error
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FileFormatError(path, "it is not a complete .npy or .npz file of plain numbers") from error
+    if not is_npz(path):
+        return read_npy(path), None
+    arrays = read_npz(path, ["W"], optional=["second_layer"])
+    return arrays["W"], arrays.get("second_layer")
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

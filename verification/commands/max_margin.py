@@ -60,7 +60,6 @@ def run(args: argparse.Namespace) -> int:
     table.add_row("linear max margin ‖z*‖", f"{linear.norm:.12g} ({linear.status.name})")
     if network.slope > 0.0:
         table.add_row("bound on ‖z‖/‖z*‖", shown(margin_bound(network, data.y)))
-    options.tables(args).print(table)
     v, u = (weights_from_coefficients(row[None], data.X)[0] for row in (program.v_coefficients, program.u_coefficients))
     content: dict[str, Any] = {
         "schema_version": 1,
@@ -80,5 +79,6 @@ def run(args: argparse.Namespace) -> int:
         "linear": {"status": linear.status.name, "norm": linear.norm if np.isfinite(linear.norm) else None},
         "environment": environment(),
     }
-    options.write_json(args, content)
+    with options.results(args, content) as console:
+        console.print(table)
     return 0 if program.status is SolveStatus.SOLVED else 3

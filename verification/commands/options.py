@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from rich.console import Console
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
-from refimpl.files import check_output_path, refuse_to_overwrite
+from refimpl.errors import InvalidParameterError, OutputFileError
+from refimpl.files import check_paths, refuse_to_overwrite
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss, loss_by_name
 from refimpl.network import TwoLayerNetwork
+from refimpl.tables import DEFAULT, Choices, ReadReport
 from refimpl.validation import Array, as_count
 from verification.presets import PRESETS, preset_named
 
@@ -32,19 +35,25 @@ __all__ = [
     "numbers",
     "problem_from",
     "progress",
+    "results",
     "tables",
-    "write_json",
 ]
+
+INPUTS = ("data", "weights", "check", "skips")
+"""Options that name a file to be read."""
 
 FILE_SLOPE, FILE_NEURONS = 0.1, 8
 """Slope, and neurons of each sign, for --data FILE when no option says otherwise."""
 
 
 class Problem:
-    """The network, the data and the loss that the options ask for."""
+    """The network, the data and the loss that the options ask for; and what was read, if it was a file."""
 
-    def __init__(self, network: TwoLayerNetwork, data: Dataset, loss: Loss, origin: str) -> None:
+    def __init__(
+        self, network: TwoLayerNetwork, data: Dataset, loss: Loss, origin: str, report: ReadReport | None = None
+    ) -> None:
         self.network, self.data, self.loss, self.origin = network, data, loss, origin
+        self.report = report
 
 
 def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], Any] = float) -> None:
@@ -57,7 +66,22 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
     source.add_argument(
         "--data",
         metavar="FILE",
-        help="your data: .npz with X and y, or .csv with a label column (y, label, or the last)",
+        help="your data: .npz with X and y, or a table (.csv, .tsv, .csv.gz, .parquet, .arrow) with a column of labels "
+        "(y, label, or the last)",
+    )
+    table = parser.add_argument_group("how --data is read")
+    table.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first line is a header (default: if it cannot be a sample)",
+    )
+    table.add_argument("--label-column", metavar="NAME|N", help="the column of labels, by its name or number (from 1)")
+    table.add_argument("--positive-label", metavar="NAME", help="the label that becomes +1; the other becomes -1")
+    table.add_argument(
+        "--classes", nargs=2, metavar=("A", "B"), help="labels that become +1 and -1; other rows are left out"
+    )
+    table.add_argument(
+        "--drop-column", action="append", default=[], metavar="NAME|N", help="leave a column out (may be repeated)"
     )
     parser.add_argument("--slope", type=slope, metavar="GAMMA", help="slope of the leaky ReLU, in [0, 1]")
     parser.add_argument("--positive", type=int, metavar="M1", help="number of neurons with a_j > 0")
@@ -72,18 +96,35 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite output files that exist")
 
 
-def check_outputs(args: argparse.Namespace, *names: str) -> None:
-    """Refuse, before any work, outputs that could not be written."""
-    for name in names:
-        path = getattr(args, name)
-        if path is not None and path != "-":
-            check_output_path(path, args.force)
+def check_outputs(args: argparse.Namespace, *names: str, more: Mapping[str, Path] | None = None) -> None:
+    """Refuse, before any work, outputs that could not be written, and inputs that are no regular files.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+    *names : str
+        The options that name outputs.
+    more : mapping of str to path, optional
+        Outputs that no option names, by what messages call them.
+    """
+    outputs: dict[str, Any] = {f"--{name}": getattr(args, name) for name in names}
+    if outputs.get("--json") == "-":
+        del outputs["--json"]
+    inputs = {f"--{name}": getattr(args, name, None) for name in INPUTS}
+    check_paths(outputs | dict(more or {}), inputs, args.force)
+    if outputs.get("--plot") is not None:
+        from verification.plots import picture_kind  # matplotlib takes a second to import
+
+        picture_kind(outputs["--plot"])
 
 
 def problem_from(args: argparse.Namespace) -> Problem:
     """Build network, data and loss."""
     loss, args.seed = loss_by_name(args.loss), as_count("seed", args.seed, 0)
+    choices = _choices(args)
     if args.data is None:
+        if choices != DEFAULT:
+            raise InvalidParameterError("data", "be given where options say how it is read", None)
         preset = preset_named(args.preset)
         network = preset.network(args.slope, args.positive, args.negative)
         return Problem(network, preset.data(args.seed, network.slope), loss, f"preset {preset.name}")
@@ -91,7 +132,21 @@ def problem_from(args: argparse.Namespace) -> Problem:
     positive = FILE_NEURONS if args.positive is None else args.positive
     negative = FILE_NEURONS if args.negative is None else args.negative
     network = TwoLayerNetwork.with_signs(positive, negative, LeakyReLU(slope))
-    return Problem(network, datasets.load(args.data), loss, str(args.data))
+    data, report = datasets.read(args.data, choices)
+    _tell(f"... read {report.sentence}", *(f"implicit-bias: warning: {text}." for text in report.warnings))
+    return Problem(network, data, loss, str(args.data), report)
+
+
+def _choices(args: argparse.Namespace) -> Choices:
+    classes = None if args.classes is None else tuple(args.classes)
+    return Choices(args.header, args.label_column, args.positive_label, classes, tuple(args.drop_column))
+
+
+def _tell(*sentences: str) -> None:
+    """Lines on standard error, with what its encoding lacks replaced."""
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    for sentence in sentences:
+        print(sentence.encode(encoding, "replace").decode(encoding), file=sys.stderr)
 
 
 def initial_weights(problem: Problem, scale: float, seed: int) -> Array:
@@ -126,13 +181,62 @@ def progress() -> Iterator[Any]:
         yield status.update
 
 
-def write_json(args: argparse.Namespace, content: str | dict[str, Any]) -> None:
-    """Write what --json asks for."""
-    if args.json is None:
-        return
+@contextmanager
+def results(
+    args: argparse.Namespace,
+    content: str | dict[str, Any] | None = None,
+    *files: tuple[str | Path | None, Callable[[str | Path], None]],
+) -> Iterator[Console]:
+    """Write the files that were asked for, then hand out the console for the tables, which the block prints.
+
+    An output that fails takes no other with it: the rest is written and printed, then the error is raised.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+    content : str or dict, optional
+        What --json writes.
+    *files : (path, function)
+        `function(path)` writes one file; nothing is done where the path is None.
+
+    Raises
+    ------
+    OutputFileError
+        At the end, with all that failed.
+    """
     text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    if args.json == "-":
-        sys.stdout.write(text)
-        return
-    with refuse_to_overwrite(Path(args.json), args.force) as handle:
+    if args.json not in (None, "-"):
+        files = ((args.json, lambda path: _write_text(path, text, args.force)), *files)
+    failures = []
+    for path, write in files:
+        if path is not None:
+            try:
+                write(path)
+            except OutputFileError as error:
+                failures.append(error)
+    try:
+        yield tables(args)
+        _end_of_output(text if args.json == "-" else "")
+    except BrokenPipeError:
+        if not failures:
+            raise
+    except OSError as error:
+        failures.append(OutputFileError("standard output", str(error.strerror or error)))
+        with suppress(OSError, AttributeError):  # or Python complains again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if failures:
+        others = (f"; nor `{error.path}`: {error.reason}" for error in failures[1:])
+        raise OutputFileError(failures[0].path, failures[0].reason + "".join(others))
+
+
+def _write_text(path: str | Path, text: str, force: bool) -> None:
+    with refuse_to_overwrite(path, force) as handle:
         handle.write(text.encode())
+
+
+def _end_of_output(text: str) -> None:
+    """Write what remains to standard output, and find out whether it arrived."""
+    if sys.stdout is None:
+        raise OSError("it is closed")
+    sys.stdout.write(text)
+    sys.stdout.flush()

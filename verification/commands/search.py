@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from refimpl.errors import OutputFileError
-from refimpl.files import check_output_path
+from refimpl.files import make_folder
 from verification.commands import options
 from verification.report import environment, shown
 
@@ -53,45 +52,29 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json")
-    if args.out:
-        _check_folder(Path(args.out), args.force)
-    from verification.search import search
+    folder = make_folder(args.out) if args.out is not None else None
+    names = [f"{conclusion}-{which}.csv" for conclusion in WHAT for which in ("closest", "smallest")]
+    more = {} if folder is None else {f"--out ({name})": folder / name for name in names}
+    options.check_outputs(args, "json", more=more)
+    from verification.search import search, write_counterexample
 
     with options.progress() as tell:
         found = search(
             args.seconds, args.conclusion, args.condition, args.samples, args.neurons, args.seed, args.tries, tell
         )
-    console = options.tables(args)
-    console.print(_table(found))
-    tried = ", ".join(f"{count} {method}" for method, count in found.directions.items())
-    console.print(Text(f"Directions tried: {tried}; flows followed on {found.flows} data sets.", style="bold"))
-    if args.out:
-        for name, counterexample in _named(found):
-            _write(counterexample, Path(args.out) / f"{name}.csv", args.force)
-            console.print(
-                f"implicit-bias verify --data {Path(args.out) / name}.csv {counterexample.command}",
-                highlight=False,
-                soft_wrap=True,
-            )
-    options.write_json(args, _document(found) | {"environment": environment()})
+    named = _named(found) if args.out else []
+    files = [
+        (Path(args.out) / f"{name}.csv", lambda path, found=x: write_counterexample(found, path, args.force))
+        for name, x in named
+    ]
+    with options.results(args, _document(found) | {"environment": environment()}, *files) as console:
+        console.print(_table(found))
+        tried = ", ".join(f"{count} {method}" for method, count in found.directions.items())
+        console.print(Text(f"Directions tried: {tried}; flows followed on {found.flows} data sets.", style="bold"))
+        for name, x in named:
+            line = f"implicit-bias verify --data {Path(args.out) / name}.csv {x.command}"
+            console.print(Text(line), soft_wrap=True)
     return 0
-
-
-def _check_folder(folder: Path, force: bool) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputFileError(folder, str(error.strerror or error)) from error
-    for conclusion in ("rank", "margin", "limits"):
-        for which in ("closest", "smallest"):
-            check_output_path(folder / f"{conclusion}-{which}.csv", force)
-
-
-def _write(found: Counterexample, path: Path, force: bool) -> None:
-    from verification.search import write_counterexample
-
-    write_counterexample(found, path, force)
 
 
 def _named(found: SearchResult) -> list[tuple[str, Counterexample]]:

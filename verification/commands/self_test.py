@@ -46,14 +46,14 @@ def run(args: argparse.Namespace) -> int:
         style = "green" if row.as_expected else "bold red"
         cells = [row.implementation, row.named_check, shown(row.measured), shown(row.tolerance)]
         table.add_row(*cells, Text(outcome if row.as_expected else f"{outcome}: WRONG", style=style))
-    console = options.tables(args)
-    console.print(table)
     wrong, right = [row for row in rows if row.wrong], [row for row in rows if not row.wrong]
     caught, passed = sum(row.caught for row in wrong), sum(not row.caught for row in right)
     sentence = f"{caught} of {len(wrong)} wrong implementations caught, {passed} of {len(right)} right ones passed."
-    console.print(Text(sentence, style="bold"))
     content = [
         {"implementation": r.implementation, "check": r.named_check, "wrong": r.wrong, "caught": r.caught} for r in rows
     ]
-    options.write_json(args, {"schema_version": 1, "rows": content, "summary": sentence, "environment": environment()})
+    document = {"schema_version": 1, "rows": content, "summary": sentence, "environment": environment()}
+    with options.results(args, document) as console:
+        console.print(table)
+        console.print(Text(sentence, style="bold"))
     return 0 if all(row.as_expected for row in rows) else 1

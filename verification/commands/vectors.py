@@ -53,13 +53,14 @@ def _list(args: argparse.Namespace) -> int:
         cases = load_vectors(kind)
         total += len(cases)
         table.add_row(kind, str(len(cases)), ", ".join(sorted({flag for case in cases for flag in case.flags})))
-    console = options.tables(args)
-    console.print(table)
-    console.print(Text(f"{total} cases, version {VECTORS_VERSION}", style="bold"))
+    with options.results(args) as console:
+        console.print(table)
+        console.print(Text(f"{total} cases, version {VECTORS_VERSION}", style="bold"))
     return 0
 
 
 def _export(args: argparse.Namespace) -> int:
     count = export_cases(args.folder, args.force)
-    options.tables(args).print(Text(f"{count} cases written to {args.folder}", style="bold"))
+    with options.results(args) as console:
+        console.print(Text(f"{count} cases written to {args.folder}", style="bold"))
     return 0

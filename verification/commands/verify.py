@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from refimpl.files import refuse_to_overwrite
 from verification.commands import options
+from verification.report import Report
 from verification.verify import DEFAULT_SCALES, verify
 
 __all__ = ["add_parser", "run"]
@@ -14,6 +16,7 @@ EXAMPLES = """examples:
   implicit-bias verify
   implicit-bias verify --preset correlated
   implicit-bias verify --data measurements.csv --slope 0.3 --positive 6 --negative 10
+  implicit-bias verify --data iris.csv --classes setosa virginica --drop-column Id
   implicit-bias verify --data data.npz --init-scales 1e-6,1e-3,1,10 --json report.json
 
 exit codes: 0 nothing violated; 1 a claim is VIOLATED while its hypothesis holds; 2 bad input;
@@ -62,11 +65,13 @@ def run(args: argparse.Namespace) -> int:
             step_size=args.step_size,
             descent_steps=args.steps,
         )
-    options.tables(args).print(report)
-    options.write_json(args, report.to_json())
-    if args.html:
-        with refuse_to_overwrite(args.html, args.force) as handle:
-            handle.write(report.to_html().encode())
-    if args.save:
-        report.save(args.save, args.force)
+    saved = (args.save, lambda path: report.save(path, args.force))
+    page = (args.html, lambda path: _write_page(report, path, args.force))
+    with options.results(args, report.to_json(), saved, page) as console:
+        console.print(report)
     return report.exit_code
+
+
+def _write_page(report: Report, path: str | Path, force: bool) -> None:
+    with refuse_to_overwrite(path, force) as handle:
+        handle.write(report.to_html().encode())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.errors import FileFormatError
+from refimpl.files import read_text
 from verification.conformance.board import Item, Outcome, Scoreboard
 from verification.conformance.calls import ArgumentChangedError, WrongTypeError, call, offers
 from verification.conformance.judge import judge, judge_intermediates
@@ -70,12 +71,7 @@ def read_skips(path: str | Path) -> Skips:
     ...     read_skips(file.name).reason("properties/flow_limit")
     'too slow here'
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise FileFormatError(path, "there is no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileFormatError(path, "it is not a text file") from error
+    lines = read_text(path).splitlines()
     reasons: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         pattern, _, reason = (part.strip() for part in line.partition("#"))

@@ -8,7 +8,6 @@ the numbers row by row or the word `refused`. docs/conformance.md walks through 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.errors import FileFormatError
-from refimpl.files import check_output_path, refuse_to_overwrite
+from refimpl.files import as_path, check_output_path, make_folder, read_bytes, read_json, read_text, refuse_to_overwrite
 from refimpl.validation import Array
 from verification.vectors.format import VECTORS_VERSION, VectorCase, canonical, load_vectors
 
@@ -73,8 +72,7 @@ def export_cases(folder: str | Path, force: bool = False) -> int:
     ...     print((Path(folder) / "loss-001.txt").read_text().split()[:4])
     ['case', 'loss-001', 'function', 'loss']
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(folder)
     cases = load_vectors()
     files = _files_of(cases)
     for name in files:
@@ -93,7 +91,9 @@ def read_answers(folder: str | Path) -> dict[str, Answer]:
     FileFormatError
         If a case was changed or is of another version, or an answer is no answer, or to no case.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
+    if not folder.is_dir():
+        raise FileFormatError(folder, "it is not a folder" if folder.exists() else "there is no such folder")
     cases = {case.id: case for case in load_vectors()}
     _check_manifest(folder, list(cases.values()))
     answers: dict[str, Answer] = {}
@@ -121,26 +121,24 @@ def _check_manifest(folder: Path, cases: list[VectorCase]) -> None:
     expected = _files_of(cases)
     for name, text in expected.items():
         path = folder / name
-        try:
-            found = path.read_bytes()
-        except FileNotFoundError as error:
-            raise FileFormatError(path, "there is no such file; export the cases with `vectors export`") from error
-        if found != text.encode():
+        if not path.exists():
+            raise FileFormatError(path, "there is no such file; export the cases with `vectors export`")
+        if read_bytes(path) != text.encode():
             why = f"it was changed, or is not of version {VECTORS_VERSION} of the vectors"
             raise FileFormatError(path, f"{why}; export the cases again")
 
 
 def _answer_in(path: Path) -> Answer:
+    is_json = path.suffix == ".json"
+    content = read_json(path) if is_json else read_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        return _from_json(text) if path.suffix == ".json" else _from_text(text)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        form = '{"value": numbers} or {"refused": true}' if path.suffix == ".json" else "numbers, or the word `refused`"
+        return _from_json(content) if is_json else _from_text(content)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        form = '{"value": numbers} or {"refused": true}' if is_json else "numbers, or the word `refused`"
         raise FileFormatError(path, f"it must hold {form}") from error
 
 
-def _from_json(text: str) -> Answer:
-    document = json.loads(text)
+def _from_json(document: Any) -> Answer:
     unknown = set(document) - {"value", "refused", "intermediates"}
     if unknown or ("value" in document) == (document.get("refused") is True):
         raise ValueError("neither a value nor a refusal")
