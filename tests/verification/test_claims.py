@@ -104,7 +104,12 @@ def with_paths(honest: Evidence, **changes) -> Evidence:
 
 def test_a_loss_that_stays_is_seen(honest: Evidence) -> None:
     assert verdict("flow-zero-loss", honest) in HOLD
-    stuck = with_paths(honest, log_loss=lambda path: np.zeros_like(path.log_loss))
+    stuck = with_paths(
+        honest, log_loss=lambda path: np.zeros_like(path.log_loss), margins=lambda path: -np.ones_like(path.margins)
+    )
+    assert verdict("flow-zero-loss", stuck) in HOLD  # its margins go on growing along the limit
+    slow = [replace(flow, limit=replace(flow.limit, margins=0.01 * flow.limit.margins)) for flow in stuck.flows]
+    stuck.__dict__["flows"] = tuple(slow)  # slower than (7.8) allows
     assert verdict("flow-zero-loss", stuck) is Verdict.VIOLATED
 
 
@@ -148,7 +153,7 @@ def test_rows_that_spread_are_seen(honest: Evidence) -> None:
     assert verdict(claim, honest) in HOLD
     evidence = fresh()
     evidence.__dict__["descents"] = tuple(
-        replace(run, stable_rank_by_sign=run.stable_rank_by_sign[::-1].copy()) for run in honest.descents
+        replace(run, stable_rank_by_sign=np.roll(run.stable_rank_by_sign[::-1], 1, axis=0)) for run in honest.descents
     )
     result = BY_ID[claim].evaluate(evidence, perf_counter)
     assert result.verdict is Verdict.INCONCLUSIVE  # a finite run does not refute a limit
