@@ -11,6 +11,7 @@ import numpy as np
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError, MissingExtraError
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
+from refimpl.flow.cell import Cell
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import gram_factor
@@ -33,6 +34,8 @@ __all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start"]
 
 SMALLEST_TOLERANCE = 1e-12
 """No tolerance of a verdict on a limit is smaller."""
+
+EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,15 +227,24 @@ class Evidence:
 
 
 def limit_error(limit: FlowLimit, evidence: Evidence) -> float:
-    """Error of a limit W, relative to ‖W‖: the smaller of its own estimate and of the root of its duality gap.
+    """Error of a limit W, relative to ‖W‖: the smaller of the rounding of its linear system and the root of its gap.
 
-    Its own estimate is the rounding of the linear system for λ, which says nothing where equal samples make
-    that system singular: then λ is not unique, and W is. By (12.1) of docs/theory.md,
-    ‖W - W_opt‖² <= 2 Σ λ_i |q_i - 1| on W's own pattern, whatever λ >= 0 is used; q_i has the rounding of
-    Σ_j |a_j| Σ_k |C_jk K_ki|.
+    By (12.1) of docs/theory.md, ‖W - W_opt‖² <= 2 Σ λ_i |q_i - 1| on W's own pattern, whatever λ >= 0 is used; q_i
+    has the rounding of Σ_j |a_j| Σ_k |C_jk K_ki|.
     """
     spread = np.abs(evidence.network.second_layer) @ (np.abs(limit.coefficients) @ np.abs(evidence.data.gram))
-    rounding = 4.0 * float(np.finfo(np.float64).eps) * spread
-    gap = 2.0 * float(np.abs(limit.multipliers) @ (np.abs(limit.margins - 1.0) + rounding))
-    square = float(np.sum(limit.singular_values**2))
-    return min(limit.error_estimate, float(np.sqrt(gap / square))) if square > 0.0 else limit.error_estimate
+    gap = 2.0 * float(np.abs(limit.multipliers) @ (np.abs(limit.margins - 1.0) + 4.0 * EPS * spread))
+    estimates = [limit.error_estimate, float(np.sqrt(gap)) / float(np.linalg.norm(limit.singular_values))]
+    if limit.polished and limit.error_estimate > SMALLEST_TOLERANCE:
+        estimates.append(64.0 * evidence.data.n * EPS * condition_of_distinct(limit, evidence))
+    return min(estimates)
+
+
+def condition_of_distinct(limit: FlowLimit, evidence: Evidence) -> float:
+    """Condition of M on the support of λ, equal samples counted once: they share one multiplier, however it is split."""
+    y, lam = evidence.data.y, limit.multipliers
+    _, first, group = np.unique(np.column_stack([y, limit.X]), axis=0, return_index=True, return_inverse=True)
+    total = np.bincount(group.ravel(), lam)
+    S = first[total > 1e-12 * total.max()]
+    M = Cell(evidence.network, y, evidence.data.gram, limit.pattern).matrix
+    return float(np.linalg.cond(M[np.ix_(S, S)]))
