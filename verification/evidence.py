@@ -227,24 +227,28 @@ class Evidence:
 
 
 def limit_error(limit: FlowLimit, evidence: Evidence) -> float:
-    """Error of a limit W, relative to ‖W‖: the smaller of the rounding of its linear system and the root of its gap.
+    """Error of a limit W, relative to ‖W‖: the root of its duality gap, or less where its λ solves a linear system.
 
     By (12.1) of docs/theory.md, ‖W - W_opt‖² <= 2 Σ λ_i |q_i - 1| on W's own pattern, whatever λ >= 0 is used; q_i
     has the rounding of Σ_j |a_j| Σ_k |C_jk K_ki|.
     """
     spread = np.abs(evidence.network.second_layer) @ (np.abs(limit.coefficients) @ np.abs(evidence.data.gram))
     gap = 2.0 * float(np.abs(limit.multipliers) @ (np.abs(limit.margins - 1.0) + 4.0 * EPS * spread))
-    estimates = [limit.error_estimate, float(np.sqrt(gap)) / float(np.linalg.norm(limit.singular_values))]
-    if limit.polished and limit.error_estimate > SMALLEST_TOLERANCE:
-        estimates.append(64.0 * evidence.data.n * EPS * condition_of_distinct(limit, evidence))
-    return min(estimates)
+    root = float(np.sqrt(gap)) / float(np.linalg.norm(limit.singular_values))
+    return min(root, 64.0 * evidence.data.n * EPS * amplification(limit, evidence)) if limit.polished else root
 
 
-def condition_of_distinct(limit: FlowLimit, evidence: Evidence) -> float:
-    """Condition of M on the support of λ, equal samples counted once: they share one multiplier, however it is split."""
-    y, lam = evidence.data.y, limit.multipliers
+def amplification(limit: FlowLimit, evidence: Evidence) -> float:
+    """How M_SS λ_S = 1 amplifies rounding: D/λ_min(M_SS), D = max_i K_ii Σ_j a_j² Φ_ji² the size of its terms.
+
+    D is taken before the Schur complements of (7.5), which may cancel most of it. S is the support of λ, equal
+    samples counted once: they share one multiplier, and W does not depend on how it is split.
+    """
+    y, K, lam = evidence.data.y, evidence.data.gram, limit.multipliers
+    cell = Cell(evidence.network, y, K, limit.pattern)
     _, first, group = np.unique(np.column_stack([y, limit.X]), axis=0, return_index=True, return_inverse=True)
     total = np.bincount(group.ravel(), lam)
     S = first[total > 1e-12 * total.max()]
-    M = Cell(evidence.network, y, evidence.data.gram, limit.pattern).matrix
-    return float(np.linalg.cond(M[np.ix_(S, S)]))
+    terms = np.diagonal(K) * (evidence.network.second_layer**2 @ cell.slopes**2)
+    smallest = float(np.linalg.eigvalsh(cell.matrix[np.ix_(S, S)])[0])
+    return float(terms[S].max()) / smallest if smallest > 0.0 else float("inf")

@@ -18,7 +18,9 @@ __all__ = ["Claim", "ClaimResult", "HypothesisResult", "Measurement", "Verdict"]
 LARGEST_TOLERANCE = 1e-6
 """No tolerance of a verdict is a larger part of max(1, bound); a larger error estimate makes it INCONCLUSIVE."""
 
-LIMIT_ERROR = "error of the limit: 64 n eps cond(M), or the root of its duality gap if that is smaller"
+LIMIT_ERROR = (
+    "error of the limit: amplified rounding, 64 n eps D/λ_min(M), or the root of its duality gap if that is smaller"
+)
 """Why a tolerance is `Evidence.flow_error`."""
 
 

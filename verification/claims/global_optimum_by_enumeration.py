@@ -47,7 +47,7 @@ def measure(evidence: Evidence) -> Measurement:
         value=max(excesses, default=None),
         bound=0.0,
         tolerance=tolerance,
-        tolerance_reason="gap from the best weights to the least dual value, plus errors of ‖W‖² and of the smallest margin",
+        tolerance_reason="gap to the least dual value, plus errors of ‖W‖² and of the smallest margin",
         undecided=evidence.missing_limits or ("A limit lies below the least dual value." if below else ""),
         details={**details, "excess": excesses},
     )
