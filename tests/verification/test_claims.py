@@ -109,9 +109,13 @@ def test_a_loss_that_stays_is_seen(honest: Evidence) -> None:
         honest, log_loss=lambda path: np.zeros_like(path.log_loss), margins=lambda path: -np.ones_like(path.margins)
     )
     assert verdict("flow-zero-loss", stuck) in HOLD  # its margins go on growing along the limit
-    slow = [replace(flow, limit=replace(flow.limit, margins=0.01 * flow.limit.margins)) for flow in stuck.flows]
-    stuck.__dict__["flows"] = tuple(slow)  # slower than (7.8) allows
-    assert verdict("flow-zero-loss", stuck) is Verdict.VIOLATED
+    for wrong in range(3):  # one of them grows more slowly than (7.8) allows
+        flows = list(honest.flows)
+        slow = replace(flows[wrong].limit, margins=0.01 * flows[wrong].limit.margins)
+        flows[wrong] = replace(stuck.flows[wrong], limit=slow)
+        evidence = fresh()
+        evidence.__dict__["flows"] = tuple(flows)
+        assert verdict("flow-zero-loss", evidence) is Verdict.VIOLATED
 
 
 def test_a_falling_smoothed_margin_is_seen(honest: Evidence) -> None:
@@ -539,6 +543,42 @@ def test_one_drop_of_the_smoothed_margin_is_enough(honest: Evidence) -> None:
             flows[flow] = replace(flows[flow], trajectory=replace(path, smoothed_margin=q))
             evidence.__dict__["flows"] = tuple(flows)
             assert verdict(claim, evidence) is expected
+
+
+def test_the_tolerances_by_hand(honest: Evidence) -> None:
+    """From M of section 6, which is that of the limit's cell under the refined condition."""
+    network, data = honest.network, honest.data
+    gamma, plus, minus = network.slope, network.mass_positive, network.mass_negative
+    c, c_prime = np.where(data.y > 0, 1.0, gamma), np.where(data.y > 0, gamma, 1.0)
+    M = data.signed_gram * (plus * np.outer(c, c) + minus * np.outer(c_prime, c_prime))
+    eps, W = np.finfo(np.float64).eps, honest.limits[0].weights()
+    error = 64.0 * data.n * eps * np.diagonal(M).max() * np.linalg.norm(np.linalg.inv(M), 2)
+    outputs = error * np.linalg.norm(network.second_layer) * np.linalg.norm(W) * data.R_max
+    expected = {
+        "flow-limit-is-kkt": max(error, 1e-12),
+        "flow-rank-at-most-two": max(error, 1e-12),
+        "all-margins-tight": max(outputs, 1e-12),
+        "neurons-collapse": max(np.sqrt(network.m) * error, 1e-12),
+        "limit-is-convex-optimum": error + honest.max_margin.error_estimate + honest.closed_form.error_estimate,
+    }
+    for claim, tolerance in expected.items():
+        assert measured(claim, honest).tolerance == pytest.approx(tolerance, rel=1e-6), claim
+    found = measured("margin-approximation", honest)
+    assert found.tolerance == pytest.approx(found.bound * (honest.linear.error_estimate + 2.0 * outputs), rel=1e-6)
+
+
+def test_what_a_solver_step_may_move_by_hand(honest: Evidence) -> None:
+    """Late in the flow the margins grow at the rate 1/‖W*‖², and ℓ⁻¹(nL) is the smallest margin less at most log n."""
+    from verification.claims.smoothed_margin_monotone import error_of_steps
+
+    n, speed = honest.data.n, 1.0 / float(np.sum(honest.limits[0].weights() ** 2))
+    for flow in honest.flows:
+        path = flow.trajectory
+        h = float(path.s[-1] - path.s[-2])
+        solver = 1e-9 * np.sqrt(n) * (np.sqrt(n) + max(30.0, 1e-3 * h))  # atol = 1e-9, rtol = 1e-12
+        rounding = 16.0 * np.finfo(np.float64).eps * max(1.0, honest.data.R_max * path.norm[-1])
+        expected = 4.0 * np.log(2.0) * solver * speed + rounding
+        assert error_of_steps(flow, honest)[-1] == pytest.approx(expected, rel=0.05)
 
 
 # --- the first step -------------------------------------------------------------------------------
