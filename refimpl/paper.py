@@ -98,7 +98,7 @@ def descent_settings(
     >>> settings.slack, settings.step_size
     (50.0, 0.005)
     """
-    if slope == 0.0:
+    if slope**2 == 0.0:  # γ⁻² exceeds every float: nothing is allowed
         return DescentSettings(0.0, 0.0, 0.0)
     value = {name: constant.value for name, constant in PAPER_CONSTANTS.items()}
     R = R_max / R_min

@@ -7,19 +7,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.descent import DescentResult, gradient_descent
+from refimpl.descent import DescentResult, DescentStatus, DescentTrajectory, gradient_descent
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
 from refimpl.span import SpanCoordinates
-from refimpl.spectrum import stable_rank_by_norms
+from refimpl.spectrum import row_norms, stable_rank_by_norms
 from refimpl.validation import Array
 
-__all__ = ["DescentRun", "increment_bound", "run_descent", "unit_step"]
+__all__ = [
+    "SMALLEST_INCREMENT",
+    "DescentRun",
+    "increment_bound",
+    "largest_stable_rank_with_start",
+    "run_descent",
+    "smallest_eigenvalue",
+    "unit_step",
+]
+
+SMALLEST_INCREMENT = 1e-290
+"""Rows of W - W(0) that are not longer have lost digits to the end of the range of float64: margins in the hundreds."""
 
 
 @dataclass(frozen=True, eq=False)
 class DescentRun:
-    """A descent, and the stable rank of the rows J₊ and of the rows J₋ at each recorded step.
+    """A descent, and the stable ranks of what the rows J₊, and the rows J₋, have learned at each recorded step.
 
     Attributes
     ----------
@@ -27,12 +38,19 @@ class DescentRun:
         Of the initialization.
     result : DescentResult
     stable_rank_by_sign : ndarray, shape (T, 2)
-        J₊, then J₋; NaN for a sign without neurons or rows that are 0.
+        Of the rows of W - W(0) in J₊, then in J₋; NaN for a sign without neurons or rows that are 0.
     """
 
     scale: float
     result: DescentResult
     stable_rank_by_sign: Array
+
+    @property
+    def failure(self) -> str:
+        """Why the descent is incomplete, in one sentence; empty if it is not."""
+        if self.result.status is DescentStatus.FINISHED:
+            return ""
+        return f"The descent from scale {self.scale:g} is incomplete: {self.result.message}"
 
 
 def run_descent(
@@ -45,16 +63,18 @@ def run_descent(
     loss: Loss,
     record_every: int,
 ) -> DescentRun:
-    """Descend and record."""
+    """Descend and record; Ctrl-C is passed on."""
     span = SpanCoordinates.from_weights(network, data, W0)
     by_sign: list[list[float]] = []
 
     def observe(step: int, C: Array) -> None:
-        W = span.factor(C)
-        groups = (W[network.positive], W[~network.positive])
+        learned = span.increment(C)
+        groups = (learned[network.positive], learned[~network.positive])
         by_sign.append([stable_rank_by_norms(rows) if rows.size else float("nan") for rows in groups])
 
     result = gradient_descent(network, data, W0, step_size, steps, loss, record_every, observe=observe)
+    if result.status is DescentStatus.INTERRUPTED:
+        raise KeyboardInterrupt
     return DescentRun(scale, result, np.array(by_sign))
 
 
@@ -65,8 +85,27 @@ def unit_step(network: TwoLayerNetwork, data: Dataset) -> float:
 
 def increment_bound(network: TwoLayerNetwork, data: Dataset) -> float:
     """1 + cond(K) (1-γ)²/(4γ), a bound on the stable rank of W(t) - W(0) (section 8); inf if γ = 0 or K is singular."""
-    eigenvalues = np.linalg.eigvalsh(data.gram)
-    gamma = network.slope
-    if gamma == 0.0 or eigenvalues[0] <= data.n * np.finfo(np.float64).eps * eigenvalues[-1]:
+    smallest, gamma = smallest_eigenvalue(data.gram), network.slope
+    if gamma == 0.0 or smallest == 0.0:
         return float("inf")
-    return 1.0 + float(eigenvalues[-1] / eigenvalues[0]) * (1.0 - gamma) ** 2 / (4.0 * gamma)
+    condition = float(np.linalg.eigvalsh(data.gram)[-1]) / smallest
+    return 1.0 + condition * (1.0 - gamma) ** 2 / gamma / 4.0
+
+
+def smallest_eigenvalue(gram: Array) -> float:
+    """λ_min(K) less its rounding n eps λ_max(K), so that bounds that rest on it hold; 0 if nothing is left."""
+    eigenvalues = np.linalg.eigvalsh(gram)
+    return max(0.0, float(eigenvalues[0] - len(gram) * np.finfo(np.float64).eps * eigenvalues[-1]))
+
+
+def largest_stable_rank_with_start(path: DescentTrajectory, bound: float) -> float:
+    """What section 8 allows W(t) = W(0) + Δ at the recorded t >= 1, the stable rank of Δ being at most `bound`.
+
+    With share = ‖W(0)‖_F/‖Δ‖₂ that is ((√bound + share)/(1 - share))²; inf where the share is not below 1.
+    """
+    grown = row_norms(path.increment_norms[1:])
+    share = np.divide(
+        path.norm[0] * np.sqrt(path.increment_stable_rank[1:]), grown, out=np.ones_like(grown), where=grown > 0.0
+    )
+    largest = float(share.max(initial=0.0))
+    return ((float(np.sqrt(bound)) + largest) / (1.0 - largest)) ** 2 if largest < 1.0 else float("inf")

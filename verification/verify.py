@@ -10,9 +10,11 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError, ShapeError
+from refimpl.flow import METHODS
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import LogisticLoss, Loss
 from refimpl.network import TwoLayerNetwork
+from refimpl.spectrum import frobenius_norm
 from refimpl.validation import Array, as_count, as_finite_array, as_positive
 from verification.claims import CLAIMS
 from verification.evidence import Evidence, Start
@@ -82,6 +84,8 @@ def verify(
     (0, 17, 'HOLDS_NUMERICALLY')
     """
     network.require_leaky_relu("verify")
+    if method not in METHODS:
+        raise InvalidParameterError("method", f"be one of {', '.join(METHODS)}", method)
     seed = as_count("seed", seed, 0)
     scaled, k = data.rescaled()
     alpha = 0.0 if step_size is None else float(np.ldexp(as_positive("step_size", step_size), 2 * k))
@@ -90,7 +94,10 @@ def verify(
         W0 = np.ldexp(as_finite_array("W0", W0, 2), k)
     starts = _starts(network, scaled, W0, seed, _checked_scales(scales))
     loss = loss or LogisticLoss()
-    evidence = Evidence(network, scaled, loss, starts, seed, method, progress, data.sha256, k, alpha, descent_steps)
+    network, e = _rescaled(network)
+    starts = tuple(Start(start.scale, np.ldexp(start.W0, e)) for start in starts)
+    alpha = float(np.ldexp(alpha, 2 * e))
+    evidence = Evidence(network, scaled, loss, starts, seed, method, progress, data.sha256, k, e, alpha, descent_steps)
     began = perf_counter()
     rows, interrupted = [], False
     try:
@@ -115,6 +122,16 @@ def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
         if not (np.isfinite(scale) and scale > 0.0):
             raise InvalidParameterError("scales", "hold finite positive numbers", scale)
     return values
+
+
+def _rescaled(network: TwoLayerNetwork) -> tuple[TwoLayerNetwork, int]:
+    """The network with a/2ᵉ in place of a, Σa² in [1/2, 2), and e.
+
+    By homogeneity (a, W) and (a/2ᵉ, 2ᵉW) have the same margins, and the flow of the one is the flow of the other
+    with s, and the step of a descent, times 4ᵉ; so the tolerances of the solver need not know Σa².
+    """
+    e = int(np.rint(np.log2(frobenius_norm(network.second_layer))))
+    return (TwoLayerNetwork(np.ldexp(network.second_layer, -e), network.activation), e) if e else (network, 0)
 
 
 def _starts(

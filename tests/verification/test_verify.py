@@ -116,6 +116,84 @@ CASES = {
 }
 
 
+SIGNS = TwoLayerNetwork.with_signs
+
+HARD = {
+    "no flow has a limit, (C) is solvable": (SIGNS(1, 1, LeakyReLU(0.1)), [[1.0], [-2.0], [3.0]], [1, -1, 1]),
+    "no flow has a limit": (SIGNS(1, 1, LeakyReLU(0.5)), [[1.0], [2.0], [3.0]], [1, -1, 1]),
+    "collinear, both labels": (SIGNS(2, 2, LeakyReLU(0.5)), [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]], [1, -1, 1]),
+    "the direction is known at once": (TwoLayerNetwork([1.0], LeakyReLU(0.5)), [[1.0], [1.0]], [1, 1]),
+    "a dead neuron beside large ones": (
+        SIGNS(2, 2, LeakyReLU(0.5)),
+        [[1.0, 0.2], [1.0, -0.2], [2.0, 0.1], [1.1, 0.0]],
+        [1, 1, -1, -1],
+    ),
+    "an angle of 2e-4 between opposite labels": (SIGNS(1, 1, LeakyReLU(0.5)), [[1.0, 1e-4], [1.0, -1e-4]], [1, -1]),
+    "opposite labels 1e-9 apart": (SIGNS(1, 1, LeakyReLU(0.5)), [[1.0, 1e-9], [1.0, 0.0]], [1, -1]),
+    "opposite labels 1e-10 apart": (SIGNS(1, 1, LeakyReLU(0.5)), [[1.0, 1e-10], [1.0, 0.0]], [1, -1]),
+    "slope 1e-300": (SIGNS(1, 1, LeakyReLU(1e-300)), [[1.0, 0.1], [0.0, 1.0]], [1, -1]),
+    "equal samples": (SIGNS(3, 3, LeakyReLU(0.9)), [[1.0, 0.1], [1.0, 0.1], [0.0, 1.0]], [1, 1, -1]),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.filterwarnings("error")
+def test_hard_cases_are_decided_or_say_why_not(name: str) -> None:
+    network, X, y = HARD[name]
+    report = verify(network, Dataset(X, y), descent_steps=50)
+    assert len(report.claims) == 17
+    for row in report.claims:
+        assert row.verdict.name != "VIOLATED", (row.id, row.measurement)
+        assert row.measurement.value is not None or row.reason
+
+
+def test_a_loss_that_is_large_where_the_flow_ends_is_followed_on() -> None:
+    """Two equal samples: their margins are equal, the direction is known from w > 0 on, and there L may be large."""
+    report = verify(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0], [1.0]], [1, 1]))
+    row = next(row for row in report.claims if row.id == "flow-zero-loss")
+    assert row.verdict.name in HOLD
+    recorded, continued = row.measurement.details["final_log_loss"], row.measurement.details["log_loss_continued"]
+    threshold = np.log(np.log(2.0) / 2.0)
+    assert max(recorded) > threshold > max(continued)
+    for before, after in zip(recorded, continued, strict=True):
+        q = -np.log(np.expm1(np.exp(before)))  # L = ℓ(q), both margins being equal
+        wanted = -np.log(np.expm1(np.exp(threshold))) + 1.0
+        expected = q + max(0.0, wanted - q) / 0.25  # z* = 1, A = 1: the rate γ²A/‖z*‖² is ¼, and q grows at 1
+        assert after == pytest.approx(before if before < threshold else np.log(np.log1p(np.exp(-expected))), rel=1e-9)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_a_common_factor_of_the_second_layer_changes_no_verdict(factor: float) -> None:
+    rng = np.random.default_rng(0)
+    data = datasets.nearly_orthogonal(5, 12, 1.25, 0.5, rng)
+    a, W0 = np.array([0.5, 0.4, -0.6, 0.3, -0.7]), rng.standard_normal((5, 12))
+    usual = verify(TwoLayerNetwork(a, LeakyReLU(0.5)), data, W0=W0, descent_steps=100)
+    scaled = verify(TwoLayerNetwork(factor * a, LeakyReLU(0.5)), data, W0=W0 / factor, descent_steps=100)
+    assert usual.exit_code == 0
+    assert verdicts(scaled) == verdicts(usual)
+    rows = [{row.id: row.measurement for row in report.claims} for report in (usual, scaled)]
+    for claim in ("margin-approximation", "descent-stable-rank-bounded", "descent-norms-grow", "descent-converges"):
+        assert rows[1][claim].value == pytest.approx(rows[0][claim].value, rel=1e-6)
+    for claim in ("smoothed-margin-monotone", "flow-limit-is-kkt", "neurons-collapse", "all-margins-tight"):
+        assert 0.1 < rows[1][claim].tolerance / rows[0][claim].tolerance < 10.0
+
+
+def test_an_overflow_of_the_descent_prints_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    network, data = SIGNS(2, 2, LeakyReLU(0.5)), Dataset([[1.0, 0.1], [0.0, 1.0]], [1, -1])
+    report = verify(network, data, loss=ExponentialLoss(), scales=(1e-2, 1.0, 1e3), descent_steps=50)
+    assert not [str(warning.message) for warning in recwarn]
+    row = next(row for row in report.claims if row.id == "descent-norms-grow")
+    assert row.verdict.name == "INCONCLUSIVE"
+    assert "left the range of float64" in row.reason
+
+
+def test_one_sample_is_decided() -> None:
+    """n = 1 from starts that dwarf what is learned: the increments are of rank one whatever the start is."""
+    network, data = SIGNS(2, 3, LeakyReLU(0.9)), Dataset([[1.0, 2.0, 0.5]], [1])
+    report = verify(network, data, scales=(1e-6, 1e-3, 1e2), descent_steps=50)
+    assert report.exit_code == 0, [(row.id, row.reason) for row in report.claims if row.reason]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_edge_cases_work_or_say_why_not(name: str) -> None:
     network, data = CASES[name]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from verification.claims.base import Claim, Measurement
+from verification.claims.base import LIMIT_ERROR, Claim, Measurement
 from verification.claims.conditions import near_orthogonality
-from verification.evidence import Evidence
+from verification.evidence import SMALLEST_TOLERANCE, Evidence
 
 __all__ = ["CLAIM"]
 
@@ -20,8 +20,8 @@ def measure(evidence: Evidence) -> Measurement:
         quantity="largest |q_i - 1|",
         value=max(deviations, default=None),
         bound=0.0,
-        tolerance=max(evidence.flow_error, 1e-12),
-        tolerance_reason="64 n eps cond(M): rounding of the polished limit",
+        tolerance=max(evidence.margin_error, SMALLEST_TOLERANCE),
+        tolerance_reason=f"‖a‖‖W‖R_max times {LIMIT_ERROR}",
         undecided=evidence.missing_limits,
         details={"deviations": deviations},
     )

@@ -8,12 +8,20 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from numpy.linalg import LinAlgError
+
+from refimpl.errors import ImplicitBiasError
 from verification.evidence import Evidence
 
 __all__ = ["Claim", "ClaimResult", "HypothesisResult", "Measurement", "Verdict"]
 
 LARGEST_TOLERANCE = 1e-6
-"""No tolerance of a verdict is larger; an error estimate above it makes the verdict INCONCLUSIVE."""
+"""No tolerance of a verdict is a larger part of max(1, bound); a larger error estimate makes it INCONCLUSIVE."""
+
+LIMIT_ERROR = (
+    "error of the limit: amplified rounding, 64 n eps D/λ_min(M), or the root of its duality gap if that is smaller"
+)
+"""Why a tolerance is `Evidence.flow_error`."""
 
 
 class Verdict(Enum):
@@ -23,7 +31,7 @@ class Verdict(Enum):
     HOLDS_NUMERICALLY = "The hypothesis holds and the measurement agrees with the conclusion."
     VIOLATED = "The hypothesis holds and the measurement contradicts the conclusion."
     HYPOTHESIS_NOT_MET = "The hypothesis does not hold; the measurement is shown all the same."
-    INCONCLUSIVE = "The hypothesis holds but the numerics did not decide."
+    INCONCLUSIVE = "The numerics did not decide, although the hypothesis holds or may hold."
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,14 @@ class HypothesisResult:
     satisfied : bool
     slack : float or None
         At least 1 where satisfied; None for a condition without a natural scale.
+    undecided : str
+        Why the numerics do not tell whether it is satisfied; empty if they do.
     """
 
     name: str
     satisfied: bool
     slack: float | None
+    undecided: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,11 @@ class Measurement:
     note: str = ""
     statistical: bool = False
 
+    @classmethod
+    def missing(cls, quantity: str, bound: float, reason: str, details: dict[str, Any] | None = None) -> Measurement:
+        """What stands in a row where nothing could be measured, and why."""
+        return cls(quantity, None, bound, 0.0, "", reason, details or {})
+
     @property
     def agrees(self) -> bool:
         """Whether the value is within its bound and tolerance."""
@@ -90,8 +106,9 @@ class Measurement:
             return self.undecided
         if self.value is None or math.isnan(self.value):
             return "Nothing could be measured."
-        if not (self.statistical or self.tolerance <= LARGEST_TOLERANCE):
-            return f"The error estimate {self.tolerance:.1e} exceeds {LARGEST_TOLERANCE:.0e}."
+        size = max(1.0, self.bound) if math.isfinite(self.bound) else 1.0
+        if not (self.statistical or self.tolerance <= LARGEST_TOLERANCE * size):
+            return f"The error estimate {self.tolerance:.1e} exceeds {LARGEST_TOLERANCE * size:.3g}."
         return ""
 
 
@@ -155,16 +172,35 @@ class Claim:
     applies: Callable[[Evidence], bool] = lambda evidence: True
 
     def evaluate(self, evidence: Evidence, seconds: Callable[[], float]) -> ClaimResult:
-        """The verdict on the evidence; `seconds` is a clock."""
+        """The verdict on the evidence; `seconds` is a clock.
+
+        A hypothesis or a measurement that cannot be had (`NOT_TO_BE_HAD`) makes this row undecided and says
+        why. Any other exception is a fault of the program and is not caught.
+        """
         started = seconds()
-        hypothesis = self.hypothesis(evidence)
-        measurement = self.measure(evidence)
+        try:
+            hypothesis = self.hypothesis(evidence)
+        except NOT_TO_BE_HAD as error:
+            hypothesis = HypothesisResult("not decided", False, None, _told(error))
+        try:
+            measurement = self.measure(evidence)
+        except NOT_TO_BE_HAD as error:
+            measurement = Measurement.missing("nothing", 0.0, _told(error))
         verdict, reason = judge(hypothesis, measurement)
         if verdict is Verdict.HOLDS_NUMERICALLY and self.about_kkt_points and evidence.every_kkt_point_is_certified:
             verdict = Verdict.HOLDS_CERTIFIED
         return ClaimResult(
             self.id, self.title, self.source, hypothesis, measurement, verdict, reason, seconds() - started
         )
+
+
+NOT_TO_BE_HAD = (ImplicitBiasError, LinAlgError)
+"""What tells that a quantity cannot be had on these data: refused on purpose, or an iteration that did not converge."""
+
+
+def _told(error: Exception) -> str:
+    """The error as the reason of a row."""
+    return str(error) if isinstance(error, ImplicitBiasError) else f"Linear algebra failed: {error}."
 
 
 def judge(hypothesis: HypothesisResult, measurement: Measurement) -> tuple[Verdict, str]:
@@ -179,8 +215,10 @@ def judge(hypothesis: HypothesisResult, measurement: Measurement) -> tuple[Verdi
     'VIOLATED'
     """
     doubt = measurement.reason_for_doubt
+    if hypothesis.undecided:
+        return Verdict.INCONCLUSIVE, hypothesis.undecided
     if not hypothesis.satisfied:
-        return Verdict.HYPOTHESIS_NOT_MET, doubt
+        return Verdict.HYPOTHESIS_NOT_MET, doubt or measurement.note
     if doubt:
         return Verdict.INCONCLUSIVE, doubt
     return Verdict.HOLDS_NUMERICALLY if measurement.agrees else Verdict.VIOLATED, measurement.note

@@ -18,6 +18,8 @@ RANDOM_POINTS = 2000
 COSINES = (1e-2, 1e-4, 1e-6)
 """|cos| of the angle between z and the points near the boundary, on both sides of it."""
 
+VANISHES = "z = Σ_j a_j w_j of a limit is 0 to its error: there is no linear predictor to compare with."
+
 
 def hypothesis(evidence: Evidence) -> HypothesisResult:
     """Near-orthogonality; a positive slope is part of it."""
@@ -25,23 +27,31 @@ def hypothesis(evidence: Evidence) -> HypothesisResult:
 
 
 def measure(evidence: Evidence) -> Measurement:
-    """Points at which the network and the linear predictor disagree."""
+    """Points at which the network and the linear predictor disagree.
+
+    Points are left out where γ|⟨z, x⟩|, which |f(x)| must reach, is below the error of the limit's outputs.
+    """
     rng = np.random.default_rng([evidence.seed, 4])
-    counts, ratios, tested = [], [], 0
+    gamma, counts, ratios, tested = evidence.network.slope, [], [], 0
+    error = evidence.margin_error / evidence.data.R_max
     for limit in evidence.limits:
         W = limit.coefficients @ evidence.factor  # in orthonormal coordinates of the span of the data
         z = evidence.network.second_layer @ W
+        if float(np.linalg.norm(z)) <= error:
+            return Measurement.missing("disagreements", 0.0, VANISHES)
         points = np.vstack([evidence.factor, *sample_points(z, rng)])
+        known = np.abs(points @ z) * (gamma or 1.0) > error * np.linalg.norm(points, axis=1)
+        points = points[known]
         f, linear = evidence.network.outputs(W @ points.T), points @ z
         counts.append(int(np.sum(np.sign(f) != np.sign(linear))))
-        ratios.append([float((f / linear).min()), float((f / linear).max())])
+        ratios.append([float((f / linear).min(initial=np.inf)), float((f / linear).max(initial=-np.inf))])
         tested += len(points)
     return Measurement(
         quantity=f"disagreements at {tested} points",
         value=float(sum(counts)) if counts else None,
         bound=0.0,
         tolerance=0.0,
-        tolerance_reason=f"none: signs are compared at points with |cos| >= {COSINES[-1]:.0e}, above the limit's error",
+        tolerance_reason="none: signs are compared where both numbers are above the limit's error",
         undecided=evidence.missing_limits,
         details={"disagreements": counts, "range_of_f_over_linear": ratios, "points": tested},
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, lambertw
 
 from verification.claims.base import Claim, HypothesisResult, Measurement
 from verification.descents import DescentRun
@@ -14,10 +13,10 @@ __all__ = ["CLAIM"]
 
 
 def largest_rho(evidence: Evidence) -> float:
-    """The largest ρ < 1 that allows the step size: α = n log(1/ρ)/(A ρ γ R_max²)."""
+    """The largest ρ <= 1 that allows the step size: log(1/ρ) = κρ with κ = αAγR_max²/n, so ρ = W(κ)/κ, Lambert's W."""
     n, A = evidence.data.n, float(np.sum(evidence.network.second_layer**2))
     rate = evidence.alpha * A * evidence.network.slope * evidence.data.R_max**2 / n
-    return float(brentq(lambda rho: -np.log(rho) - rate * rho, 1e-300, 1.0)) if rate > 0.0 else 1.0
+    return float(lambertw(rate).real) / rate if 0.0 < rate < np.inf else float(rate == 0.0)
 
 
 def row_sums(evidence: Evidence) -> np.ndarray:
@@ -28,9 +27,8 @@ def row_sums(evidence: Evidence) -> np.ndarray:
 
 def hypothesis(evidence: Evidence) -> HypothesisResult:
     """Logistic loss and ργK_ii > r_i for all i; slack: min ργK_ii/r_i."""
-    r, squares = row_sums(evidence), np.diagonal(evidence.data.gram)
-    with np.errstate(divide="ignore"):
-        slack = float(np.min(largest_rho(evidence) * evidence.network.slope * squares / r))
+    r, wanted = row_sums(evidence), largest_rho(evidence) * evidence.network.slope * np.diagonal(evidence.data.gram)
+    slack = float(np.min(np.divide(wanted, r, out=np.where(wanted > 0.0, np.inf, 0.0), where=r > 0.0)))
     logistic = evidence.loss.name == "logistic"
     return HypothesisResult("ργK_ii > r_i, logistic", logistic and slack > 1.0, slack if logistic else 0.0)
 
@@ -43,27 +41,33 @@ def measure(evidence: Evidence) -> Measurement:
     losses = [float(run.result.trajectory.loss[-1]) for run in evidence.descents]
     details = {"delta": delta, "rho": largest_rho(evidence), "final_losses": losses, "step_size": evidence.alpha}
     rate = evidence.alpha * delta / evidence.data.n
-    ratios = [largest_ratio(run, rate) for run in evidence.descents] if delta > 0.0 else []
+    through = np.sqrt(A) * evidence.data.R_max
+    ratios = [largest_ratio(run, rate, through) for run in evidence.descents] if rate > 0.0 else []
     return Measurement(
         quantity="largest loss / bound, gain bound / gain",
         value=max(ratios, default=None),
         bound=1.0,
         tolerance=1e-9,
         tolerance_reason="rounding of margins and of their differences",
-        undecided=evidence.missing_descents if delta > 0.0 else "δ is not positive: there is no bound to compare with.",
+        undecided=evidence.missing_descents
+        if rate > 0.0
+        else "αδ/n is not positive: there is no bound to compare with.",
         details=details,
     )
 
 
-def largest_ratio(run: DescentRun, rate: float) -> float:
-    """Both inequalities of section 10, with rate = αδ/n, between recorded steps."""
+def largest_ratio(run: DescentRun, rate: float, through: float) -> float:
+    """Both inequalities of section 10, with rate = αδ/n, between recorded steps.
+
+    The terms of q_i add up to at most `through` · ‖W‖, ‖a‖R_max‖W‖, in size; a gain below their rounding is not seen.
+    """
     path = run.result.trajectory
     q = path.smallest_margin
     t0 = np.ceil(2.0 * max(0.0, -float(q[0])) / rate)
     late = path.step > t0
     losses = path.loss[late] * rate * (path.step[late] - t0) / 2.0
     least = np.diff(path.step) * rate * expit(-q[1:])
-    gained = np.maximum(np.diff(q), 8.0 * np.finfo(np.float64).eps * np.abs(q[1:]))
+    gained = np.maximum(np.diff(q), 8.0 * np.finfo(np.float64).eps * through * path.norm[1:])
     return float(max(losses.max(initial=0.0), (least / gained).max(initial=0.0)))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from refimpl.spectrum import row_norms
 from verification.claims.base import Claim, Measurement
 from verification.claims.descent_stable_rank_bounded import invertible_gram
-from verification.descents import DescentRun
+from verification.descents import SMALLEST_INCREMENT, DescentRun, smallest_eigenvalue
 from verification.evidence import Evidence
 
 __all__ = ["CLAIM"]
@@ -21,7 +22,7 @@ def measure(evidence: Evidence) -> Measurement:
     norms = [run.result.trajectory.neuron_norms for run in evidence.descents]
     return Measurement(
         quantity="largest least growth / growth",
-        value=max(ratios),
+        value=max(ratios, default=None),
         bound=1.0,
         tolerance=1e-9,
         tolerance_reason="rounding of λ_min(K) and of the norms",
@@ -36,11 +37,11 @@ def measure(evidence: Evidence) -> Measurement:
 def largest_ratio(run: DescentRun, evidence: Evidence) -> float:
     """The ratio at the recorded steps after the start."""
     path = run.result.trajectory
-    smallest = float(np.linalg.eigvalsh(evidence.data.gram)[0])
-    G_square = np.sum(path.accumulated_weights[1:] ** 2, axis=1)
-    least = smallest * evidence.network.slope**2 * np.outer(G_square, evidence.network.second_layer**2)
-    grown = path.increment_norms[1:] ** 2
-    return float(np.divide(least, grown, out=np.zeros_like(least), where=least > 0.0).max(initial=0.0))
+    root = evidence.network.slope * np.sqrt(smallest_eigenvalue(evidence.data.gram))
+    least = root * np.outer(row_norms(path.accumulated_weights[1:]), np.abs(evidence.network.second_layer))
+    grown = path.increment_norms[1:]
+    roots = np.divide(least, grown, out=np.zeros_like(least), where=least > SMALLEST_INCREMENT)
+    return float(roots.max(initial=0.0)) ** 2
 
 
 CLAIM = Claim(

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from refimpl.datasets import Dataset
-from refimpl.initialization import gaussian_weights
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array
 from verification.claims.base import Claim, HypothesisResult, Measurement
@@ -15,7 +15,15 @@ from verification.evidence import Evidence
 
 __all__ = ["CLAIM", "predicted_stable_rank"]
 
-WIDTH, BATCHES, STANDARD_ERRORS = 4096, 32, 5.0
+LEAST_WIDTH, LARGEST_DRAW = 4096, 2**20
+"""At least so many neurons, and more as long as m n stays below so many units."""
+
+LOG_RISK = float(np.log(4e6))
+"""log(4/δ): the bounds of section 9 on the sampling error fail with probability δ = 1e-6 each."""
+
+LARGEST_SHARE = 0.1
+"""A sampling error above this part of the prediction decides nothing."""
+
 VANISHING_SCALE = 1e-9
 
 
@@ -33,11 +41,20 @@ def predicted_stable_rank(gram: Array, y: Array, slope: float) -> float:
     >>> round(predicted_stable_rank(np.eye(3), np.ones(3), slope=1.0), 12)
     1.0
     """
-    norms = np.sqrt(np.diagonal(gram))
-    cosines = np.clip(gram / np.outer(norms, norms), -1.0, 1.0)
-    E = ((1.0 + slope) / 2.0) ** 2 + ((1.0 - slope) / 2.0) ** 2 * (2.0 / np.pi) * np.arcsin(cosines)
-    product = E @ (gram * np.outer(y, y))  # similar to a positive semidefinite matrix: real eigenvalues
+    # similar to a positive semidefinite matrix: real eigenvalues
+    product = expected_products(cosines_of(gram), slope) @ (gram * np.outer(y, y))
     return float(np.trace(product) / np.linalg.eigvals(product).real.max())
+
+
+def cosines_of(gram: Array) -> Array:
+    """K_ik/√(K_ii K_kk), within [-1, 1]."""
+    norms = np.sqrt(np.diagonal(gram))
+    return np.asarray(np.clip(gram / np.outer(norms, norms), -1.0, 1.0))
+
+
+def expected_products(cosines: Array, slope: float) -> Array:
+    """E_ik = E[Φ_ji Φ_jk] = ((1+γ)/2)² + ((1-γ)/2)² (2/π) arcsin(cos)."""
+    return np.asarray(((1.0 + slope) / 2.0) ** 2 + ((1.0 - slope) / 2.0) ** 2 * (2.0 / np.pi) * np.arcsin(cosines))
 
 
 def hypothesis(evidence: Evidence) -> HypothesisResult:
@@ -51,40 +68,118 @@ def measure(evidence: Evidence) -> Measurement:
     The data are replaced by their coordinates in an orthonormal basis of their span, which changes
     nothing; the second layer is repeated until the width is reached.
     """
-    data = Dataset(evidence.factor, evidence.data.y)
-    copies = -(-WIDTH // evidence.network.m)
-    a = np.tile(evidence.network.second_layer, copies) / np.sqrt(copies)
-    wide = TwoLayerNetwork(a, evidence.network.activation)
-    rng = np.random.default_rng([evidence.seed, 9])
-    W0 = gaussian_weights(wide.m, data.d, VANISHING_SCALE / data.R_max, rng)
-    _, gradient = wide.loss_and_gradient(W0, data, evidence.loss)
-    measured, error = stable_rank_with_error(-evidence.alpha * gradient, rng)
-    predicted = predicted_stable_rank(evidence.data.gram, evidence.data.y, evidence.network.slope)
+    data, rounding = evidence.data, error_of_prediction(evidence)
+    if not rounding < LARGEST_SHARE:
+        return Measurement.missing("distance from the predicted", 0.0, ALMOST_CONTRADICTORY)
+    predicted = predicted_stable_rank(data.gram, data.y, evidence.network.slope)
+    wide = widened(evidence.network, data.n)
+    D = first_step(wide, evidence)
+    law = FirstStepLaw.of(evidence, predicted)
+    measured, error = law.measured_with_error(D, wide.second_layer**2)
     own = [float(run.result.trajectory.stable_rank[0]) for run in evidence.descents]
+    share = error / predicted
     return Measurement(
         quantity=f"distance from the predicted {predicted:.4g}",
         value=abs(measured - predicted) / predicted,
         bound=0.0,
-        tolerance=STANDARD_ERRORS * error / predicted + 1e-12,
-        tolerance_reason=f"{STANDARD_ERRORS:g} standard errors (jackknife, {BATCHES} batches of neurons), and rounding",
+        tolerance=share + rounding + 1e-12,
+        tolerance_reason="sampling error of the neurons (9.1), exceeded with probability 2e-6, and rounding",
+        undecided=SAMPLING.format(share, wide.m) if share > LARGEST_SHARE else "",
         details={"predicted": predicted, "measured": measured, "width": wide.m, "before_the_step": own},
         statistical=True,
     )
 
 
-def stable_rank_with_error(W: Array, rng: np.random.Generator) -> tuple[float, float]:
-    """Stable rank of W and its standard error under resampling of rows, by a delete-a-batch jackknife."""
-    batches = np.array_split(rng.permutation(len(W)), BATCHES)
-    grams = np.array([W[batch].T @ W[batch] for batch in batches])
-    total = grams.sum(axis=0)
-    left_out = np.array([stable_rank_of_gram(total - gram) for gram in grams])
-    variance = (BATCHES - 1) / BATCHES * np.sum((left_out - left_out.mean()) ** 2)
-    return stable_rank_of_gram(total), float(np.sqrt(variance))
+ALMOST_CONTRADICTORY = "The prediction is lost in rounding: samples of opposite labels are almost equal."
+
+SAMPLING = "The sampling error, {:.2g} of the prediction, is too large with {} neurons: rare ones matter."
 
 
-def stable_rank_of_gram(G: Array) -> float:
-    """tr G / λ_max(G)."""
-    return float(np.trace(G) / np.linalg.eigvalsh(G)[-1])
+def widened(network: TwoLayerNetwork, n: int) -> TwoLayerNetwork:
+    """The network with its second layer repeated, and Σa² kept."""
+    copies = -(-max(LEAST_WIDTH, LARGEST_DRAW // n) // network.m)
+    return TwoLayerNetwork(np.tile(network.second_layer, copies) / np.sqrt(copies), network.activation)
+
+
+def first_step(wide: TwoLayerNetwork, evidence: Evidence) -> Array:
+    """W(1) - W(0) in units of αg(0)/n: rows a_j Σ_i y_i Φ_ji (g_i/g(0)) x_i in coordinates of the span."""
+    y, L, rng = evidence.data.y, evidence.factor, np.random.default_rng([evidence.seed, 9])
+    Z = VANISHING_SCALE / evidence.data.R_max * rng.standard_normal((wide.m, L.shape[1])) @ L.T
+    g = evidence.loss.weight(y * wide.outputs(Z)) / evidence.loss.weight(np.zeros(1))
+    return np.asarray(wide.second_layer[:, None] * ((wide.activation.derivative(Z) * (y * g)) @ L))
+
+
+def error_of_prediction(evidence: Evidence) -> float:
+    """Bound on the relative error that the rounding of K makes in the prediction; inf where nothing is left of it.
+
+    The cosines carry d eps, which arcsin multiplies where they are near ±1. With e the sum of
+    ‖x_i‖‖x_k‖ times the errors of E_ik and of the cosine, tr(E S) and λ_max(E S) are wrong by at most e.
+    """
+    data, slope = evidence.data, evidence.network.slope
+    cosines, eps = cosines_of(data.gram), data.d * float(np.finfo(np.float64).eps)
+    low, high = (expected_products(np.clip(cosines + side, -1.0, 1.0), slope) for side in (-eps, eps))
+    np.fill_diagonal(errors := high - low, 0.0)
+    e = float(data.norms @ (errors + 2.0 * eps) @ data.norms)
+    largest = float(np.linalg.eigvalsh(second_moment(evidence))[-1])
+    return 2.0 * e / (largest - e) if largest > e else float("inf")
+
+
+def second_moment(evidence: Evidence) -> Array:
+    """E[v vᵀ] of v = Σ_i y_i Φ_ji x_i in coordinates of the span: Lᵀ (E ∘ yyᵀ) L, symmetric."""
+    E = expected_products(cosines_of(evidence.data.gram), evidence.network.slope)
+    L = evidence.data.y[:, None] * evidence.factor
+    return np.asarray(L.T @ E @ L)
+
+
+@dataclass(frozen=True, eq=False)
+class FirstStepLaw:
+    """What section 9 says of v = Σ_i y_i Φ_ji x_i, and of the sampling error that follows.
+
+    Attributes
+    ----------
+    stable_rank : float
+        s, the prediction.
+    largest : float
+        λ, the largest eigenvalue of E[v vᵀ].
+    u : ndarray, shape (r,)
+        Its eigenvector.
+    along, across : float
+        Bounds T on |⟨u, v⟩| and P on ‖v - ⟨u, v⟩u‖ over all slopes in [γ, 1].
+    """
+
+    stable_rank: float
+    largest: float
+    u: Array
+    along: float
+    across: float
+
+    @classmethod
+    def of(cls, evidence: Evidence, predicted: float) -> FirstStepLaw:
+        """From K, y and γ."""
+        eigenvalues, vectors = np.linalg.eigh(second_moment(evidence))
+        L, gamma, u = evidence.data.y[:, None] * evidence.factor, evidence.network.slope, vectors[:, -1]
+        b = L @ u
+        up, down = float(np.maximum(b, 0.0).sum()), float(np.maximum(-b, 0.0).sum())
+        rest = L - np.outer(b, u)
+        half = float(np.sqrt(len(L)) * np.linalg.norm(rest, 2))
+        across = (1.0 + gamma) / 2.0 * float(np.linalg.norm(rest.sum(axis=0))) + (1.0 - gamma) / 2.0 * half
+        return cls(predicted, float(eigenvalues[-1]), u, max(up - gamma * down, down - gamma * up), across)
+
+    def measured_with_error(self, D: Array, squares: Array) -> tuple[float, float]:
+        """Stable rank of D, whose rows are a_j v_j, and the bound (9.1) on its distance from s; squares are a_j²."""
+        A, count, s = float(squares.sum()), len(D), self.stable_rank
+        G = D.T @ D / A
+        top = float(np.linalg.eigvalsh(G)[-1])
+        along = D @ self.u
+        h = count / (A * self.largest) * (np.sum(D**2, axis=1) - s * along**2)
+        width = count * float(squares.max()) / (A * self.largest) * (self.across**2 + abs(s - 1.0) * self.along**2)
+        first = np.sqrt(2.0 * h.var(ddof=1) * LOG_RISK / count) + 7.0 * width * LOG_RISK / (3.0 * (count - 1))
+        r = float(np.linalg.norm(squares)) / A * self.along * self.across * (1.0 + np.sqrt(2.0 * LOG_RISK))
+        rho = float(self.u @ G @ self.u)
+        across = G - np.outer(self.u, G @ self.u)
+        mu = float(np.linalg.eigvalsh(across - np.outer(across @ self.u, self.u))[-1])
+        second = (mu - rho + np.hypot(mu - rho, 2.0 * r)) / 2.0
+        return float(np.trace(G)) / top, float(self.largest * first + s * second) / top
 
 
 CLAIM = Claim(

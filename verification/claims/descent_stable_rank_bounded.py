@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from verification.claims.base import Claim, HypothesisResult, Measurement
+from verification.descents import SMALLEST_INCREMENT, DescentRun
 from verification.evidence import Evidence
 
 __all__ = ["CLAIM", "invertible_gram"]
@@ -20,9 +21,7 @@ def invertible_gram(evidence: Evidence) -> HypothesisResult:
 def measure(evidence: Evidence) -> Measurement:
     """Largest (stable rank of W(t) - W(0))/(1 + cond(K) (1-γ)²/(4γ)) over starts and recorded steps."""
     bound = evidence.increment_bound
-    largest = [
-        float(np.nanmax(run.result.trajectory.increment_stable_rank[1:], initial=1.0)) for run in evidence.descents
-    ]
+    largest = [largest_stable_rank(run) for run in evidence.descents]
     room = min(evidence.network.m, evidence.data.n)
     vacuous = bound >= room
     return Measurement(
@@ -33,8 +32,15 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance_reason="rounding of the stable rank and of cond(K)",
         undecided=evidence.missing_descents,
         details={"largest_by_start": largest, "vacuous": vacuous},
-        note=VACUOUS.format(bound, room) if vacuous else "",
+        note=VACUOUS.format(bound, room) if vacuous and np.isfinite(bound) else "",
     )
+
+
+def largest_stable_rank(run: DescentRun) -> float:
+    """Of W(t) - W(0) over the recorded steps t >= 1 at which it lies well above the smallest floats; at least 1."""
+    path = run.result.trajectory
+    large = path.increment_norms.max(axis=1, initial=0.0) > SMALLEST_INCREMENT
+    return float(path.increment_stable_rank[large].max(initial=1.0))
 
 
 CLAIM = Claim(

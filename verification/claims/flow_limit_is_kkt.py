@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from verification.claims.base import Claim, Measurement
-from verification.claims.conditions import loss_below_threshold
-from verification.evidence import Evidence
+from verification.claims.base import LIMIT_ERROR, Claim, Measurement
+from verification.claims.conditions import loss_falls_below_threshold
+from verification.evidence import SMALLEST_TOLERANCE, Evidence
+from verification.kkt import KKTStatus
 
 __all__ = ["CLAIM"]
 
@@ -16,13 +17,15 @@ def measure(evidence: Evidence) -> Measurement:
     """
     found = evidence.kkt
     worst = [max(r.stationarity, r.feasibility, r.complementarity) for r in found]
+    tolerance = max(evidence.flow_error, SMALLEST_TOLERANCE)
+    unknown = [r for r, w in zip(found, worst, strict=True) if r.status is KKTStatus.INACCURATE and w > tolerance]
     return Measurement(
         quantity="largest KKT residual",
         value=max(worst, default=None),
         bound=0.0,
-        tolerance=max(evidence.flow_error, 1e-12),
-        tolerance_reason="64 n eps cond(M): rounding of the polished limit",
-        undecided=evidence.missing_limits,
+        tolerance=tolerance,
+        tolerance_reason=LIMIT_ERROR,
+        undecided=evidence.missing_limits or (unknown[0].message if unknown else ""),
         details={
             "stationarity": [r.stationarity for r in found],
             "complementarity": [r.complementarity for r in found],
@@ -36,6 +39,6 @@ CLAIM = Claim(
     id="flow-limit-is-kkt",
     title="The limit of gradient flow is a KKT point of the margin problem",
     source="Lyu & Li, arXiv 1906.05890; Ji & Telgarsky, arXiv 2006.06657",
-    hypothesis=loss_below_threshold,
+    hypothesis=loss_falls_below_threshold,
     measure=measure,
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from refimpl.flow import FlowLimit
-from verification.claims.base import Claim, Measurement
+from verification.claims.base import LIMIT_ERROR, Claim, Measurement
 from verification.claims.conditions import near_orthogonality
-from verification.evidence import Evidence
+from verification.evidence import SMALLEST_TOLERANCE, Evidence
 
 __all__ = ["CLAIM"]
 
@@ -17,8 +17,8 @@ def measure(evidence: Evidence) -> Measurement:
         quantity="largest σ₃/σ₁",
         value=max(ratios, default=None),
         bound=0.0,
-        tolerance=max(evidence.flow_error, 1e-12),
-        tolerance_reason="64 n eps cond(M): rounding of the polished limit",
+        tolerance=max(evidence.flow_error, SMALLEST_TOLERANCE),
+        tolerance_reason=LIMIT_ERROR,
         undecided=evidence.missing_limits,
         details={"ranks": [limit.rank for limit in evidence.limits], "ratios": ratios},
     )

@@ -27,7 +27,7 @@ def measure(evidence: Evidence) -> Measurement:
     Below the conditions a limit may be a KKT point that is not global: then this is a finding.
     """
     if not applies(evidence):
-        return Measurement(QUANTITY, None, 0.0, 0.0, "", "There are too many programs to enumerate.")
+        return Measurement.missing(QUANTITY, 0.0, "There are too many programs to enumerate.")
     found = evidence.global_optimum
     details = {
         "programs": count_programs(evidence.network, evidence.data),
@@ -38,16 +38,16 @@ def measure(evidence: Evidence) -> Measurement:
     }
     if found.status is not SolveStatus.SOLVED:
         undecided = evidence.missing_limits or f"Enumeration: {found.status.value}"
-        return Measurement(QUANTITY, None, 0.0, 0.0, "", undecided, details)
+        return Measurement.missing(QUANTITY, 0.0, undecided, details)
     excesses = [found.excess(objective_at(limit, evidence)) for limit in evidence.limits]
-    tolerance = found.gap + 2.0 * evidence.flow_error
+    tolerance = found.gap + 2.0 * (evidence.flow_error + evidence.margin_error)
     below = min(excesses, default=0.0) < -tolerance
     return Measurement(
         quantity=QUANTITY,
         value=max(excesses, default=None),
         bound=0.0,
         tolerance=tolerance,
-        tolerance_reason="gap between the best weights and the least dual value, plus rounding of the limit",
+        tolerance_reason="gap to the least dual value, plus errors of ‖W‖² and of the smallest margin",
         undecided=evidence.missing_limits or ("A limit lies below the least dual value." if below else ""),
         details={**details, "excess": excesses},
     )

@@ -20,7 +20,7 @@ def measure(evidence: Evidence) -> Measurement:
     undecided = evidence.missing_limits
     if program.status is not SolveStatus.SOLVED:
         undecided = undecided or f"CVXPY: {program.status.value}"
-        return Measurement("relative distance", None, 0.0, 0.0, "", undecided, details)
+        return Measurement.missing("relative distance", 0.0, undecided, details)
     C = program.coefficients
     distances = {"flow to CVXPY": [evidence.distance(limit.coefficients, C) for limit in evidence.limits]}
     if closed.solves_program:
@@ -32,10 +32,12 @@ def measure(evidence: Evidence) -> Measurement:
     details |= {**distances, "duality_gap": program.duality_gap, "closed_form_solves": closed.solves_program}
     return Measurement(
         quantity="flow, CVXPY, closed form: distance" if closed.solves_program else "flow, CVXPY: distance",
-        value=max(value for values in distances.values() for value in values),
+        value=max((value for values in distances.values() for value in values), default=None),
         bound=0.0,
-        tolerance=program.error_estimate + evidence.flow_error + closed.error_estimate,
-        tolerance_reason="CVXPY's error bound, plus rounding of limit and closed form",
+        tolerance=program.error_estimate
+        + evidence.flow_error
+        + (closed.error_estimate if closed.solves_program else 0.0),
+        tolerance_reason="CVXPY's error bound, plus errors of the limit and of the closed form where it is compared",
         undecided=undecided,
         details=details,
     )

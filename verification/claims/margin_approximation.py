@@ -12,6 +12,10 @@ from verification.max_margin import SolveStatus, margin_bound, paper_margin_boun
 
 __all__ = ["CLAIM"]
 
+NOT_SEPARATING = (
+    "z = Σ_j a_j w_j of a limit does not separate the data, so no multiple of it is feasible: min y_i⟨z, x_i⟩ = {:.3g}."
+)
+
 
 def measure(evidence: Evidence) -> Measurement:
     """Largest ‖z‖/‖z*‖ with y_i ⟨z, x_i⟩ >= 1, z = Σ_j a_j w_j, against the bound of section 11."""
@@ -20,20 +24,22 @@ def measure(evidence: Evidence) -> Measurement:
     undecided = evidence.missing_limits
     if linear.status is not SolveStatus.SOLVED:
         undecided = undecided or f"Linear max margin by CVXPY: {linear.status.value}"
-        return Measurement("‖z‖/‖z*‖", None, bound, 0.0, "", undecided)
+        return Measurement.missing("‖z‖/‖z*‖", bound, undecided)
     ratios, margins = [], []
     for limit in evidence.limits:
         z = evidence.network.second_layer @ limit.coefficients @ evidence.factor
         margin = float((evidence.data.y * (evidence.factor @ z)).min())
         margins.append(margin)
         ratios.append(float(np.linalg.norm(z)) / linear.norm / min(1.0, margin) if margin > 0.0 else float("inf"))
+    worst = min(margins, default=1.0)
     return Measurement(
         quantity="largest ‖z‖/‖z*‖",
         value=max(ratios, default=None),
         bound=bound,
-        tolerance=bound * (linear.error_estimate + evidence.flow_error) if np.isfinite(bound) else 0.0,
-        tolerance_reason="CVXPY's error bound for ‖z*‖, plus rounding of the limit",
+        tolerance=bound * (linear.error_estimate + 2.0 * evidence.margin_error) if np.isfinite(bound) else 0.0,
+        tolerance_reason="CVXPY's error bound for ‖z*‖, plus errors of z and of its margin",
         undecided=undecided,
+        note="" if worst > 0.0 else NOT_SEPARATING.format(worst),
         details={
             "ratios": ratios,
             "smallest_linear_margin": margins,

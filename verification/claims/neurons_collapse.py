@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from refimpl.validation import Array
-from verification.claims.base import Claim, Measurement
+from verification.claims.base import LIMIT_ERROR, Claim, Measurement
 from verification.claims.conditions import near_orthogonality
-from verification.evidence import Evidence
+from verification.evidence import SMALLEST_TOLERANCE, Evidence
 
 __all__ = ["CLAIM"]
 
@@ -19,21 +19,20 @@ def measure(evidence: Evidence) -> Measurement:
         quantity="largest spread of neurons of one sign",
         value=max(spreads, default=None),
         bound=0.0,
-        tolerance=max(evidence.flow_error, 1e-12),
-        tolerance_reason="64 n eps cond(M): rounding of the polished limit",
+        tolerance=max(np.sqrt(evidence.network.m) * evidence.flow_error, SMALLEST_TOLERANCE),
+        tolerance_reason=f"√m times {LIMIT_ERROR}",
         undecided=evidence.missing_limits,
         details={"spreads": spreads},
     )
 
 
 def spread_of_rows(W: Array, evidence: Evidence) -> float:
-    """Rows are w_j = √m |a_j| v on J₊ and √m |a_j| u on J₋: the largest deviation from the mean row."""
-    a = evidence.network.second_layer
-    rows = W / (np.sqrt(a.size) * np.abs(a))[:, None]
-    size = float(np.linalg.norm(W)) / np.sqrt(a.size)
-    groups = [rows[a > 0.0], rows[a < 0.0]]
-    spreads = [float(np.linalg.norm(group - group.mean(axis=0), axis=1).max()) for group in groups if group.size]
-    return max(spreads) / size
+    """Rows are |a_j| v on J₊ and |a_j| u on J₋: the largest distance from these, v and u fitted by least squares."""
+    a, size = np.abs(evidence.network.second_layer), float(np.linalg.norm(W)) / np.sqrt(len(W))
+    positive = evidence.network.positive
+    groups = [(a[sign], W[sign]) for sign in (positive, ~positive) if sign.any()]
+    rests = [rows - np.outer(lengths, lengths @ rows / (lengths @ lengths)) for lengths, rows in groups]
+    return max(float(np.linalg.norm(rest, axis=1).max()) for rest in rests) / size
 
 
 CLAIM = Claim(

@@ -14,7 +14,7 @@ from refimpl.initialization import gaussian_weights
 from refimpl.network import TwoLayerNetwork
 from refimpl.paper import DescentSettings, descent_settings
 from verification.claims.base import Claim, HypothesisResult, Measurement
-from verification.descents import run_descent
+from verification.descents import largest_stable_rank_with_start, run_descent
 from verification.evidence import Evidence
 
 __all__ = ["CLAIM"]
@@ -32,7 +32,7 @@ def settings(evidence: Evidence) -> DescentSettings:
 def hypothesis(evidence: Evidence) -> HypothesisResult:
     """R_min² >= 5 γ⁻² C_R n p †, logistic loss, a = ±1/√m."""
     a = np.abs(evidence.network.second_layer)
-    equal = bool(np.allclose(a, 1.0 / np.sqrt(a.size), rtol=1e-12, atol=0.0))
+    equal = evidence.second_layer_exponent == 0 and bool(np.allclose(a, 1.0 / np.sqrt(a.size), rtol=1e-12, atol=0.0))
     slack = settings(evidence).slack if equal and evidence.loss.name == "logistic" else 0.0
     return HypothesisResult("the paper's, for descent†", slack >= 1.0, slack)
 
@@ -45,22 +45,20 @@ def measure(evidence: Evidence) -> Measurement:
     """
     found, network = settings(evidence), evidence.network
     bound = evidence.increment_bound
-    if found.step_size == 0.0 or not np.isfinite(bound):
-        return Measurement("largest stable rank", None, bound, 0.0, "", "The slope is 0 or K is singular.")
+    if found.scale == 0.0 or not np.isfinite(bound):
+        return Measurement.missing("largest stable rank", bound, "The slope is 0, or too small, or K is singular.")
     smooth = TwoLayerNetwork(network.second_layer, SmoothLeakyReLU(network.slope, SMOOTHNESS))
     W0 = gaussian_weights(network.m, evidence.data.d, found.scale, np.random.default_rng([evidence.seed, 10]))
     evidence.progress("gradient descent as in the paper's theorem")
     run = run_descent(smooth, evidence.data, W0, found.scale, found.step_size, STEPS, evidence.loss, 5)
     path = run.result.trajectory
-    start, grown = float(path.norm[0]), np.sqrt(np.sum(path.increment_norms[1:] ** 2, axis=1))
-    share = start * np.sqrt(path.increment_stable_rank[1:]) / grown  # ‖W(0)‖_F / ‖W(t) - W(0)‖₂
-    allowed = float((((np.sqrt(bound) + share) / np.maximum(1.0 - share, 1e-300)) ** 2).max())
     return Measurement(
         quantity="largest stable rank from step 1 on",
-        value=float(path.stable_rank[1:].max()),
-        bound=allowed,
+        value=float(path.stable_rank[1:].max(initial=1.0)),
+        bound=largest_stable_rank_with_start(path, bound),
         tolerance=1e-9,
         tolerance_reason="rounding of the stable rank",
+        undecided=run.failure,
         details={
             "step_size": found.step_size,
             "scale": found.scale,

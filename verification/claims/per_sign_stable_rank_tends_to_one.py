@@ -25,6 +25,9 @@ def hypothesis(evidence: Evidence) -> HypothesisResult:
 def measure(evidence: Evidence) -> Measurement:
     """Largest quotient, last step over a fifth of the way, of (stable rank - 1) by sign and of the spread of margins.
 
+    The stable rank is that of W - W(0): as the norms tend to ∞ (section 8) it has W's limit, and a large start does
+    not hide it.
+
     A limit cannot be measured; that both quantities fall from a fifth of the run to its end can. Where
     one does not fall yet, the run was too short to tell: a finite run does not refute a limit.
     """
@@ -32,7 +35,7 @@ def measure(evidence: Evidence) -> Measurement:
     last = [run.stable_rank_by_sign[-1] for run in evidence.descents]
     return Measurement(
         quantity="excess at the end / at a fifth",
-        value=max(quotients),
+        value=max(quotients, default=None),
         bound=1.0,
         tolerance=0.0,
         tolerance_reason="none: two quantities that fall are compared at two times",
@@ -57,7 +60,7 @@ def largest_quotient(run: DescentRun) -> float:
     excess = np.column_stack([run.stable_rank_by_sign - 1.0, spread(run)])
     excess = np.where(excess < SETTLED, 0.0, excess)
     before, after = excess[early], excess[-1]
-    counted = np.isfinite(after) & (after > 0.0)
+    counted = np.isfinite(before) & np.isfinite(after) & (after > 0.0)
     return float((after[counted] / np.maximum(before[counted], 1e-300)).max(initial=0.0))
 
 

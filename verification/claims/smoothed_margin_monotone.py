@@ -6,6 +6,7 @@ import numpy as np
 
 from refimpl.flow import FlowResult
 from refimpl.flow.piecewise import LONGEST_SEGMENT
+from refimpl.validation import Array
 from verification.claims.base import Claim, Measurement
 from verification.claims.conditions import log_threshold, loss_below_threshold
 from verification.evidence import Evidence
@@ -32,12 +33,7 @@ def measure(evidence: Evidence) -> Measurement:
 
 
 def decreases(flow: FlowResult, evidence: Evidence) -> tuple[float, float]:
-    """The largest relative decrease while L < ℓ(0)/n, at least 0, and what the solver may account for.
-
-    One step changes c by an error e with |e_i| <= atol + rtol c_i (as a root mean square), and q by M e
-    with |M_ik| <= R_max² Σa² and λ_max(M) <= λ_max(K) Σa². Σc is at most the larger of the step and of
-    30 atol/rtol, from where c is counted afresh.
-    """
+    """The largest relative decrease while L < ℓ(0)/n, at least 0, and what the solver may account for."""
     path = flow.trajectory
     late = np.flatnonzero(path.log_loss < log_threshold(evidence))
     if late.size == 0:
@@ -45,14 +41,27 @@ def decreases(flow: FlowResult, evidence: Evidence) -> tuple[float, float]:
     margin, norm = path.smoothed_margin[late], path.norm[late]
     value = np.maximum(1.0, margin * norm)
     drops = (margin[:-1] - margin[1:]) * norm[1:] / value[1:]
-    rtol, atol = flow.diagnostics["rtol"], flow.diagnostics["atol"]
-    mass, n = float(np.sum(evidence.network.second_layer**2)), evidence.data.n
-    largest = mass * evidence.data.R_max**2
-    through = min(n * largest, np.sqrt(n) * mass * float(np.linalg.eigvalsh(evidence.data.gram)[-1]))
-    step = through * atol + largest * np.maximum(rtol * np.diff(path.s[late]), LONGEST_SEGMENT * atol)
-    rounding = 64.0 * float(np.finfo(np.float64).eps) * np.abs(path.margins[late]).max(axis=1)[1:]
-    allowed = (2.0 * step + rounding) / value[1:]
+    allowed = error_of_steps(flow, evidence)[late[1:]] / value[1:]
     return float(max(0.0, drops.max(initial=0.0))), float(allowed.max(initial=0.0))
+
+
+def error_of_steps(flow: FlowResult, evidence: Evidence) -> Array:
+    """Error of ℓ⁻¹(nL) that one solver step may make up to each recorded time, and its rounding, shape (T,).
+
+    A step changes c by e with |e_i| <= atol + rtol c_i as a root mean square, and q by M e. Q = ℓ⁻¹(nL) has
+    dQ = Σ g_i dq_i/g(Q), and Σ g_i <= 2 log 2 · g(Q) where all ℓ_i <= log 2. As M is symmetric,
+    |wᵀM e| = |(dq/ds)ᵀe| <= √n ‖atol + rtol c‖ max_i |dq_i/ds|, with dq/ds from the recorded margins. Σc is at most
+    the larger of the step and of 30 atol/rtol, from where c is counted afresh. Both ends of the step count.
+    """
+    path, n, mass = flow.trajectory, evidence.data.n, float(np.sum(evidence.network.second_layer**2))
+    rtol, atol = flow.diagnostics["rtol"], flow.diagnostics["atol"]
+    ds = np.diff(path.s, prepend=0.0)
+    moved = np.abs(np.diff(path.margins, axis=0, prepend=path.margins[:1])).max(axis=1)
+    speed = np.divide(moved, ds, out=np.zeros_like(ds), where=ds > 0.0)
+    error = np.sqrt(n) * (np.sqrt(n) * atol + np.maximum(rtol * ds, LONGEST_SEGMENT * atol))
+    through = np.sqrt(mass) * evidence.data.R_max * path.norm
+    rounding = 16.0 * float(np.finfo(np.float64).eps) * np.maximum(through, np.abs(path.margins).max(axis=1))
+    return np.asarray(4.0 * np.log(2.0) * error * speed + rounding)
 
 
 CLAIM = Claim(
