@@ -53,7 +53,7 @@ def test_check_drops_no_option(data_file, proof, capsys, option):
 def test_a_missing_certificate_is_bad_input(data_file, tmp_path, capsys):
     os.mkfifo(tmp_path / "fifo")
     regular = "only regular files are read"
-    for name, words in (("none.json", "there is no such file"), ("fifo", regular), (".", regular)):
+    for name, words in (("none.json", "there is no such file"), ("fifo", regular), (".", "it is a folder")):
         assert cli.main(["certify", "--data", data_file, "--check", str(tmp_path / name)]) == 2
         assert words in capsys.readouterr().err
 
