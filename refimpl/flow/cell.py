@@ -74,10 +74,13 @@ class Cell:
         a, Phi = self.network.second_layer, self.slopes
         yy = self.y[:, None] * self.y
         M = self.gram * yy * (Phi.T @ (Phi * (a**2)[:, None]))
+        rounding = 64.0 * float(np.finfo(np.float64).eps) * np.diagonal(M)
         for j in self.sliding_neurons:
             T = self.pattern[j] == 0
             lost = self.gram[:, T] @ np.linalg.lstsq(self.gram[np.ix_(T, T)], self.gram[T, :], rcond=None)[0]
             M -= a[j] ** 2 * yy * np.outer(Phi[j], Phi[j]) * lost
+        cancelled = np.diagonal(M) <= rounding  # sliding units take away all growth of these margins
+        M[cancelled], M[:, cancelled] = 0.0, 0.0
         return np.asarray((M + M.T) / 2.0)
 
     def velocity(self, w: Array) -> Array:
@@ -133,10 +136,18 @@ class Cell:
         """
         speeds = self.unit_speeds(w)
         on_its_side = np.where(self.pattern == 0, True, self.pattern * speeds >= -self._speed_floor(w))
-        theta = self.effective_slopes(w)[self.pattern == 0]
-        slack = 1e-9
-        inside = (theta >= self.network.slope - slack) & (theta <= 1.0 + slack)
-        return bool(on_its_side.all() and inside.all())
+        low, high = self.sliding_margins(w)
+        slack = 1e-9 * np.broadcast_to(w, self.pattern.shape)[self.pattern == 0] + 1e-12 * float(w.max())
+        return bool(on_its_side.all() and np.all(low >= -slack) and np.all(high >= -slack))
+
+    def sliding_margins(self, w: Array) -> tuple[Array, Array]:
+        """r - γ w_i and w_i - r of the sliding units, r = dC_ji/(a_j y_i); both are >= 0 where they can slide.
+
+        θ_ji = r/w_i is then in [γ, 1]. A sample of weight 0 has no θ, and its unit slides if r = 0.
+        """
+        j, i = np.nonzero(self.pattern == 0)
+        r = self.velocity(w)[j, i] / (self.network.second_layer[j] * self.y[i])
+        return r - self.network.slope * w[i], w[i] - r
 
     def _speed_floor(self, w: Array) -> Array:
         """Rounding level of unit speeds: 64 eps ‖dw_j/ds‖ ‖x_i‖-like, shape (m, n)."""
@@ -147,9 +158,10 @@ class Cell:
 def simplex_minimizer(M: Array) -> Array | None:
     """λ = w/(wᵀMw) for the minimizer w of wᵀMw over the simplex; None if the minimum is 0.
 
-    λ minimizes ½λᵀMλ - Σλ over λ >= 0, so Mλ >= 1 with equality where λ > 0. Nonnegative least
-    squares on [Bᵀ; 1ᵀ] λ ≈ (0, 1) with M = B Bᵀ finds the support; one linear system on the
-    support then gives λ to rounding.
+    λ minimizes ½λᵀMλ - Σλ over λ >= 0, so Mλ >= 1 with equality where λ > 0. With M = D N D, D powers of
+    two that bring the diagonal of N near 1, and h = D⁻¹1, μ = Dλ minimizes ½μᵀNμ - hᵀμ. Nonnegative least squares on
+    [Bᵀ; hᵀ] μ ≈ (0, 1) with N = B Bᵀ finds the support; one linear system on the support then gives λ to
+    rounding. So margins that grow at very different rates are as good as any.
 
     Parameters
     ----------
@@ -167,28 +179,31 @@ def simplex_minimizer(M: Array) -> Array | None:
     >>> simplex_minimizer(np.zeros((2, 2))) is None
     True
     """
-    n = M.shape[0]
-    scale = float(np.max(np.abs(np.diagonal(M))))
-    if scale == 0.0:
+    diagonal = np.diagonal(M)
+    if diagonal.min() <= 0.0:  # a margin that cannot grow
         return None
-    eigenvalues, vectors = np.linalg.eigh(M / scale)
+    exponents = np.frexp(diagonal)[1] // 2
+    N = np.ldexp(np.ldexp(M, -exponents), -exponents[:, None])
+    least = int(exponents.min())
+    h = np.ldexp(np.ones(diagonal.size), least - exponents)
+    eigenvalues, vectors = np.linalg.eigh(N)
     B = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
-    mu, _ = nnls(np.vstack([B.T, np.ones(n)]), np.append(np.zeros(n), 1.0), maxiter=30 * n + 30)
-    rest = 1.0 - mu.sum()  # = wᵀMw/(1 + wᵀMw) in units of `scale`
+    n = h.size
+    mu, _ = nnls(np.vstack([B.T, h]), np.append(np.zeros(n), 1.0), maxiter=30 * n + 30)
+    rest = 1.0 - float(h @ mu)  # = ρ/(1 + ρ), ρ the least of xᵀNx over hᵀx = 1, x >= 0
     if rest <= 64.0 * n * np.finfo(np.float64).eps:
         return None
-    lam = mu / (rest * scale)
-    return _refined(M, lam)
+    return np.asarray(np.ldexp(_refined(N, h, mu / rest), -exponents - least))
 
 
-def _refined(M: Array, lam: Array) -> Array:
-    """λ with M_SS λ_S = 1 solved on its support S, if that keeps it feasible."""
-    S = lam > 0.0
-    solved = np.zeros_like(lam)
+def _refined(N: Array, h: Array, mu: Array) -> Array:
+    """μ with N_SS μ_S = h_S solved on its support S, if that keeps it feasible."""
+    S = mu > 0.0
+    solved = np.zeros_like(mu)
     try:
-        solved[S] = np.linalg.solve(M[np.ix_(S, S)], np.ones(int(S.sum())))
-        solved[S] += np.linalg.solve(M[np.ix_(S, S)], 1.0 - M[np.ix_(S, S)] @ solved[S])
+        solved[S] = np.linalg.solve(N[np.ix_(S, S)], h[S])
+        solved[S] += np.linalg.solve(N[np.ix_(S, S)], h[S] - N[np.ix_(S, S)] @ solved[S])
     except np.linalg.LinAlgError:
-        return lam
-    feasible = solved.min() >= 0.0 and (M @ solved).min() >= 1.0 - 1e-9
-    return solved if feasible else lam
+        return mu
+    feasible = solved.min() >= 0.0 and np.all(N @ solved >= (1.0 - 1e-9) * h)
+    return solved if feasible else mu

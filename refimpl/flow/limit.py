@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from refimpl.flow.cell import Cell, simplex_minimizer
@@ -9,7 +11,35 @@ from refimpl.flow.result import FlowLimit
 from refimpl.spectrum import gram_factor, singular_values
 from refimpl.validation import Array
 
-__all__ = ["limit_from_cell"]
+__all__ = ["limit_from_cell", "vanished"]
+
+VANISHING_GROWTH = 1e-13
+"""wᵀMw = ‖dW/ds‖² below this part of what its terms would give without cancelling is rounding."""
+
+
+def vanished(cell_now: Callable[[], Cell], w: Array, growth: float) -> bool:
+    """Whether the margins no longer grow, to rounding (docs/theory.md, section 7, "The limit is a KKT point").
+
+    Either the rows of dW/ds are rounding, beside the lengths of their terms dC_ji x_i; or wᵀMw tends to 0 in
+    this pattern (ρ = 0), and is small beside the growth of any one margin on its own. A growth that is small because
+    slopes, samples or a_j are small is neither.
+
+    Parameters
+    ----------
+    cell_now : callable
+        The present cell; called only if the growth is small.
+    w : ndarray, shape (n,)
+    growth : float
+        wᵀMw, in units in which R_max² Σa² is at least 1/2.
+    """
+    if growth >= 8.0 * VANISHING_GROWTH:
+        return False
+    cell = cell_now()
+    lengths = np.abs(cell.velocity(w)) @ np.sqrt(np.diagonal(cell.gram))
+    if growth <= VANISHING_GROWTH * float(lengths @ lengths):
+        return True
+    fastest = float(np.diagonal(cell.matrix).max())
+    return growth < VANISHING_GROWTH * fastest and simplex_minimizer(cell.matrix) is None
 
 
 def limit_from_cell(cell: Cell, w: Array, X: Array) -> FlowLimit:
