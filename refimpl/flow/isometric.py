@@ -21,7 +21,7 @@ EXPONENTIAL_FROM = 40.0
 """Margins from which log(1 + e^{-q}) = e^{-q} to rounding."""
 
 FLOOR = 1e-12
-"""Eigenvalues of M below this part of the largest count as that: b determines c everywhere, and rounding of M is no direction."""
+"""Eigenvalues of M below this part of the largest count as that: b determines c, and rounding of M is no direction."""
 
 
 class IsometricCoordinates:
@@ -49,11 +49,15 @@ class IsometricCoordinates:
         eigenvalues, Q = np.linalg.eigh(M)
         largest = float(eigenvalues[-1])
         root = np.sqrt(np.maximum(eigenvalues, FLOOR * largest)) if largest > 0.0 else np.ones(q.size)
-        self._q, self._loss = q, loss
+        self._q, self._loss, self._root = q, loss, root
         self._from_c, self._to_c = (Q * root).T, Q / root
         self._F = Q * (np.maximum(eigenvalues, 0.0) / root)
         k = int(np.argmin(q))
         self._excess, self._difference = q - q[k], self._F - self._F[k]
+
+    def tolerance(self, atol: float, for_weights: float) -> Array:
+        """Absolute tolerances of b: √λ_k |δb_k| <= atol, which bounds errors of q, and |δb_k| <= `for_weights`."""
+        return np.asarray(np.minimum(atol / self._root, max(atol, for_weights)))
 
     def c(self, b: Array) -> Array:
         """c, shape (n,), or a column for each column of b."""

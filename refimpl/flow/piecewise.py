@@ -34,6 +34,10 @@ PHASES = ("integration", "event location", "event resolution", "recording", "lim
 SETTLED_AFTER = 30
 """Explicit steps without an event after which the implicit solver takes over."""
 
+STIFF = 30.0
+"""Step of the implicit solver times Σ w_i M_ii, a bound of the eigenvalues of ∂w/∂c, from which on it goes on after an
+event. The explicit one is stable up to about 3."""
+
 LONGEST_SEGMENT = 30.0
 """Where rtol Σc exceeds this many atol, c is counted afresh, so that errors of q stay absolute."""
 
@@ -72,6 +76,8 @@ class _PiecewiseRun:
         self.span, self.X, self.bounds = span, X, bounds
         self.s, self.step_size, self.calm_steps, self.same_time = 0.0, 0.0, 0, 0
         self.recorder = TrajectoryRecorder(loss, marks)
+        self.implicit_step = 0.0
+        self.landing: Located | None = None
         self.events: list[FlowEvent] = []
         self.counts = {"rhs_evaluations": 0, "steps": 0, "segments": 0, "jumps": 0}
         self.seconds = dict.fromkeys(PHASES, 0.0)
@@ -122,7 +128,7 @@ class _PiecewiseRun:
             return None
         solver = self.timed("integration", self.new_solver)
         while True:
-            s_a = solver.t
+            s_a, c_a = solver.t, solver.c
             bound = self.bound_reached()
             if bound is not None:
                 return bound
@@ -131,6 +137,10 @@ class _PiecewiseRun:
                 return FlowStatus.STALLED, f"The ODE solver gave up at s = {self.bounds.shown(s_a)}: {failure}", None
             dense = self.timed("integration", solver.path)
             located = self.timed("event location", lambda: first_event(segment, dense, s_a, solver.t))  # noqa: B023
+            if located is not None and self.should_land(solver, s_a, located):
+                segment.advance(c_a)
+                self.landing, self.s = located, s_a
+                return None
             if located is not None:
                 self.pass_time(s_a, located.s, lambda s: segment.margins(dense(s)))  # noqa: B023
                 self.carry_out(located, dense(located.s))
@@ -140,6 +150,9 @@ class _PiecewiseRun:
             self.calm_steps += 1
             c = solver.c
             self.record(c)
+            if self.landing is not None and solver.t >= self.landing.s:
+                self.land(c, solver.weights())
+                return None
             outcome = self.timed("limit", lambda: self.look_for_limit(c, solver.weights()))  # noqa: B023
             if outcome is not None:
                 return outcome if isinstance(outcome, tuple) else None
@@ -157,11 +170,31 @@ class _PiecewiseRun:
     def new_solver(self) -> Explicit | Implicit:
         segment, bounds = self.segment, self.bounds
         options: dict[str, Any] = {"rtol": bounds.rtol, "atol": bounds.atol}
-        if self.step_size > 0.0:
+        s_end = bounds.max_time if self.landing is None else self.landing.s
+        w = segment.weights(np.zeros(self.span.n))
+        fastest = float(w @ np.diagonal(segment.M))  # of the eigenvalues of ∂w/∂c
+        stiff = self.implicit_step * fastest > STIFF
+        if self.landing is not None:
+            options["first_step"] = s_end - self.s
+        elif self.step_size > 0.0:
             soon = max((1.0 - 1e-6) * segment.horizon, 1e-3 * self.step_size)
-            options["first_step"] = min(self.step_size, soon, bounds.max_time - self.s)
-        kind = Implicit if self.calm_steps >= SETTLED_AFTER else Explicit
-        return kind(segment, self.s, bounds.max_time, **options)
+            after_event = 1.0 / fastest if stiff and self.calm_steps == 0 else np.inf
+            options["first_step"] = min(self.step_size, soon, s_end - self.s, after_event)
+        kind = Implicit if self.calm_steps >= SETTLED_AFTER or stiff else Explicit
+        return kind(segment, self.s, s_end, **options)
+
+    def should_land(self, solver: Explicit | Implicit, s_a: float, event: Located) -> bool:
+        """Whether to step to the event anew: within long steps c(s) is not accurate enough for w, only at their ends."""
+        return isinstance(solver, Implicit) and self.landing is None and s_a < event.s < solver.t
+
+    def land(self, c: Array, w: Array) -> None:
+        """Arrive at the event that was located; a release is one only if the slope is outside [γ, 1] now, too."""
+        event, self.landing = self.landing, None
+        assert event is not None
+        if event.side and np.min(self.segment.sliding_margins_of(event.neuron, event.sample, w)) > 0.0:
+            self.segment.advance(c)
+        else:
+            self.carry_out(event, c)
 
     def step(self, solver: Explicit | Implicit) -> str | None:
         before, started = solver.nfev, perf_counter()
@@ -170,11 +203,14 @@ class _PiecewiseRun:
         self.counts["rhs_evaluations"] += solver.nfev - before
         self.counts["steps"] += 1
         self.step_size = float(solver.h_abs)
+        if self.landing is None:
+            self.implicit_step = self.step_size if isinstance(solver, Implicit) else 0.0
         return failure if solver.status == "failed" else None
 
     def carry_out(self, located: Located, c: Array) -> None:
         """Move to the event and change the pattern there."""
         started, at_anchors = perf_counter(), self.segment.seconds_at_anchors
+        self.landing = None
         self.same_time = self.same_time + 1 if located.s <= self.s else 0
         self.s, self.calm_steps = located.s, 0
         segment, j, i = self.segment, located.neuron, located.sample

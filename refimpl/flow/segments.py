@@ -172,6 +172,11 @@ class Segment:
         delay = RELEASE_DELAY * w[i] + 64.0 * float(np.finfo(np.float64).eps) * (np.abs(rows) @ w) / np.abs(drive)
         return r - self.span.network.slope * w[i] + delay, w[i] - r + delay
 
+    def sliding_margins_of(self, j: int, i: int, w: Array) -> tuple[Array, Array]:
+        """`sliding_margins` of unit (j, i)."""
+        k = int(np.flatnonzero((self._slide_j == j) & (self._slide_i == i))[0])
+        return self.sliding_margins(w, slice(k, k + 1))
+
     def cell(self) -> Cell:
         """The present cell, for the limit."""
         return Cell(self.span.network, self._y, self.K, self.pattern)

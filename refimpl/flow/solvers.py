@@ -52,8 +52,10 @@ class Explicit(RK45):
 class Implicit(Radau):
     """`Radau` for b = Λ^{1/2} Qᵀ c, with the analytic Jacobian; the parameters are those of `Explicit`."""
 
-    def __init__(self, segment: Segment, s: float, s_end: float, **options: Any) -> None:
+    def __init__(self, segment: Segment, s: float, s_end: float, rtol: float, atol: float, **options: Any) -> None:
         self._coordinates = IsometricCoordinates(segment.M, segment.q, segment.loss)
+        size = segment.norm(np.zeros(segment.q.size))
+        options |= {"rtol": rtol, "atol": self._coordinates.tolerance(atol, rtol * size)}
         super().__init__(
             self._coordinates.rate, s, np.zeros(segment.q.size), s_end, jac=self._coordinates.jacobian, **options
         )
