@@ -104,6 +104,15 @@ class Cell:
             theta = self.velocity(w) / scale
         return np.where(self.pattern == 0, theta, self.slopes)
 
+    def sliding_range(self, w: Array) -> Array:
+        """How far the sliding margins can move where each w_i changes by a factor e^{±1} or less, to first order."""
+        ranges = []
+        for j in self.sliding_neurons:
+            T = self.pattern[j] == 0
+            G = np.linalg.lstsq(self.gram[np.ix_(T, T)], self.gram[np.ix_(T, ~T)], rcond=None)[0]
+            ranges.append(np.abs(G) @ (self.slopes[j] * w)[~T] + w[T])
+        return np.concatenate(ranges) if ranges else np.zeros(0)
+
     def growth_gap(self, w: Array) -> float:
         """(wᵀMw - min_i (Mw)_i) / wᵀMw: check (a) of docs/theory.md, section 7; inf if wᵀMw = 0."""
         growth = self.matrix @ w

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from refimpl.flow.bounds import Bounds, Outcome
-from refimpl.flow.limit import limit_from_cell, vanished
+from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished
 from refimpl.flow.location import Located, first_event, immediate_event
 from refimpl.flow.recorder import TrajectoryRecorder
 from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowEvent, FlowLimit, FlowResult, FlowStatus
 from refimpl.flow.segments import Segment
 from refimpl.flow.solvers import Explicit, Implicit
-from refimpl.losses import Loss
+from refimpl.losses import Loss, mean_log_value
 from refimpl.span import SpanCoordinates
 from refimpl.validation import Array
 
@@ -41,8 +41,8 @@ event. The explicit one is stable up to about 3."""
 LONGEST_SEGMENT = 30.0
 """Where rtol Σc exceeds this many atol, c is counted afresh, so that errors of q stay absolute."""
 
-LOOK_AHEAD_EVERY = 20
-"""Steps of the implicit solver between two looks for a limit that w has not reached yet."""
+LOOK_AHEAD_EVERY = 200
+"""Steps without an event between two looks for a limit that w has not reached yet, or not to check (a)'s digits."""
 
 JUMP_DRIFT = 1e-6
 """A jump at constant velocity may last as long as differences of margins drift by at most this."""
@@ -73,7 +73,7 @@ class _PiecewiseRun:
     """One integration: the segment, the clock, and what has been noted."""
 
     def __init__(self, span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, marks: Array) -> None:
-        self.span, self.X, self.bounds = span, X, bounds
+        self.span, self.X, self.loss, self.bounds = span, X, loss, bounds
         self.s, self.step_size, self.calm_steps, self.same_time = 0.0, 0.0, 0, 0
         self.recorder = TrajectoryRecorder(loss, marks)
         self.implicit_step = 0.0
@@ -239,10 +239,13 @@ class _PiecewiseRun:
             return FlowStatus.STALLED, "The velocity vanished: the margins no longer grow, so there is no limit.", None
         gap = mean - float(growth.min())
         if gap > GROWTH_GAP_TOLERANCE * mean:
-            return None
+            look = self.calm_steps % LOOK_AHEAD_EVERY == 0 and self.loss_tends_to_zero(c)
+            ahead = look and limit_ahead(segment.cell(), segment.preactivations(c), segment.margins(c), w, self.X)
+            return self.converged(ahead) if ahead else None
         cell = segment.cell()
         wait, j, i = cell.approach_time(segment.preactivations(c), w)
         if np.isinf(wait):
+            self.go_straight(c, w, self.until_zero_loss(c, w))
             return self.converged(limit_from_cell(cell, w, self.X))
         if gap * wait > JUMP_DRIFT:
             return None
@@ -253,16 +256,45 @@ class _PiecewiseRun:
         how = f"polished, which moved it by {limit.polish_distance:.1e}" if limit.polished else "not polished"
         return FlowStatus.CONVERGED, f"{FlowStatus.CONVERGED.value} ({how})", limit
 
+    def loss_tends_to_zero(self, c: Array) -> bool:
+        """Whether L < ℓ(0)/n, from where L tends to 0 and there is a limit ([LL], docs/theory.md, section 2)."""
+        q = self.segment.margins(c)
+        return mean_log_value(self.loss, q) < self.log_of_enough(q.size)
+
+    def log_of_enough(self, n: int) -> float:
+        """log(ℓ(0)/n), less 1e-3."""
+        return float(self.loss.log_value(0.0)) - float(np.log(n)) - 1e-3
+
+    def until_zero_loss(self, c: Array, w: Array) -> float:
+        """How long the margins must grow as they do now for L < ℓ(0)/n."""
+        if self.loss_tends_to_zero(c):
+            return 0.0
+        q, growth = self.segment.margins(c), self.segment.M @ w
+        return float(np.max((float(self.loss.inverse_of_log_value(self.log_of_enough(q.size))) - q) / growth))
+
     def jump(self, c: Array, w: Array, wait: float, j: int, i: int) -> None:
         """Follow the constant velocity to the next crossing, or to the time limit."""
-        s, wait = self.s, min(wait, self.bounds.max_time - self.s)
-        self.pass_time(s, s + wait, lambda times: self.segment.margins(c[:, None] + np.outer(w, times - s)))
         self.counts["jumps"] += 1
-        if s + wait < self.bounds.max_time:
-            self.carry_out(Located(s + wait, j, i, 0), c + wait * w)
+        if self.s + wait < self.bounds.max_time:
+            s = self.s + wait
+            self.pass_time(self.s, s, self.straight(c, w))
+            self.carry_out(Located(s, j, i, 0), c + wait * w)
         else:
-            self.s = self.bounds.max_time
-            self.segment.advance(c + wait * w)
+            self.go_straight(c, w, wait)
+
+    def go_straight(self, c: Array, w: Array, wait: float) -> None:
+        """Follow the constant velocity for a time, but no longer than to the time limit."""
+        if wait > 0.0:
+            s = min(self.s + wait, self.bounds.max_time)
+            self.pass_time(self.s, s, self.straight(c, w))
+            self.segment.advance(c + (s - self.s) * w)
+            self.s = s
+            self.record(np.zeros(self.span.n))
+
+    def straight(self, c: Array, w: Array) -> Callable[[Array], Array]:
+        """q as a function of time at constant velocity from now."""
+        s = self.s
+        return lambda times: self.segment.margins(c[:, None] + np.outer(w, times - s))
 
     def record(self, c: Array) -> None:
         self.timed("recording", lambda: self.recorder.add(self.s, self.segment.margins(c), self.segment.norm(c)))
