@@ -116,21 +116,21 @@ def gradient_flow(
         raise InvalidParameterError("rtol", f"be at least {SMALLEST_RTOL:.2g}, or SciPy's solvers ignore it", rtol)
     loss = loss or LogisticLoss()
     scaled, k = data.rescaled()
-    a, l = _second_layer_of_norm_one(network)
-    W0 = _scaled_start(as_finite_array("W0", W0, 2), k + l)
+    a, e = _second_layer_of_norm_one(network)
+    W0 = _scaled_start(as_finite_array("W0", W0, 2), k + e)
     span = SpanCoordinates.from_weights(TwoLayerNetwork(a, network.activation), scaled, W0)
     bounds = Bounds(
         rtol,
         atol,
-        _longest_time(max_time, 2 * (k + l), frobenius_norm(W0)),
+        _longest_time(max_time, 2 * (k + e), frobenius_norm(W0)),
         as_count("max_events", max_events),
         as_count("max_steps", max_steps),
         np.inf if time_limit is None else as_positive("time_limit", time_limit),
-        -2 * (k + l),
+        -2 * (k + e),
         perf_counter(),
     )
     first = METHODS[method](span, loss, scaled.X, bounds, np.zeros(0))
-    result = first.in_units_of(data.X, k, l)
+    result = first.in_units_of(data.X, k, e)
     if not estimate_error or result.status is FlowStatus.INTERRUPTED:
         return result
     second = METHODS[method](span, loss, scaled.X, bounds.tightened(TIGHTENING, SMALLEST_RTOL), first.trajectory.s)
@@ -139,10 +139,10 @@ def gradient_flow(
 
 
 def _second_layer_of_norm_one(network: TwoLayerNetwork) -> tuple[Array, int]:
-    """a/2ˡ and l, with the norm between 0.7 and 1.5: f is homogeneous in a and W, so this changes units only."""
+    """a/2ᵉ and e, with the norm between 0.7 and 1.5: f is homogeneous in a and W, so this changes units only."""
     a = network.second_layer
-    l = round(float(np.log2(frobenius_norm(a[None]))))
-    return np.ldexp(a, -l), l
+    e = round(float(np.log2(frobenius_norm(a[None]))))
+    return np.ldexp(a, -e), e
 
 
 def _scaled_start(W0: Array, exponent: int) -> Array:

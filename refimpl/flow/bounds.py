@@ -8,8 +8,9 @@ from time import perf_counter
 import numpy as np
 
 from refimpl.flow.result import FlowLimit, FlowStatus
+from refimpl.validation import Array
 
-__all__ = ["Bounds", "Outcome"]
+__all__ = ["Bounds", "Outcome", "slowness"]
 
 Outcome = tuple[FlowStatus, str, FlowLimit | None]
 """How a flow ended: status, message, and the limit if there is one."""
@@ -69,3 +70,27 @@ class Bounds:
         return replace(
             self, rtol=max(factor * self.rtol, smallest_rtol), atol=factor * self.atol, started=perf_counter()
         )
+
+
+def slowness(gram: Array, growth: float) -> str:
+    """What makes a flow slow, and what would help, in two sentences.
+
+    Parameters
+    ----------
+    gram : ndarray, shape (n, n)
+        K.
+    growth : float
+        wᵀMw now, in units in which R_max² Σa² is near 1.
+
+    Examples
+    --------
+    >>> slowness(np.diag([1.0, 1e-4]), 0.01).split(";")[0]
+    'The margins grow at 1.0e-02 R_max² Σa² now, and cond(K) = 1.0e+04'
+    """
+    eigenvalues = np.linalg.eigvalsh(gram)
+    positive = eigenvalues[eigenvalues > eigenvalues.size * np.finfo(np.float64).eps * eigenvalues[-1]]
+    condition = float(positive[-1] / positive[0])
+    return (
+        f"The margins grow at {growth:.1e} R_max² Σa² now, and cond(K) = {condition:.1e}; a flow takes times in "
+        "proportion to 1/growth and to cond(K). Centring the columns of X and bringing them to one scale often helps."
+    )

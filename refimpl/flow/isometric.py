@@ -63,6 +63,10 @@ class IsometricCoordinates:
         """c, shape (n,), or a column for each column of b."""
         return np.asarray(self._to_c @ b)
 
+    def margins(self, b: Array) -> Array:
+        """Q, shape (n,), or a column for each column of b."""
+        return np.asarray((self._q + (self._F @ b).T).T)
+
     def weights(self, b: Array) -> Array:
         """w; for large margins from differences of margins alone, as in `Segment.weights`."""
         q = self._q + self._F @ b

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.flow.bounds import Bounds, Outcome
+from refimpl.flow.bounds import Bounds, Outcome, slowness
 from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished
 from refimpl.flow.location import Located, first_event, immediate_event
 from refimpl.flow.recorder import TrajectoryRecorder
@@ -142,10 +142,10 @@ class _PiecewiseRun:
                 self.landing, self.s = located, s_a
                 return None
             if located is not None:
-                self.pass_time(s_a, located.s, lambda s: segment.margins(dense(s)))  # noqa: B023
+                self.pass_time(s_a, located.s, solver.margins_path())
                 self.carry_out(located, dense(located.s))
                 return None
-            self.pass_time(s_a, solver.t, lambda s: segment.margins(dense(s)))  # noqa: B023
+            self.pass_time(s_a, solver.t, solver.margins_path())
             self.s, self.same_time = solver.t, 0
             self.calm_steps += 1
             c = solver.c
@@ -165,7 +165,10 @@ class _PiecewiseRun:
     def bound_reached(self) -> Outcome | None:
         """The outcome if a bound on events, steps or time is reached, with what makes the flow slow."""
         bound = self.bounds.reached(self.s, len(self.events), self.counts["steps"])
-        return None if bound is None else (*bound, None)
+        if bound is None:
+            return None
+        w = self.segment.weights(np.zeros(self.span.n))
+        return bound[0], f"{bound[1]} {slowness(self.span.gram, float(w @ self.segment.M @ w))}", None
 
     def new_solver(self) -> Explicit | Implicit:
         segment, bounds = self.segment, self.bounds
@@ -184,7 +187,7 @@ class _PiecewiseRun:
         return kind(segment, self.s, s_end, **options)
 
     def should_land(self, solver: Explicit | Implicit, s_a: float, event: Located) -> bool:
-        """Whether to step to the event anew: within long steps c(s) is not accurate enough for w, only at their ends."""
+        """Whether to step to the event anew: c(s) is accurate enough for w at the ends of long steps only."""
         return isinstance(solver, Implicit) and self.landing is None and s_a < event.s < solver.t
 
     def land(self, c: Array, w: Array) -> None:

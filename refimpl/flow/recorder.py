@@ -29,6 +29,9 @@ AGREEMENT = 1e-5
 FLAT = 0.08
 """Where 1/ḡ changes by less than this in the logarithm between three Gauss points they are right to 5e-13."""
 
+MOST_PARTS = 256
+"""More parts of one step than this are refined no further: then it is rounding of margins that does not agree."""
+
 NEGLIGIBLE = 40.0
 """A part of a step at most e^-40 of the whole is not refined."""
 
@@ -85,7 +88,7 @@ class TrajectoryRecorder:
             fine = np.log(length) + logsumexp_of_columns(log_rate[3:10] + _FINE[1][:, None])
             whole = max(self._log_time, float(fine.max()))
             done = (np.abs(coarse - fine) <= AGREEMENT) | (np.log(length) + log_rate.max(axis=0) < whole - NEGLIGIBLE)
-            done |= starts + length / 2.0 <= starts  # no time between: rounding of s
+            done |= (starts + length / 2.0 <= starts) | (starts.size > MOST_PARTS)  # rounding of s, or of margins
             if done.any():
                 self._log_time = log_sum_exp(np.append(fine[done], self._log_time))
             length /= 2.0

@@ -59,7 +59,7 @@ class Trajectory:
     Attributes
     ----------
     s : ndarray, shape (T,)
-        Loss-normalized time, ds = (1/n) Σ g_i dt.
+        Loss-normalized time, ds = (1/n) Σ g_i dt; inf where X or a is so small that s leaves the range of float64.
     log_time : ndarray, shape (T,)
         log t, t the plain time of dW/dt = -∇L; -inf at the start.
     log_loss : ndarray, shape (T,)
@@ -165,27 +165,28 @@ class FlowResult:
     events: tuple[FlowEvent, ...] = ()
     diagnostics: dict[str, Any] = field(default_factory=dict)
 
-    def in_units_of(self, X: Array, k: int, l: int) -> FlowResult:
-        """This result of a flow with X/2ᵏ and a/2ˡ as one with X and a: W is divided by 2ᵏ⁺ˡ, s by 4ᵏ⁺ˡ, and W = C X."""
-        if k == l == 0:
+    def in_units_of(self, X: Array, k: int, e: int) -> FlowResult:
+        """This result of a flow with X/2ᵏ and a/2ᵉ as one with X and a: W is divided by 2ᵏ⁺ᵉ, s by 4ᵏ⁺ᵉ; W = C X."""
+        if k == e == 0:
             return self
-        h, limit = k + l, self.limit
+        h, limit = k + e, self.limit
         if limit is not None:
             limit = replace(
                 limit,
-                coefficients=np.ldexp(limit.coefficients, -2 * k - l),
+                coefficients=np.ldexp(limit.coefficients, -2 * k - e),
                 multipliers=np.ldexp(limit.multipliers, -2 * h),
                 singular_values=np.ldexp(limit.singular_values, -h),
                 X=X,
             )
-        path = replace(
-            self.trajectory,
-            s=np.ldexp(self.trajectory.s, -2 * h),
-            log_time=self.trajectory.log_time - 2 * h * np.log(2.0),
-            norm=np.ldexp(self.trajectory.norm, -h),
-            smoothed_margin=np.ldexp(self.trajectory.smoothed_margin, h),
-        )
-        events = tuple(replace(event, s=float(np.ldexp(event.s, -2 * h))) for event in self.events)
+        with np.errstate(over="ignore"):
+            path = replace(
+                self.trajectory,
+                s=np.ldexp(self.trajectory.s, -2 * h),
+                log_time=self.trajectory.log_time - 2 * h * np.log(2.0),
+                norm=np.ldexp(self.trajectory.norm, -h),
+                smoothed_margin=np.ldexp(self.trajectory.smoothed_margin, h),
+            )
+            events = tuple(replace(event, s=float(np.ldexp(event.s, -2 * h))) for event in self.events)
         return replace(self, limit=limit, trajectory=path, events=events)
 
     def pattern_at(self, s: float) -> IntArray:

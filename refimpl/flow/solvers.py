@@ -19,7 +19,7 @@ from refimpl.validation import Array
 __all__ = ["Explicit", "Implicit"]
 
 
-class Explicit(RK45):
+class Explicit(RK45):  # type: ignore[misc]
     """`RK45` for c.
 
     Parameters
@@ -46,10 +46,15 @@ class Explicit(RK45):
 
     def path(self) -> Callable[[float | Array], Array]:
         """c(s) within the last step."""
-        return self.dense_output()  # type: ignore[no-any-return]
+        return self.dense_output()
+
+    def margins_path(self) -> Callable[[Array], Array]:
+        """q(s) within the last step, shape (n, number of times)."""
+        path = self.path()
+        return lambda s: self._segment.margins(path(s))
 
 
-class Implicit(Radau):
+class Implicit(Radau):  # type: ignore[misc]
     """`Radau` for b = Λ^{1/2} Qᵀ c, with the analytic Jacobian; the parameters are those of `Explicit`."""
 
     def __init__(self, segment: Segment, s: float, s_end: float, rtol: float, atol: float, **options: Any) -> None:
@@ -73,3 +78,8 @@ class Implicit(Radau):
         """c(s) within the last step."""
         inner = self.dense_output()
         return lambda s: self._coordinates.c(inner(s))
+
+    def margins_path(self) -> Callable[[Array], Array]:
+        """q(s) within the last step, shape (n, number of times)."""
+        inner = self.dense_output()
+        return lambda s: self._coordinates.margins(inner(s))
