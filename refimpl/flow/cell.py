@@ -206,13 +206,21 @@ def simplex_minimizer(M: Array) -> Array | None:
 
 
 def _refined(N: Array, h: Array, mu: Array) -> Array:
-    """μ with N_SS μ_S = h_S solved on its support S, if that keeps it feasible."""
+    """μ with N_SS μ_S = h_S solved on its support S, if that keeps it feasible.
+
+    Rows of tiny h, which nonnegative least squares takes for rounding, join S if their constraints are violated.
+    """
     S = mu > 0.0
-    solved = np.zeros_like(mu)
-    try:
-        solved[S] = np.linalg.solve(N[np.ix_(S, S)], h[S])
-        solved[S] += np.linalg.solve(N[np.ix_(S, S)], h[S] - N[np.ix_(S, S)] @ solved[S])
-    except np.linalg.LinAlgError:
-        return mu
-    feasible = solved.min() >= 0.0 and np.all(N @ solved >= (1.0 - 1e-9) * h)
-    return solved if feasible else mu
+    while True:
+        solved, A = np.zeros_like(mu), N[np.ix_(S, S)]
+        try:
+            solved[S] = np.linalg.solve(A, h[S])
+            solved[S] += np.linalg.solve(A, h[S] - A @ solved[S])
+        except np.linalg.LinAlgError:
+            return mu
+        violated = N @ solved < (1.0 - 1e-9) * h
+        if solved.min() < 0.0 or np.any(violated & S):
+            return mu
+        if not violated.any():
+            return solved
+        S |= violated

@@ -142,10 +142,10 @@ class _PiecewiseRun:
                 self.landing, self.s = located, s_a
                 return None
             if located is not None:
-                self.pass_time(s_a, located.s, solver.margins_path())
+                self.pass_time(s_a, located.s, solver.margins)
                 self.carry_out(located, dense(located.s))
                 return None
-            self.pass_time(s_a, solver.t, solver.margins_path())
+            self.pass_time(s_a, solver.t, solver.margins)
             self.s, self.same_time = solver.t, 0
             self.calm_steps += 1
             c = solver.c

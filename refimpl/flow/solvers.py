@@ -46,12 +46,12 @@ class Explicit(RK45):  # type: ignore[misc]
 
     def path(self) -> Callable[[float | Array], Array]:
         """c(s) within the last step."""
-        return self.dense_output()
+        self._last = self.dense_output()
+        return self._last
 
-    def margins_path(self) -> Callable[[Array], Array]:
-        """q(s) within the last step, shape (n, number of times)."""
-        path = self.path()
-        return lambda s: self._segment.margins(path(s))
+    def margins(self, s: Array) -> Array:
+        """Q at times within the step of the last `path`, shape (n, number of times)."""
+        return self._segment.margins(self._last(s))
 
 
 class Implicit(Radau):  # type: ignore[misc]
@@ -76,10 +76,9 @@ class Implicit(Radau):  # type: ignore[misc]
 
     def path(self) -> Callable[[float | Array], Array]:
         """c(s) within the last step."""
-        inner = self.dense_output()
+        inner = self._last = self.dense_output()
         return lambda s: self._coordinates.c(inner(s))
 
-    def margins_path(self) -> Callable[[Array], Array]:
-        """q(s) within the last step, shape (n, number of times)."""
-        inner = self.dense_output()
-        return lambda s: self._coordinates.margins(inner(s))
+    def margins(self, s: Array) -> Array:
+        """Q at times within the step of the last `path`, shape (n, number of times)."""
+        return self._coordinates.margins(self._last(s))

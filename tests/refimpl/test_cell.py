@@ -185,7 +185,7 @@ def test_simplex_minimizer_scales_inversely(scale):
 
 @pytest.mark.parametrize("small", [1e-14, 1e-30, 1e-200])
 def test_simplex_minimizer_of_margins_that_grow_at_very_different_rates(small):
-    """M = [[1, c√s], [c√s, s]], c = ½: λ = ((1 - c/√s)/(1-c²), ...) is negative first, so λ = (0, 1/s); c = 0: (1, 1/s)."""
+    """M = [[1, c√s], [c√s, s]]: λ = (1 - c/√s, 1/s - c/√s)/(1 - c²); for c = ½ the first is negative: λ = (0, 1/s)."""
     np.testing.assert_allclose(simplex_minimizer(np.diag([1.0, small])), [1.0, 1.0 / small], rtol=1e-14)
     root = np.sqrt(small)
     found = simplex_minimizer(np.array([[1.0, 0.5 * root], [0.5 * root, small]]))
@@ -197,7 +197,7 @@ def test_simplex_minimizer_of_margins_that_grow_at_very_different_rates(small):
 
 
 def test_a_sample_of_weight_zero_slides_where_the_others_leave_it_alone():
-    """a = -1, γ = ½, K = I: unit 1 slides with w_1 = 0 and r = 0; with K_01 = ½ it would need r = -½ w_0, and has no slope."""
+    """K = I: unit 1 slides with w_1 = 0 and r = 0; with K_01 = ½ it would need r = -½ w_0, and no slope gives that."""
     network, w = TwoLayerNetwork([-1.0], LeakyReLU(0.5)), np.array([1.0, 0.0])
     pattern = np.array([[1, 0]], dtype=np.int8)
     assert not Cell(network, np.ones(2), np.array([[1.0, 0.5], [0.5, 1.0]]), pattern).agrees_with(w)

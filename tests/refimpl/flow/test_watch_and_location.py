@@ -92,7 +92,7 @@ def test_a_released_unit_is_watched_from_then_on(many, monkeypatch) -> None:
     assert units.distances(np.zeros(4))[3] == pytest.approx(abs(Z[j, i]), rel=1e-14)
 
 
-# --- one neuron, a = 1, γ = 1/2, K = [[1, -0.6], [-0.6, 1]], y = (1, 1): dz/dc = ((1, -0.6), (-0.6, 1)) ------------------
+# --- one neuron, a = 1, γ = 1/2, K = [[1, -0.6], [-0.6, 1]], y = (1, 1): dz/dc = ((1, -0.6), (-0.6, 1)) -------------
 
 X = [[1.0, 0.0], [-0.6, 0.8]]
 
