@@ -174,8 +174,7 @@ class _PiecewiseRun:
         segment, bounds = self.segment, self.bounds
         options: dict[str, Any] = {"rtol": bounds.rtol, "atol": bounds.atol}
         s_end = bounds.max_time if self.landing is None else self.landing.s
-        w = segment.weights(np.zeros(self.span.n))
-        fastest = float(w @ np.diagonal(segment.M))  # of the eigenvalues of ∂w/∂c
+        fastest = self.fastest_rate() if self.implicit_step > 0.0 else 0.0
         stiff = self.implicit_step * fastest > STIFF
         if self.landing is not None:
             options["first_step"] = s_end - self.s
@@ -185,6 +184,10 @@ class _PiecewiseRun:
             options["first_step"] = min(self.step_size, soon, s_end - self.s, after_event)
         kind = Implicit if self.calm_steps >= SETTLED_AFTER or stiff else Explicit
         return kind(segment, self.s, s_end, **options)
+
+    def fastest_rate(self) -> float:
+        """Σ w_i M_ii, a bound of the eigenvalues of ∂w/∂c."""
+        return float(self.segment.weights(np.zeros(self.span.n)) @ np.diagonal(self.segment.M))
 
     def should_land(self, solver: Explicit | Implicit, s_a: float, event: Located) -> bool:
         """Whether to step to the event anew: c(s) is accurate enough for w at the ends of long steps only."""

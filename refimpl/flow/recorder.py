@@ -27,7 +27,7 @@ AGREEMENT = 1e-5
 """Where three and seven Gauss points agree to this part, seven are right to about the 7/3rd power of it, 2e-12."""
 
 FLAT = 0.2
-"""Where 1/ḡ changes by less than this in the logarithm between three Gauss points they are right to 2e-10, and q is not."""
+"""Where 1/ḡ changes by less than this in the logarithm between three Gauss points they are right to 2e-10."""
 
 MOST_PARTS = 256
 """More parts of one step than this are refined no further: then it is rounding of margins that does not agree."""
