@@ -9,6 +9,7 @@ compares a flow with itself at tightened tolerances.
 from __future__ import annotations
 
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,15 @@ import numpy as np
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
 from refimpl.flow.adaptive import adaptive_flow
+from refimpl.flow.bounds import Bounds
 from refimpl.flow.piecewise import piecewise_flow
-from refimpl.flow.repeat import SMALLEST_RTOL, difference_of, tightened
+from refimpl.flow.repeat import SMALLEST_RTOL, TIGHTENING, difference_of
 from refimpl.flow.result import FlowEvent, FlowLimit, FlowResult, FlowStatus, Trajectory
 from refimpl.losses import LogisticLoss, Loss
 from refimpl.network import TwoLayerNetwork
 from refimpl.order import canonical_order
 from refimpl.span import SpanCoordinates
+from refimpl.spectrum import frobenius_norm
 from refimpl.validation import Array, IndexArray, as_count, as_finite_array, as_positive
 
 __all__ = ["FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory", "gradient_flow"]
@@ -33,6 +36,12 @@ speak of, and a second Gram matrix would cost; there another order of the sample
 
 METHODS = {"piecewise": piecewise_flow, "adaptive": adaptive_flow}
 
+LARGEST_START = 1e12
+"""Largest ‖W0‖ R_max ‖a‖: margins from there are rounded by about 1e-3, and only differences of margins count."""
+
+LONGEST_TIME = 1e30
+"""Largest s for starts of size 1, in units in which R_max and ‖a‖ are near 1: steps grow with s, so it costs little."""
+
 
 def gradient_flow(
     network: TwoLayerNetwork,
@@ -42,9 +51,11 @@ def gradient_flow(
     method: str = "piecewise",
     rtol: float = 1e-12,
     atol: float = 1e-9,
-    max_time: float = 1e12,
+    max_time: float | None = None,
     max_events: int = 200_000,
     estimate_error: bool = False,
+    max_steps: int = 500_000,
+    time_limit: float | None = None,
 ) -> FlowResult:
     """Gradient flow of the loss from W0 to its limit direction.
 
@@ -61,14 +72,20 @@ def gradient_flow(
         From event to event, exactly, with sliding units; or SciPy's adaptive Runge-Kutta solver,
         which knows nothing of the kinks.
     rtol, atol : float > 0
-        Tolerances of the solver, for data in units in which R_max lies in [1, 2).
-    max_time : float > 0
-        Largest loss-normalized time s (ds = (1/n) Σ g_i dt) in the same units.
+        Tolerances of the solver, for data and network in units in which R_max and ‖a‖ are near 1; so they bound
+        errors of margins and of W, whatever the units of X and a.
+    max_time : float > 0, optional
+        Largest loss-normalized time s (ds = (1/n) Σ g_i dt), like `Trajectory.s`. By default
+        1e30 max(1, R_max ‖a‖ ‖W0‖)/(R_max² Σa²), which is no bound but for flows without a limit.
     max_events : int >= 1
         Largest number of events (piecewise) or solver steps (adaptive).
     estimate_error : bool
         Repeat the flow with a tenth of both tolerances and put what that changed into
         `diagnostics["error_estimate"]` (see `refimpl.flow.repeat.difference_of`). Takes twice the time.
+    max_steps : int >= 1
+        Largest number of solver steps.
+    time_limit : float > 0, optional
+        Largest wall time in seconds, for each of the two flows if `estimate_error` is set. No limit by default.
 
     Returns
     -------
@@ -79,7 +96,7 @@ def gradient_flow(
     Raises
     ------
     InvalidParameterError, ShapeError
-        For bad arguments.
+        For bad arguments, and for a W0 so large that float64 holds no margin to 1e-3.
 
     References
     ----------
@@ -99,23 +116,31 @@ def gradient_flow(
     network.require_leaky_relu("gradient_flow")
     if method not in METHODS:
         raise InvalidParameterError("method", f"be one of {', '.join(METHODS)}", method)
-    rtol, atol, max_time = as_positive("rtol", rtol), as_positive("atol", atol), as_positive("max_time", max_time)
+    rtol, atol = as_positive("rtol", rtol), as_positive("atol", atol)
     if rtol < SMALLEST_RTOL:
         raise InvalidParameterError("rtol", f"be at least {SMALLEST_RTOL:.2g}, or SciPy's solvers ignore it", rtol)
-    max_events, loss = as_count("max_events", max_events), loss or LogisticLoss()
+    loss = loss or LogisticLoss()
     scaled, k = data.rescaled()
-    W0 = np.ldexp(as_finite_array("W0", W0, 2), k)
-    network, scaled, W0, neurons, samples = _in_canonical_order(network, scaled, W0)
+    a, e = _second_layer_of_norm_one(network)
+    W0 = _scaled_start(as_finite_array("W0", W0, 2), k + e)
+    network, scaled, W0, neurons, samples = _in_canonical_order(TwoLayerNetwork(a, network.activation), scaled, W0)
     span = SpanCoordinates.from_weights(network, scaled, W0)
-
-    def flow(rtol: float, atol: float) -> FlowResult:
-        result = METHODS[method](span, loss, scaled.X, rtol, atol, max_time, max_events)
-        return result.reordered(neurons, samples).in_units_of(data.X, k)
-
-    result = flow(rtol, atol)
+    bounds = Bounds(
+        rtol,
+        atol,
+        _longest_time(max_time, 2 * (k + e), frobenius_norm(W0)),
+        as_count("max_events", max_events),
+        as_count("max_steps", max_steps),
+        np.inf if time_limit is None else as_positive("time_limit", time_limit),
+        -2 * (k + e),
+        perf_counter(),
+    )
+    first = METHODS[method](span, loss, scaled.X, bounds, np.zeros(0))
+    result = first.reordered(neurons, samples).in_units_of(data.X, k, e)
     if not estimate_error or result.status is FlowStatus.INTERRUPTED:
         return result
-    difference = difference_of(result, flow(*tightened(rtol, atol)))
+    second = METHODS[method](span, loss, scaled.X, bounds.tightened(TIGHTENING, SMALLEST_RTOL), first.trajectory.s)
+    difference = difference_of(first, second)
     return replace(result, diagnostics=result.diagnostics | {"error_estimate": difference})
 
 
@@ -128,3 +153,31 @@ def _in_canonical_order(
     neurons, samples = canonical_order(network.second_layer, W0), canonical_order(data.y, data.X)
     network = TwoLayerNetwork(network.second_layer[neurons], network.activation)
     return network, Dataset(data.X[samples], data.y[samples]), W0[neurons], neurons, samples
+
+
+def _second_layer_of_norm_one(network: TwoLayerNetwork) -> tuple[Array, int]:
+    """a/2ᵉ and e, with the norm between 0.7 and 1.5: f is homogeneous in a and W, so this changes units only."""
+    a = network.second_layer
+    e = round(float(np.log2(frobenius_norm(a[None]))))
+    return np.ldexp(a, -e), e
+
+
+def _scaled_start(W0: Array, exponent: int) -> Array:
+    """2^exponent W0, if margins from there are known to 1e-3."""
+    with np.errstate(over="ignore"):
+        norm = float(np.ldexp(frobenius_norm(W0), exponent))
+    if norm > LARGEST_START:
+        raise InvalidParameterError(
+            "W0",
+            f"be smaller: ‖W0‖ may be at most {LARGEST_START:g}/(R_max ‖a‖), or float64 does not hold margins to 1e-3",
+            f"‖W0‖ R_max ‖a‖ = {norm:.3g}",
+        )
+    return np.asarray(np.ldexp(W0, exponent))
+
+
+def _longest_time(max_time: float | None, exponent: int, start: float) -> float:
+    """`max_time` in units of the flow, that is times 2^exponent; or what counts as for ever."""
+    if max_time is None:
+        return LONGEST_TIME * max(1.0, start)
+    with np.errstate(over="ignore"):
+        return min(float(np.ldexp(as_positive("max_time", max_time), exponent)), float(np.finfo(np.float64).max))

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from scipy.integrate import RK45
 
+from refimpl.flow.bounds import Bounds, Outcome
 from refimpl.flow.cell import Cell, sides_of
-from refimpl.flow.limit import limit_from_cell
+from refimpl.flow.limit import limit_from_cell, vanished
 from refimpl.flow.recorder import TrajectoryRecorder
 from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowEvent, FlowLimit, FlowResult, FlowStatus
 from refimpl.losses import Loss, sample_weights
@@ -30,9 +31,6 @@ LIMIT_CHECK_EVERY = 10
 
 CHATTER_CROSSINGS = 40
 """A unit that crossed its kink this often slides along it."""
-
-VANISHING_GROWTH = 1e-13
-"""wᵀMw below this part of R_max² Σa² means that the margins no longer grow."""
 
 
 @dataclass
@@ -72,79 +70,71 @@ class _Run:
         return Cell(self.span.network, self.span.y, self.span.gram, self.pattern)
 
 
-def adaptive_flow(
-    span: SpanCoordinates, loss: Loss, X: Array, rtol: float, atol: float, max_time: float, max_events: int
-) -> FlowResult:
+def adaptive_flow(span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, marks: Array) -> FlowResult:
     """Integrate from C = 0 until the limit is known or a bound is reached.
 
     Parameters
     ----------
     span : SpanCoordinates
-        In units in which R_max is near 1.
+        In units in which R_max and Σa² are near 1.
     loss : Loss
     X : ndarray, shape (n, d)
         The samples in the same units, for `FlowLimit.weights`.
-    rtol, atol : float
-        The solver's tolerances for C.
-    max_time : float
-        Largest s.
-    max_events : int
-        Largest number of steps.
+    bounds : Bounds
+        `max_events` bounds solver steps, as `max_steps` does.
+    marks : ndarray, shape (k,)
+        Times; `diagnostics["mark"]` gets (s, q) at the last one that was passed.
 
     Returns
     -------
     FlowResult
     """
     started = perf_counter()
-    run, recorder = _Run(span, loss, X, span.origin), TrajectoryRecorder(loss)
+    run, recorder = _Run(span, loss, X, span.origin), TrajectoryRecorder(loss, marks)
     recorder.add(0.0, span.margins(run.C), span.norm(run.C))
     start = run.pattern
     try:
-        status, message, limit = _integrate(run, recorder, rtol, atol, max_time, max_events)
+        status, message, limit = _integrate(run, recorder, bounds)
     except KeyboardInterrupt:
         status, limit = FlowStatus.INTERRUPTED, None
-        message = f"{status.value} (s = {run.s:.6g})"
+        message = f"{status.value} (s = {bounds.shown(run.s)})"
     diagnostics: dict[str, Any] = {
         "method": "adaptive",
-        "rtol": rtol,
-        "atol": atol,
+        "rtol": bounds.rtol,
+        "atol": bounds.atol,
+        "mark": recorder.mark,
         **run.counts,
         "seconds": perf_counter() - started,
     }
     return FlowResult(status, message, limit, recorder.trajectory(), start, tuple(run.events), diagnostics)
 
 
-_Outcome = tuple[FlowStatus, str, FlowLimit | None]
-
-
-def _integrate(
-    run: _Run, recorder: TrajectoryRecorder, rtol: float, atol: float, max_time: float, max_events: int
-) -> _Outcome:
-    solver = _solver(run, rtol, atol, max_time)
-    while run.s < max_time:
-        if run.counts["steps"] >= max_events:
-            return FlowStatus.MAX_EVENTS, f"{FlowStatus.MAX_EVENTS.value} ({max_events} steps)", None
+def _integrate(run: _Run, recorder: TrajectoryRecorder, bounds: Bounds) -> Outcome:
+    solver = _solver(run, bounds)
+    while True:
+        bound = bounds.reached(run.s, run.counts["steps"], run.counts["steps"])
+        if bound is not None:
+            return (*bound, None)
         before = solver.nfev
         failure = solver.step()
         run.counts["steps"] += 1
         run.counts["rhs_evaluations"] += solver.nfev - before
         if failure is not None or solver.status == "failed":
-            return FlowStatus.STALLED, f"The ODE solver gave up at s = {run.s:.6g}: {failure}", None
+            return FlowStatus.STALLED, f"The ODE solver gave up at s = {bounds.shown(run.s)}: {failure}", None
         _accept(run, recorder, solver)
-        chatter = _chattering_unit(run)
+        chatter = _chattering_unit(run, bounds)
         if chatter is not None:
             return FlowStatus.STALLED, chatter, None
         if run.counts["steps"] % LIMIT_CHECK_EVERY == 0:
-            outcome = _look_for_limit(run, recorder, max_time)
+            outcome = _look_for_limit(run, recorder, bounds.max_time)
             if isinstance(outcome, tuple):
                 return outcome
             if outcome:  # the state jumped: start the solver afresh
-                solver = _solver(run, rtol, atol, max_time)
-    return FlowStatus.MAX_TIME, f"{FlowStatus.MAX_TIME.value} (s = {max_time:g})", None
+                solver = _solver(run, bounds)
 
 
-def _solver(run: _Run, rtol: float, atol: float, max_time: float) -> RK45:
-    return RK45(run.velocity, run.s, run.C.ravel(), max_time, rtol=rtol, atol=atol)
+def _solver(run: _Run, bounds: Bounds) -> RK45:
+    return RK45(run.velocity, run.s, run.C.ravel(), bounds.max_time, rtol=bounds.rtol, atol=bounds.atol)
 
 
 def _accept(run: _Run, recorder: TrajectoryRecorder, solver: RK45) -> None:
@@ -154,22 +144,21 @@ def _accept(run: _Run, recorder: TrajectoryRecorder, solver: RK45) -> None:
     recorder.add(run.s, run.span.margins(run.C), run.span.norm(run.C))
 
 
-def _chattering_unit(run: _Run) -> str | None:
+def _chattering_unit(run: _Run, bounds: Bounds) -> str | None:
     worst = int(np.argmax(run.crossings))
     j, i = divmod(worst, run.crossings.shape[1])
     if run.crossings[j, i] < CHATTER_CROSSINGS:
         return None
     return (
-        f"Neuron {j} crossed its kink at sample {i} {CHATTER_CROSSINGS} times by s = {run.s:.6g}: "
+        f"Neuron {j} crossed its kink at sample {i} {CHATTER_CROSSINGS} times by s = {bounds.shown(run.s)}: "
         "it slides along the kink, which a solver without events cannot follow."
     )
 
 
-def _look_for_limit(run: _Run, recorder: TrajectoryRecorder, max_time: float) -> _Outcome | bool:
+def _look_for_limit(run: _Run, recorder: TrajectoryRecorder, max_time: float) -> Outcome | bool:
     """The outcome if there is one; else whether the state was moved to the next crossing."""
     cell, w = run.cell(), run.sample_weights()
-    scale = float(np.max(np.diagonal(run.span.gram)) * np.sum(run.span.network.second_layer**2))
-    if float(w @ cell.matrix @ w) < VANISHING_GROWTH * scale:
+    if vanished(run.cell, w, float(w @ cell.matrix @ w)):
         return FlowStatus.STALLED, "The velocity vanished: the margins no longer grow, so there is no limit.", None
     if cell.growth_gap(w) > GROWTH_GAP_TOLERANCE:
         return False
@@ -180,7 +169,7 @@ def _look_for_limit(run: _Run, recorder: TrajectoryRecorder, max_time: float) ->
     return True
 
 
-def _converged(limit: FlowLimit) -> _Outcome:
+def _converged(limit: FlowLimit) -> Outcome:
     how = f"polished, which moved it by {limit.polish_distance:.1e}" if limit.polished else "not polished"
     return FlowStatus.CONVERGED, f"{FlowStatus.CONVERGED.value} ({how})", limit
 

@@ -75,10 +75,13 @@ class Cell:
         a, Phi = self.network.second_layer, self.slopes
         yy = self.y[:, None] * self.y
         M = self.gram * yy * (Phi.T @ (Phi * (a**2)[:, None]))
+        rounding = 64.0 * float(np.finfo(np.float64).eps) * np.diagonal(M)
         for j in self.sliding_neurons:
             T = self._spanning(j)
             lost = self.gram[:, T] @ np.linalg.lstsq(self.gram[np.ix_(T, T)], self.gram[T, :], rcond=None)[0]
             M -= a[j] ** 2 * yy * np.outer(Phi[j], Phi[j]) * lost
+        cancelled = np.diagonal(M) <= rounding  # sliding units take away all growth of these margins
+        M[cancelled], M[:, cancelled] = 0.0, 0.0
         return np.asarray((M + M.T) / 2.0)
 
     def velocity(self, w: Array) -> Array:
@@ -109,6 +112,15 @@ class Cell:
         with np.errstate(divide="ignore", invalid="ignore"):
             theta = self.velocity(w) / scale
         return np.where(self.pattern == 0, theta, self.slopes)
+
+    def sliding_range(self, w: Array) -> Array:
+        """How far the sliding margins can move where each w_i changes by a factor e^{±1} or less, to first order."""
+        ranges = []
+        for j in self.sliding_neurons:
+            T = self.pattern[j] == 0
+            G = np.linalg.lstsq(self.gram[np.ix_(T, T)], self.gram[np.ix_(T, ~T)], rcond=None)[0]
+            ranges.append(np.abs(G) @ (self.slopes[j] * w)[~T] + w[T])
+        return np.concatenate(ranges) if ranges else np.zeros(0)
 
     def growth_gap(self, w: Array) -> float:
         """(wᵀMw - min_i (Mw)_i) / wᵀMw: check (a) of docs/theory.md, section 7; inf if wᵀMw = 0."""
@@ -144,6 +156,16 @@ class Cell:
         on_its_side = np.where(self.pattern == 0, True, self.pattern * speeds >= -self._speed_floor(w))
         return bool(on_its_side.all()) and all(self._rests(j, w) for j in self.sliding_neurons)
 
+    def sliding_margins(self, w: Array) -> tuple[Array, Array]:
+        """r - γ w_i and w_i - r of the sliding units, r = dC_ji/(a_j y_i); both are >= 0 where they can slide.
+
+        θ_ji = r/w_i is then in [γ, 1]. A sample of weight 0 has no θ, and its unit slides if r = 0. Dependent
+        samples have no slopes of their own; theirs are those of independent ones that span them.
+        """
+        j, i = np.nonzero(self.pattern == 0)
+        r = self.velocity(w)[j, i] / (self.network.second_layer[j] * self.y[i])
+        return r - self.network.slope * w[i], w[i] - r
+
     def _rests(self, j: int, w: Array) -> bool:
         """Whether slopes in [γ, 1] of neuron j's sliding units keep them on their kinks.
 
@@ -165,9 +187,10 @@ class Cell:
 def simplex_minimizer(M: Array) -> Array | None:
     """λ = w/(wᵀMw) for the minimizer w of wᵀMw over the simplex; None if the minimum is 0.
 
-    λ minimizes ½λᵀMλ - Σλ over λ >= 0, so Mλ >= 1 with equality where λ > 0. Nonnegative least
-    squares on [Bᵀ; 1ᵀ] λ ≈ (0, 1) with M = B Bᵀ finds the support; one linear system on the
-    support then gives λ to rounding.
+    λ minimizes ½λᵀMλ - Σλ over λ >= 0, so Mλ >= 1 with equality where λ > 0. With M = D N D, D powers of
+    two that bring the diagonal of N near 1, and h = D⁻¹1, μ = Dλ minimizes ½μᵀNμ - hᵀμ. Nonnegative least squares on
+    [Bᵀ; hᵀ] μ ≈ (0, 1) with N = B Bᵀ finds the support; one linear system on the support then gives λ to
+    rounding. So margins that grow at very different rates are as good as any.
 
     Parameters
     ----------
@@ -185,28 +208,39 @@ def simplex_minimizer(M: Array) -> Array | None:
     >>> simplex_minimizer(np.zeros((2, 2))) is None
     True
     """
-    n = M.shape[0]
-    scale = float(np.max(np.abs(np.diagonal(M))))
-    if scale == 0.0:
+    diagonal = np.diagonal(M)
+    if diagonal.min() <= 0.0:  # a margin that cannot grow
         return None
-    eigenvalues, vectors = np.linalg.eigh(M / scale)
+    exponents = np.frexp(diagonal)[1] // 2
+    N = np.ldexp(np.ldexp(M, -exponents), -exponents[:, None])
+    least = int(exponents.min())
+    h = np.ldexp(np.ones(diagonal.size), least - exponents)
+    eigenvalues, vectors = np.linalg.eigh(N)
     B = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
-    mu, _ = nnls(np.vstack([B.T, np.ones(n)]), np.append(np.zeros(n), 1.0), maxiter=30 * n + 30)
-    rest = 1.0 - mu.sum()  # = wᵀMw/(1 + wᵀMw) in units of `scale`
+    n = h.size
+    mu, _ = nnls(np.vstack([B.T, h]), np.append(np.zeros(n), 1.0), maxiter=30 * n + 30)
+    rest = 1.0 - float(h @ mu)  # = ρ/(1 + ρ), ρ the least of xᵀNx over hᵀx = 1, x >= 0
     if rest <= 64.0 * n * np.finfo(np.float64).eps:
         return None
-    lam = mu / (rest * scale)
-    return _refined(M, lam)
+    return np.asarray(np.ldexp(_refined(N, h, mu / rest), -exponents - least))
 
 
-def _refined(M: Array, lam: Array) -> Array:
-    """λ with M_SS λ_S = 1 solved on its support S, if that keeps it feasible."""
-    S = lam > 0.0
-    solved = np.zeros_like(lam)
-    try:
-        solved[S] = np.linalg.solve(M[np.ix_(S, S)], np.ones(int(S.sum())))
-        solved[S] += np.linalg.solve(M[np.ix_(S, S)], 1.0 - M[np.ix_(S, S)] @ solved[S])
-    except np.linalg.LinAlgError:
-        return lam
-    feasible = solved.min() >= 0.0 and (M @ solved).min() >= 1.0 - 1e-9
-    return solved if feasible else lam
+def _refined(N: Array, h: Array, mu: Array) -> Array:
+    """μ with N_SS μ_S = h_S solved on its support S, if that keeps it feasible.
+
+    Rows of tiny h, which nonnegative least squares takes for rounding, join S if their constraints are violated.
+    """
+    S = mu > 0.0
+    while True:
+        solved, A = np.zeros_like(mu), N[np.ix_(S, S)]
+        try:
+            solved[S] = np.linalg.solve(A, h[S])
+            solved[S] += np.linalg.solve(A, h[S] - A @ solved[S])
+        except np.linalg.LinAlgError:
+            return mu
+        violated = N @ solved < (1.0 - 1e-9) * h
+        if solved.min() < 0.0 or np.any(violated & S):
+            return mu
+        if not violated.any():
+            return solved
+        S |= violated

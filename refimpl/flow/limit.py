@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from refimpl.flow.cell import Cell, simplex_minimizer
@@ -9,7 +11,38 @@ from refimpl.flow.result import FlowLimit
 from refimpl.spectrum import gram_factor, singular_values
 from refimpl.validation import Array
 
-__all__ = ["limit_from_cell"]
+__all__ = ["limit_ahead", "limit_from_cell", "vanished"]
+
+NEARLY_THERE = 1e-3
+"""How far log w may be from log w* for the motion to w* to be linear, to the square of this."""
+
+VANISHING_GROWTH = 1e-13
+"""wᵀMw = ‖dW/ds‖² below this part of what its terms would give without cancelling is rounding."""
+
+
+def vanished(cell_now: Callable[[], Cell], w: Array, growth: float) -> bool:
+    """Whether the margins no longer grow, to rounding (docs/theory.md, section 7, "The limit is a KKT point").
+
+    Either the rows of dW/ds are rounding, beside the lengths of their terms dC_ji x_i; or wᵀMw tends to 0 in
+    this pattern (ρ = 0), and is small beside the growth of any one margin on its own. A growth that is small because
+    slopes, samples or a_j are small is neither.
+
+    Parameters
+    ----------
+    cell_now : callable
+        The present cell; called only if the growth is small.
+    w : ndarray, shape (n,)
+    growth : float
+        wᵀMw, in units in which R_max² Σa² is at least 1/2.
+    """
+    if growth >= 8.0 * VANISHING_GROWTH:
+        return False
+    cell = cell_now()
+    lengths = np.abs(cell.velocity(w)) @ np.sqrt(np.diagonal(cell.gram))
+    if growth <= VANISHING_GROWTH * float(lengths @ lengths):
+        return True
+    fastest = float(np.diagonal(cell.matrix).max())
+    return growth < VANISHING_GROWTH * fastest and simplex_minimizer(cell.matrix) is None
 
 
 def limit_from_cell(cell: Cell, w: Array, X: Array) -> FlowLimit:
@@ -62,3 +95,67 @@ def _limit(cell: Cell, C: Array, lam: Array, X: Array, polished: bool, distance:
         condition=float(np.linalg.cond(cell.matrix[np.ix_(S, S)])),
         X=X,
     )
+
+
+def limit_ahead(cell: Cell, Z: Array, q: Array, w: Array, X: Array) -> FlowLimit | None:
+    """The limit if w is still on its way to w*, but nothing can happen on that way (docs/theory.md, section 7).
+
+    Where samples are nearly dependent ‖V(w*)‖ is small beside the terms that it is made of, and check (a) asks for more
+    digits of w than there are. What remains of the way of W, beside the ray in the direction of the limit, is at most
+    B = (Σ_k u_k²/μ_k)^{1/2} long: the modes of r = log(w/w*), which decay like e^{-μ_k s}. A unit that is farther than
+    ‖x_i‖ B from its kink, and moves away from it in the limit, does not reach it.
+
+    Parameters
+    ----------
+    cell : Cell
+        The present cell.
+    Z : ndarray, shape (m, n)
+        Preactivations.
+    q, w : ndarray, shape (n,)
+        Margins and sample weights.
+    X : ndarray, shape (n, d)
+
+    Returns
+    -------
+    FlowLimit or None
+        None unless |log(w/w*)| is at most `NEARLY_THERE`, units are as far from their kinks as said, and effective
+        slopes as far from their ends as w can still carry them.
+    """
+    lam = simplex_minimizer(cell.matrix)
+    if lam is None:
+        return None
+    target = lam / lam.sum()
+    S = target > 0.0
+    growth = cell.matrix @ target
+    rho = float(target @ growth)
+    if (
+        w[S].min() == 0.0
+        or w[~S].sum() > NEARLY_THERE * target.min(where=S, initial=np.inf)
+        or np.any(growth[~S] <= rho)
+    ):
+        return None
+    departures = [np.log(w[S] / target[S]), -q[S] - np.log(target[S])]  # now, and for large margins
+    departures = [r - target[S] @ r for r in departures]
+    largest = max(float(np.abs(r).max()) for r in departures)
+    if largest > NEARLY_THERE or not cell.agrees_with(target):
+        return None
+    B = sum(_remaining_way(cell.matrix[np.ix_(S, S)], target[S], r) for r in departures)
+    B += float(np.sqrt(np.max(np.diagonal(cell.matrix))) * np.sum(w[~S] / (growth[~S] - rho)))
+    far = np.abs(Z) >= B * np.sqrt(np.diagonal(cell.gram))
+    low, high = cell.sliding_margins(target)
+    reach = largest * cell.sliding_range(target)
+    if np.any(~far & (cell.pattern != 0)) or np.any(np.minimum(low, high) < reach):
+        return None
+    return limit_from_cell(cell, w, X)
+
+
+def _remaining_way(M: Array, target: Array, r: Array) -> float:
+    """(Σ_k u_k²/μ_k)^{1/2}: u = √w* ∘ r in the eigenvectors of √w* M √w* without the direction √w*."""
+    root = np.sqrt(target)
+    A = root[:, None] * M * root
+    A -= np.outer(root, root @ A)
+    A -= np.outer(A @ root, root)
+    mu, modes = np.linalg.eigh((A + A.T) / 2.0)
+    u = modes.T @ (root * r)
+    moving = mu > mu.size * float(np.finfo(np.float64).eps) * mu[-1]  # the others do not move W
+    return float(np.sqrt(np.sum(u[moving] ** 2 / mu[moving])))

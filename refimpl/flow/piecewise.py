@@ -14,14 +14,15 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from scipy.integrate import RK45, Radau
 
-from refimpl.flow.limit import limit_from_cell
+from refimpl.flow.bounds import Bounds, Outcome, slowness
+from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished
 from refimpl.flow.location import Located, first_event, immediate_event
 from refimpl.flow.recorder import TrajectoryRecorder
 from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowEvent, FlowLimit, FlowResult, FlowStatus
 from refimpl.flow.segments import Segment
-from refimpl.losses import Loss
+from refimpl.flow.solvers import Explicit, Implicit
+from refimpl.losses import Loss, mean_log_value
 from refimpl.span import SpanCoordinates
 from refimpl.validation import Array
 
@@ -36,55 +37,50 @@ PHASES = ("integration", "event location", "event resolution", "recording", "lim
 SETTLED_AFTER = 30
 """Explicit steps without an event after which the implicit solver takes over."""
 
+STIFF = 30.0
+"""Step of the implicit solver times Σ w_i M_ii, a bound of the eigenvalues of ∂w/∂c, from which on it goes on after an
+event. The explicit one is stable up to about 3."""
+
 LONGEST_SEGMENT = 30.0
 """Where rtol Σc exceeds this many atol, c is counted afresh, so that errors of q stay absolute."""
 
-VANISHING_GROWTH = 1e-13
-"""wᵀMw below this part of R_max² Σa² means that the margins no longer grow."""
+LOOK_AHEAD_EVERY = 200
+"""Steps without an event between two looks for a limit that w has not reached yet, or not to check (a)'s digits."""
 
 JUMP_DRIFT = 1e-6
 """A jump at constant velocity may last as long as differences of margins drift by at most this."""
 
 
-def piecewise_flow(
-    span: SpanCoordinates, loss: Loss, X: Array, rtol: float, atol: float, max_time: float, max_events: int
-) -> FlowResult:
+def piecewise_flow(span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, marks: Array) -> FlowResult:
     """Follow the flow from C = 0 from event to event until the limit is known.
 
     Parameters
     ----------
     span : SpanCoordinates
-        In units in which R_max is near 1.
+        In units in which R_max and Σa² are near 1.
     loss : Loss
     X : ndarray, shape (n, d)
         The samples in the same units, for `FlowLimit.weights`.
-    rtol, atol : float
-        The solver's tolerances for c.
-    max_time : float
-        Largest s.
-    max_events : int
-        Largest number of events.
+    bounds : Bounds
+    marks : ndarray, shape (k,)
+        Times; `diagnostics["mark"]` gets (s, q) at the last one that was passed.
 
     Returns
     -------
     FlowResult
     """
-    return _PiecewiseRun(span, loss, X, rtol, atol, max_time, max_events).result()
-
-
-_Outcome = tuple[FlowStatus, str, FlowLimit | None]
+    return _PiecewiseRun(span, loss, X, bounds, marks).result()
 
 
 class _PiecewiseRun:
     """One integration: the segment, the clock, and what has been noted."""
 
-    def __init__(
-        self, span: SpanCoordinates, loss: Loss, X: Array, rtol: float, atol: float, max_time: float, max_events: int
-    ) -> None:
-        self.span, self.X = span, X
-        self.rtol, self.atol, self.max_time, self.max_events = rtol, atol, max_time, max_events
+    def __init__(self, span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, marks: Array) -> None:
+        self.span, self.X, self.loss, self.bounds = span, X, loss, bounds
         self.s, self.step_size, self.calm_steps, self.same_time = 0.0, 0.0, 0, 0
-        self.recorder = TrajectoryRecorder(loss)
+        self.recorder = TrajectoryRecorder(loss, marks)
+        self.implicit_step = 0.0
+        self.landing: Located | None = None
         self.events: list[FlowEvent] = []
         self.counts = {"rhs_evaluations": 0, "steps": 0, "segments": 0, "jumps": 0, "resolutions": 0}
         self.seconds = dict.fromkeys(PHASES, 0.0)
@@ -97,8 +93,9 @@ class _PiecewiseRun:
         status, message, limit = self.run()
         diagnostics: dict[str, Any] = {
             "method": "piecewise",
-            "rtol": self.rtol,
-            "atol": self.atol,
+            "rtol": self.bounds.rtol,
+            "atol": self.bounds.atol,
+            "mark": self.recorder.mark,
             **self.counts,
             "forks": self.segment.forks,
             "seconds": perf_counter() - started,
@@ -109,26 +106,27 @@ class _PiecewiseRun:
             message += f" {FORK_NOTE}"
         return FlowResult(status, message, limit, path, self.initial_pattern, tuple(self.events), diagnostics)
 
-    def run(self) -> _Outcome:
-        outcome: _Outcome | None = None
+    def run(self) -> Outcome:
+        outcome: Outcome | None = None
         try:
             while outcome is None:
                 outcome = self.segment_to_next_event()
                 self.counts["segments"] += 1
         except KeyboardInterrupt:
-            return FlowStatus.INTERRUPTED, f"{FlowStatus.INTERRUPTED.value} (s = {self.s:.6g})", None
+            shown = self.bounds.shown(self.s)
+            return FlowStatus.INTERRUPTED, f"{FlowStatus.INTERRUPTED.value} (s = {shown})", None
         return outcome
 
     # --- one segment --------------------------------------------------------------------------
 
-    def segment_to_next_event(self) -> _Outcome | None:
+    def segment_to_next_event(self) -> Outcome | None:
         """Integrate until an event, and carry it out; an outcome if the flow ended."""
-        if max(len(self.events), self.counts["resolutions"]) >= self.max_events:
-            return FlowStatus.MAX_EVENTS, f"{FlowStatus.MAX_EVENTS.value} ({self.max_events} events)", None
         if self.same_time > 100 + 4 * self.span.Z0.size:
-            return FlowStatus.STALLED, f"Events accumulate at s = {self.s:.6g}: no continuation was found.", None
-        if self.s >= self.max_time:
-            return FlowStatus.MAX_TIME, f"{FlowStatus.MAX_TIME.value} (s = {self.max_time:g})", None
+            shown = self.bounds.shown(self.s)
+            return FlowStatus.STALLED, f"Events accumulate at s = {shown}: no continuation was found.", None
+        bound = self.bound_reached()
+        if bound is not None:
+            return bound
         segment = self.segment
         unit: tuple[int, int] | None = self.timed("event location", lambda: immediate_event(segment))
         if unit is not None:
@@ -136,60 +134,95 @@ class _PiecewiseRun:
             return None
         solver = self.timed("integration", self.new_solver)
         while True:
-            s_a = solver.t
-            if s_a >= self.max_time:
-                return FlowStatus.MAX_TIME, f"{FlowStatus.MAX_TIME.value} (s = {self.max_time:g})", None
+            s_a, c_a = solver.t, solver.c
+            bound = self.bound_reached()
+            if bound is not None:
+                return bound
             failure = self.step(solver)
             if failure is not None:
-                return FlowStatus.STALLED, f"The ODE solver gave up at s = {s_a:.6g}: {failure}", None
-            dense = self.timed("integration", solver.dense_output)
+                return FlowStatus.STALLED, f"The ODE solver gave up at s = {self.bounds.shown(s_a)}: {failure}", None
+            dense = self.timed("integration", solver.path)
             located = self.timed("event location", lambda: first_event(segment, dense, s_a, solver.t))  # noqa: B023
+            if located is not None and self.should_land(solver, s_a, located):
+                segment.advance(c_a)
+                self.landing, self.s = located, s_a
+                return None
             if located is not None:
-                self.pass_time(s_a, located.s, lambda s: segment.margins(dense(s)))  # noqa: B023
+                self.pass_time(s_a, located.s, solver.margins)
                 self.carry_out(located, dense(located.s))
                 return None
-            self.pass_time(s_a, solver.t, lambda s: segment.margins(dense(s)))  # noqa: B023
+            self.pass_time(s_a, solver.t, solver.margins)
             self.s, self.same_time = solver.t, 0
             self.calm_steps += 1
-            self.record(solver.y)
-            outcome = self.timed("limit", lambda: self.look_for_limit(solver.y, segment.weights(solver.y)))
+            c = solver.c
+            self.record(c)
+            if self.landing is not None and solver.t >= self.landing.s:
+                self.land(c, solver.weights())
+                return None
+            outcome = self.timed("limit", lambda: self.look_for_limit(c, solver.weights()))  # noqa: B023
             if outcome is not None:
                 return outcome if isinstance(outcome, tuple) else None
-            long = self.rtol * float(solver.y.sum()) > LONGEST_SEGMENT * self.atol
-            if long or self.calm_steps == SETTLED_AFTER or float(solver.y.sum()) > (1.0 - 1e-3) * segment.horizon:
-                segment.advance(solver.y)
+            long = self.bounds.rtol * float(np.abs(solver.y).sum()) > LONGEST_SEGMENT * self.bounds.atol
+            if long or self.calm_steps == SETTLED_AFTER or float(c.sum()) > (1.0 - 1e-3) * segment.horizon:
+                segment.advance(c)
                 segment.anchor()
                 return None
 
-    def new_solver(self) -> RK45 | Radau:
-        zero, segment = np.zeros(self.span.n), self.segment
-        options: dict[str, Any] = {"rtol": self.rtol, "atol": self.atol}
-        if self.step_size > 0.0:
-            soon = max((1.0 - 1e-6) * segment.horizon, 1e-3 * self.step_size)
-            options["first_step"] = min(self.step_size, soon, self.max_time - self.s)
-        if self.calm_steps >= SETTLED_AFTER:
-            return Radau(
-                lambda s, c: segment.weights(c),
-                self.s,
-                zero,
-                self.max_time,
-                jac=lambda s, c: segment.jacobian(c),
-                **options,
-            )
-        return RK45(lambda s, c: segment.weights(c), self.s, zero, self.max_time, **options)
+    def bound_reached(self) -> Outcome | None:
+        """The outcome if a bound on events, steps or time is reached, with what makes the flow slow."""
+        bound = self.bounds.reached(self.s, max(len(self.events), self.counts["resolutions"]), self.counts["steps"])
+        if bound is None:
+            return None
+        w = self.segment.weights(np.zeros(self.span.n))
+        return bound[0], f"{bound[1]} {slowness(self.span.gram, float(w @ self.segment.M @ w))}", None
 
-    def step(self, solver: RK45 | Radau) -> str | None:
+    def new_solver(self) -> Explicit | Implicit:
+        segment, bounds = self.segment, self.bounds
+        options: dict[str, Any] = {"rtol": bounds.rtol, "atol": bounds.atol}
+        s_end = bounds.max_time if self.landing is None else self.landing.s
+        fastest = self.fastest_rate() if self.implicit_step > 0.0 else 0.0
+        stiff = self.implicit_step * fastest > STIFF
+        if self.landing is not None:
+            options["first_step"] = s_end - self.s
+        elif self.step_size > 0.0:
+            soon = max((1.0 - 1e-6) * segment.horizon, 1e-3 * self.step_size)
+            after_event = 1.0 / fastest if stiff and self.calm_steps == 0 else np.inf
+            options["first_step"] = min(self.step_size, soon, s_end - self.s, after_event)
+        kind = Implicit if self.calm_steps >= SETTLED_AFTER or stiff else Explicit
+        return kind(segment, self.s, s_end, **options)
+
+    def fastest_rate(self) -> float:
+        """Σ w_i M_ii, a bound of the eigenvalues of ∂w/∂c."""
+        return float(self.segment.weights(np.zeros(self.span.n)) @ np.diagonal(self.segment.M))
+
+    def should_land(self, solver: Explicit | Implicit, s_a: float, event: Located) -> bool:
+        """Whether to step to the event anew: c(s) is accurate enough for w at the ends of long steps only."""
+        return isinstance(solver, Implicit) and self.landing is None and s_a < event.s < solver.t
+
+    def land(self, c: Array, w: Array) -> None:
+        """Arrive at the event that was located; a release is one only if the slope is outside [γ, 1] now, too."""
+        event, self.landing = self.landing, None
+        assert event is not None
+        if event.side and np.min(self.segment.sliding_margins_of(event.neuron, event.sample, w)) > 0.0:
+            self.segment.advance(c)
+        else:
+            self.carry_out(event, c)
+
+    def step(self, solver: Explicit | Implicit) -> str | None:
         before, started = solver.nfev, perf_counter()
         failure = solver.step()
         self.seconds["integration"] += perf_counter() - started
         self.counts["rhs_evaluations"] += solver.nfev - before
         self.counts["steps"] += 1
         self.step_size = float(solver.h_abs)
+        if self.landing is None:
+            self.implicit_step = self.step_size if isinstance(solver, Implicit) else 0.0
         return failure if solver.status == "failed" else None
 
     def carry_out(self, located: Located, c: Array) -> None:
         """Move to the event and change the pattern there."""
         started, at_anchors = perf_counter(), self.segment.seconds_at_anchors
+        self.landing = None
         self.same_time = self.same_time + 1 if located.s <= self.s else 0
         self.s, self.calm_steps = located.s, 0
         segment, j, i = self.segment, located.neuron, located.sample
@@ -211,40 +244,71 @@ class _PiecewiseRun:
 
     # --- the end ------------------------------------------------------------------------------
 
-    def look_for_limit(self, c: Array, w: Array) -> _Outcome | bool | None:
+    def look_for_limit(self, c: Array, w: Array) -> Outcome | bool | None:
         """The outcome if the limit is known (or does not exist); True if the state jumped."""
         segment = self.segment
         growth = segment.M @ w
         mean = float(w @ growth)
-        scale = float(np.max(np.diagonal(self.span.gram)) * np.sum(self.span.network.second_layer**2))
-        if mean < VANISHING_GROWTH * scale:
+        if vanished(segment.cell, w, mean):
             return FlowStatus.STALLED, "The velocity vanished: the margins no longer grow, so there is no limit.", None
         gap = mean - float(growth.min())
         if gap > GROWTH_GAP_TOLERANCE * mean:
-            return None
+            look = self.calm_steps % LOOK_AHEAD_EVERY == 0 and self.loss_tends_to_zero(c)
+            ahead = look and limit_ahead(segment.cell(), segment.preactivations(c), segment.margins(c), w, self.X)
+            return self.converged(ahead) if ahead else None
         cell = segment.cell()
         wait, j, i = cell.approach_time(segment.preactivations(c), w)
         if np.isinf(wait):
+            self.go_straight(c, w, self.until_zero_loss(c, w))
             return self.converged(limit_from_cell(cell, w, self.X))
         if gap * wait > JUMP_DRIFT:
             return None
         self.jump(c, w, wait, j, i)
         return True
 
-    def converged(self, limit: FlowLimit) -> _Outcome:
+    def converged(self, limit: FlowLimit) -> Outcome:
         how = f"polished, which moved it by {limit.polish_distance:.1e}" if limit.polished else "not polished"
         return FlowStatus.CONVERGED, f"{FlowStatus.CONVERGED.value} ({how})", limit
 
+    def loss_tends_to_zero(self, c: Array) -> bool:
+        """Whether L < ℓ(0)/n, from where L tends to 0 and there is a limit ([LL], docs/theory.md, section 2)."""
+        q = self.segment.margins(c)
+        return mean_log_value(self.loss, q) < self.log_of_enough(q.size)
+
+    def log_of_enough(self, n: int) -> float:
+        """log(ℓ(0)/n), less 1e-3."""
+        return float(self.loss.log_value(0.0)) - float(np.log(n)) - 1e-3
+
+    def until_zero_loss(self, c: Array, w: Array) -> float:
+        """How long the margins must grow as they do now for L < ℓ(0)/n."""
+        if self.loss_tends_to_zero(c):
+            return 0.0
+        q, growth = self.segment.margins(c), self.segment.M @ w
+        return float(np.max((float(self.loss.inverse_of_log_value(self.log_of_enough(q.size))) - q) / growth))
+
     def jump(self, c: Array, w: Array, wait: float, j: int, i: int) -> None:
         """Follow the constant velocity to the next crossing, or to the time limit."""
-        s, wait = self.s, min(wait, self.max_time - self.s)
-        self.pass_time(s, s + wait, lambda times: self.segment.margins(c[:, None] + np.outer(w, times - s)))
         self.counts["jumps"] += 1
-        if s + wait < self.max_time:
-            self.carry_out(Located(s + wait, j, i, 0), c + wait * w)
+        if self.s + wait < self.bounds.max_time:
+            s = self.s + wait
+            self.pass_time(self.s, s, self.straight(c, w))
+            self.carry_out(Located(s, j, i, 0), c + wait * w)
         else:
-            self.s = self.max_time
-            self.segment.advance(c + wait * w)
+            self.go_straight(c, w, wait)
+
+    def go_straight(self, c: Array, w: Array, wait: float) -> None:
+        """Follow the constant velocity for a time, but no longer than to the time limit."""
+        if wait > 0.0:
+            s = min(self.s + wait, self.bounds.max_time)
+            self.pass_time(self.s, s, self.straight(c, w))
+            self.segment.advance(c + (s - self.s) * w)
+            self.s = s
+            self.record(np.zeros(self.span.n))
+
+    def straight(self, c: Array, w: Array) -> Callable[[Array], Array]:
+        """q as a function of time at constant velocity from now."""
+        s = self.s
+        return lambda times: self.segment.margins(c[:, None] + np.outer(w, times - s))
 
     def record(self, c: Array) -> None:
         self.timed("recording", lambda: self.recorder.add(self.s, self.segment.margins(c), self.segment.norm(c)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from refimpl.flow.result import FlowEvent, FlowLimit, FlowResult
 
-__all__ = ["SMALLEST_RTOL", "TIGHTENING", "difference_of", "tightened"]
+__all__ = ["SMALLEST_RTOL", "TIGHTENING", "difference_of"]
 
 TIGHTENING = 0.1
 """Both tolerances are multiplied by this for the second run."""
@@ -22,13 +22,13 @@ SMALLEST_RTOL = 100 * float(np.finfo(np.float64).eps)
 """SciPy's solvers accept no smaller relative tolerance."""
 
 
-def tightened(rtol: float, atol: float) -> tuple[float, float]:
-    """The tolerances of the second run."""
-    return max(TIGHTENING * rtol, SMALLEST_RTOL), TIGHTENING * atol
-
-
 def difference_of(first: FlowResult, second: FlowResult) -> dict[str, Any]:
     """What tightening the tolerances changed.
+
+    Parameters
+    ----------
+    first, second : FlowResult
+        In the same units; the second with the times of the first as marks (`TrajectoryRecorder`).
 
     Returns
     -------
@@ -40,8 +40,8 @@ def difference_of(first: FlowResult, second: FlowResult) -> dict[str, Any]:
         event_times : float or None
             Largest relative difference of their times; None if the events differ.
         final_margins : float or None
-            Largest difference of a margin at the last time, relative to 1 + |q|; None if the runs
-            ended at different times.
+            Largest difference of a margin, relative to 1 + |q|, at the last time of the first run, or at the
+            last recorded one that the second run passed; None if it passed none.
         direction : float or None
             ‖W - W'‖_F/‖W'‖_F of the limits; None if there are not two.
     """
@@ -74,9 +74,12 @@ def _event_times(first: FlowResult, second: FlowResult) -> float:
 
 
 def _final_margins(first: FlowResult, second: FlowResult) -> float | None:
-    if first.trajectory.s[-1] != second.trajectory.s[-1]:
+    mark = second.diagnostics["mark"]
+    if mark is None:
         return None
-    q, reference = first.trajectory.margins[-1], second.trajectory.margins[-1]
+    s, reference = mark
+    row = int(np.searchsorted(first.trajectory.s, s, side="right")) - 1
+    q = first.trajectory.margins[row]
     return float(np.max(np.abs(q - reference) / (1.0 + np.abs(reference))))
 
 

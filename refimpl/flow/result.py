@@ -30,8 +30,9 @@ class FlowStatus(Enum):
     """How a flow ended; the value is a sentence for people."""
 
     CONVERGED = "The direction of the weights converged; the limit is known."
-    MAX_TIME = "The time limit was reached before the direction converged."
+    MAX_TIME = "The largest loss-normalized time was reached before the direction converged."
     MAX_EVENTS = "The limit on events or steps was reached before the direction converged."
+    TIME_LIMIT = "The limit on wall time was reached before the direction converged."
     STALLED = "The flow cannot be continued to a limit."
     INTERRUPTED = "The flow was interrupted; the path up to there is kept."
 
@@ -58,7 +59,7 @@ class Trajectory:
     Attributes
     ----------
     s : ndarray, shape (T,)
-        Loss-normalized time, ds = (1/n) Σ g_i dt.
+        Loss-normalized time, ds = (1/n) Σ g_i dt; inf where X or a is so small that s leaves the range of float64.
     log_time : ndarray, shape (T,)
         log t, t the plain time of dW/dt = -∇L; -inf at the start.
     log_loss : ndarray, shape (T,)
@@ -193,28 +194,29 @@ class FlowResult:
             diagnostics=self.diagnostics | {"forks": forks},
         )
 
-    def in_units_of(self, X: Array, k: int) -> FlowResult:
-        """This result of a flow on X/2ᵏ as one on X: W is divided by 2ᵏ, s by 4ᵏ, and W = C X."""
-        if k == 0:
+    def in_units_of(self, X: Array, k: int, e: int) -> FlowResult:
+        """This result of a flow with X/2ᵏ and a/2ᵉ as one with X and a: W is divided by 2ᵏ⁺ᵉ, s by 4ᵏ⁺ᵉ; W = C X."""
+        if k == e == 0:
             return self
-        limit = self.limit
+        h, limit = k + e, self.limit
         if limit is not None:
             limit = replace(
                 limit,
-                coefficients=np.ldexp(limit.coefficients, -2 * k),
-                multipliers=np.ldexp(limit.multipliers, -2 * k),
-                singular_values=np.ldexp(limit.singular_values, -k),
+                coefficients=np.ldexp(limit.coefficients, -2 * k - e),
+                multipliers=np.ldexp(limit.multipliers, -2 * h),
+                singular_values=np.ldexp(limit.singular_values, -h),
                 X=X,
             )
-        path = replace(
-            self.trajectory,
-            s=np.ldexp(self.trajectory.s, -2 * k),
-            log_time=self.trajectory.log_time - 2 * k * np.log(2.0),
-            norm=np.ldexp(self.trajectory.norm, -k),
-            smoothed_margin=np.ldexp(self.trajectory.smoothed_margin, k),
-        )
-        events = tuple(replace(event, s=float(np.ldexp(event.s, -2 * k))) for event in self.events)
-        forks = [fork | {"s": float(np.ldexp(fork["s"], -2 * k))} for fork in self.diagnostics.get("forks", [])]
+        with np.errstate(over="ignore"):
+            path = replace(
+                self.trajectory,
+                s=np.ldexp(self.trajectory.s, -2 * h),
+                log_time=self.trajectory.log_time - 2 * h * np.log(2.0),
+                norm=np.ldexp(self.trajectory.norm, -h),
+                smoothed_margin=np.ldexp(self.trajectory.smoothed_margin, h),
+            )
+            events = tuple(replace(event, s=float(np.ldexp(event.s, -2 * h))) for event in self.events)
+            forks = [fork | {"s": float(np.ldexp(fork["s"], -2 * h))} for fork in self.diagnostics.get("forks", [])]
         diagnostics = self.diagnostics | {"forks": forks}
         return replace(self, limit=limit, trajectory=path, events=events, diagnostics=diagnostics)
 

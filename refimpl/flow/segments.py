@@ -188,6 +188,11 @@ class Segment:
         """Neurons whose sliding samples are linearly dependent."""
         return sorted(self._dependent)
 
+    def sliding_margins_of(self, j: int, i: int, w: Array) -> tuple[Array, Array]:
+        """`sliding_margins` of unit (j, i)."""
+        k = int(np.flatnonzero((self._slide_j == j) & (self._slide_i == i))[0])
+        return self.sliding_margins(w, slice(k, k + 1))
+
     def cell(self) -> Cell:
         """The present cell, for the limit."""
         return Cell(self.span.network, self._y, self.K, self.pattern)

@@ -44,7 +44,9 @@ class NearUnits:
     def __init__(self, segment: Segment, Z: Array, w: Array) -> None:
         distance = np.where(segment.pattern == 0, np.inf, segment.pattern * Z)
         fastest = np.exp(WEIGHT_GROWTH) * (np.abs(segment.K) @ w)
-        soonest = (distance / fastest).ravel() / np.repeat(np.abs(segment.span.network.second_layer), w.size)
+        speed = np.abs(segment.span.network.second_layer)[:, None] * fastest
+        soonest = np.full(distance.shape, np.inf)  # where nothing can move, which underflow of w makes possible
+        soonest = np.divide(distance, speed, out=soonest, where=speed > 0.0).ravel()
         if soonest.size <= NEAR_COUNT or soonest.size * w.size <= ALL_UP_TO:
             order, self.horizon = np.arange(soonest.size), np.inf
         else:

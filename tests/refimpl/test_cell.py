@@ -183,6 +183,28 @@ def test_simplex_minimizer_scales_inversely(scale):
     np.testing.assert_allclose(simplex_minimizer(scale * M) * scale, simplex_minimizer(M), rtol=1e-11)
 
 
+@pytest.mark.parametrize("small", [1e-14, 1e-30, 1e-200])
+def test_simplex_minimizer_of_margins_that_grow_at_very_different_rates(small):
+    """M = [[1, c√s], [c√s, s]]: λ = (1 - c/√s, 1/s - c/√s)/(1 - c²); for c = ½ the first is negative: λ = (0, 1/s)."""
+    np.testing.assert_allclose(simplex_minimizer(np.diag([1.0, small])), [1.0, 1.0 / small], rtol=1e-14)
+    root = np.sqrt(small)
+    found = simplex_minimizer(np.array([[1.0, 0.5 * root], [0.5 * root, small]]))
+    assert found[0] == 0.0
+    assert found[1] == pytest.approx(1.0 / small, rel=1e-14)
+    found = simplex_minimizer(np.array([[1.0, -0.5 * root], [-0.5 * root, small]]))
+    expected = [(1.0 + 0.5 / root) / 0.75, (1.0 / small + 0.5 / root) / 0.75]
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_a_sample_of_weight_zero_slides_where_the_others_leave_it_alone():
+    """K = I: unit 1 slides with w_1 = 0 and r = 0; with K_01 = ½ it would need r = -½ w_0, and no slope gives that."""
+    network, w = TwoLayerNetwork([-1.0], LeakyReLU(0.5)), np.array([1.0, 0.0])
+    pattern = np.array([[1, 0]], dtype=np.int8)
+    assert not Cell(network, np.ones(2), np.array([[1.0, 0.5], [0.5, 1.0]]), pattern).agrees_with(w)
+    still = np.array([[-1, 0]], dtype=np.int8)
+    assert Cell(network, np.ones(2), np.eye(2), still).agrees_with(w)
+
+
 def test_no_minimizer_where_the_minimum_is_zero():
     assert simplex_minimizer(np.zeros((3, 3))) is None
     b = np.array([1.0, -1.0])

@@ -37,7 +37,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--init-scale", type=float, default=1e-2, metavar="S", help="initialization scale, in units of 1/R_max"
     )
     parser.add_argument("--method", default="piecewise", metavar="NAME", help="piecewise (default) or adaptive")
-    parser.add_argument("--max-time", type=float, default=1e12, metavar="S", help="largest loss-normalized time")
+    parser.add_argument(
+        "--max-time", type=float, metavar="S", help="largest loss-normalized time s, as the table shows it"
+    )
     parser.add_argument(
         "--estimate-error",
         action="store_true",

@@ -1,0 +1,96 @@
+"""What bounds a flow, and how its messages show time (docs/numerics.md, "Scale" and "Bounds")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+
+from refimpl.flow.result import FlowLimit, FlowStatus
+from refimpl.validation import Array
+
+__all__ = ["Bounds", "Outcome", "slowness"]
+
+Outcome = tuple[FlowStatus, str, FlowLimit | None]
+"""How a flow ended: status, message, and the limit if there is one."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Tolerances and bounds of one flow, in its own units of data, weights and time.
+
+    Parameters
+    ----------
+    rtol, atol : float > 0
+        Tolerances of the solver.
+    max_time : float > 0
+        Largest s.
+    max_events, max_steps : int >= 1
+        Largest number of changes of the pattern, of solver steps.
+    time_limit : float > 0
+        Largest wall time in seconds; inf for none.
+    exponent : int
+        s in the user's units is s · 2^exponent.
+    started : float
+        `perf_counter()` at the start, from which `time_limit` counts.
+    """
+
+    rtol: float
+    atol: float
+    max_time: float
+    max_events: int
+    max_steps: int
+    time_limit: float
+    exponent: int
+    started: float
+
+    def shown(self, s: float) -> str:
+        """S in the user's units, for messages."""
+        with np.errstate(over="ignore"):
+            return f"{float(np.ldexp(s, self.exponent)):.6g}"
+
+    def reached(self, s: float, events: int, steps: int) -> tuple[FlowStatus, str] | None:
+        """The bound that is reached, if one is: its status, and a sentence."""
+        if events >= self.max_events:
+            return FlowStatus.MAX_EVENTS, f"{FlowStatus.MAX_EVENTS.value} ({events} events, s = {self.shown(s)})"
+        if steps >= self.max_steps:
+            return FlowStatus.MAX_EVENTS, f"{FlowStatus.MAX_EVENTS.value} ({steps} steps, s = {self.shown(s)})"
+        if s >= self.max_time:
+            return FlowStatus.MAX_TIME, f"{FlowStatus.MAX_TIME.value} (s = {self.shown(s)})"
+        if perf_counter() - self.started >= self.time_limit:
+            return (
+                FlowStatus.TIME_LIMIT,
+                f"{FlowStatus.TIME_LIMIT.value} ({self.time_limit:g} seconds, s = {self.shown(s)})",
+            )
+        return None
+
+    def tightened(self, factor: float, smallest_rtol: float) -> Bounds:
+        """The same with both tolerances multiplied by `factor`, rtol at least `smallest_rtol`, from now on."""
+        return replace(
+            self, rtol=max(factor * self.rtol, smallest_rtol), atol=factor * self.atol, started=perf_counter()
+        )
+
+
+def slowness(gram: Array, growth: float) -> str:
+    """What makes a flow slow, and what would help, in two sentences.
+
+    Parameters
+    ----------
+    gram : ndarray, shape (n, n)
+        K.
+    growth : float
+        wᵀMw now, in units in which R_max² Σa² is near 1.
+
+    Examples
+    --------
+    >>> slowness(np.diag([1.0, 1e-4]), 0.01).split(";")[0]
+    'The margins grow at 1.0e-02 R_max² Σa² now, and cond(K) = 1.0e+04'
+    """
+    eigenvalues = np.linalg.eigvalsh(gram)
+    positive = eigenvalues[eigenvalues > eigenvalues.size * np.finfo(np.float64).eps * eigenvalues[-1]]
+    condition = float(positive[-1] / positive[0])
+    return (
+        f"The margins grow at {growth:.1e} R_max² Σa² now, and cond(K) = {condition:.1e}; a flow takes times in "
+        "proportion to 1/growth and to cond(K). Centring the columns of X and bringing them to one scale often helps."
+    )
