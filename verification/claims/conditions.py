@@ -6,7 +6,6 @@ import numpy as np
 
 from verification.claims.base import HypothesisResult
 from verification.evidence import Evidence
-from verification.max_margin import SolveStatus
 
 __all__ = ["loss_below_threshold", "near_orthogonality", "separability"]
 
@@ -18,9 +17,9 @@ def near_orthogonality(evidence: Evidence) -> HypothesisResult:
 
 
 def separability(evidence: Evidence) -> HypothesisResult:
-    """γ > 0 and a linear separator through the origin (docs/theory.md, section 7, "From any start")."""
-    separable = evidence.linear.status is not SolveStatus.INFEASIBLE
-    return HypothesisResult("slope > 0, data separable", evidence.network.slope > 0.0 and separable, None)
+    """γ > 0 and a proven linear separator through the origin (docs/theory.md, section 7, "From any start")."""
+    proven = evidence.network.slope > 0.0 and evidence.linear.separable
+    return HypothesisResult("slope > 0, data separable", proven, None)
 
 
 def loss_below_threshold(evidence: Evidence) -> HypothesisResult:
