@@ -31,6 +31,8 @@ from verification.evidence import Evidence
 from verification.max_margin import SolveStatus, closed_form, least_norm, linear_max_margin
 from verification.verify import DEFAULT_SCALES, _starts
 
+from . import exact_programs as exact
+
 CLAIM = global_optimum_by_enumeration.CLAIM
 XOR = Dataset([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]], [1, -1, 1, -1])
 
@@ -391,3 +393,25 @@ def test_multipliers_are_clipped_to_their_signs():
         lam, extra = _from_corners(family, s, np.arange(3), rng.normal(0.5, 1.0, (3, 3)), rng.normal(1.0, 1.0, 3))
         assert np.all(lam >= 0.0)
         assert np.all((extra >= 0.0) & (extra <= 0.8 * lam) & (~family.own | (extra == 0.0)))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_against_all_sides_over_the_rationals(seed):
+    """Opposite and widely scaled samples; sides as constraints, no slope chosen, no float."""
+    rng = np.random.default_rng(seed)
+    n, m = (2, 2) if seed % 2 else (3, 1)
+    X, y = rng.standard_normal((n, 1 + seed % 3)), rng.choice([-1.0, 1.0], n)
+    if seed % 4 < 2:
+        X[1] = -2.0 * X[0]
+    X = X * 2.0 ** rng.integers(-7, 8, (n, 1))  # so that opposite samples stay opposite
+    a = rng.choice([-1.0, 1.0], m) * 10 ** rng.uniform(-1, 1, m)
+    network = TwoLayerNetwork(a, LeakyReLU(float(rng.choice([0.0, 0.1, 0.7]))))
+    data = Dataset(X, y)
+    found, least = global_optimum(network, data), exact.global_objective(network, data)
+    if least is None:
+        assert found.status in (SolveStatus.INFEASIBLE, SolveStatus.UNDECIDED)
+        assert found.objective == np.inf
+    else:
+        assert found.status is SolveStatus.SOLVED
+        assert found.objective == pytest.approx(float(least), rel=1e-9)
+        assert found.lower_bound <= float(least) * (1.0 + 1e-15)
