@@ -18,10 +18,14 @@ __all__ = [
     "gram_factor",
     "numerical_rank",
     "row_norms",
+    "sample_factor",
     "singular_values",
     "stable_rank",
     "stable_rank_by_norms",
 ]
+
+QR_BLOCK_ENTRIES = 2**23
+"""Numbers that one step of a QR decomposition goes through, so that X may be larger than memory."""
 
 
 def gram_factor(K: Any) -> Array:
@@ -48,6 +52,57 @@ def gram_factor(K: Any) -> Array:
     eigenvalues, vectors = np.linalg.eigh(K)
     eigenvalues = np.where(eigenvalues > floor * eigenvalues[-1], eigenvalues, 0.0)
     return np.asarray(vectors * np.sqrt(eigenvalues))
+
+
+def sample_factor(X: Array, gram: Array) -> tuple[Array, float]:
+    """The samples as unit vectors in orthonormal coordinates, and the rounding of each row.
+
+    Row i of L is x_i/‖x_i‖ in coordinates of the span. L comes from a QR decomposition of Xᵀ, whose error is relative
+    to each column: forming K would square the condition number of nearly dependent samples. It is
+    the Cholesky factor of K only where that loses nothing, its singular values being large.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, d)
+        No row is 0.
+    gram : ndarray, shape (n, n)
+        K = X Xᵀ.
+
+    Returns
+    -------
+    L : ndarray, shape (n, min(n, d)), or fewer columns where columns of X are 0
+    rounding : float
+        Estimate of the largest distance of a row from the true one, for some rotation of the coordinates.
+
+    References
+    ----------
+    docs/numerics.md, "The convex programs".
+
+    Examples
+    --------
+    >>> L, rounding = sample_factor(np.array([[3.0, 0.0], [3.0, 3e-9]]), np.full((2, 2), 9.0))
+    >>> f"{abs(L[1, 1] / L[1, 0]):.0e}", rounding < 1e-14
+    ('1e-09', True)
+    """
+    n, d = X.shape
+    rounding = float(np.finfo(np.float64).eps * (8.0 + 2.0 * np.sqrt(min(n, d))))
+    if n <= d:
+        norms = np.sqrt(np.diagonal(gram))
+        try:
+            L = np.linalg.cholesky(gram / np.outer(norms, norms))
+            if np.diagonal(L).min() > 0.5 and np.linalg.svd(L, compute_uv=False)[-1] > 0.25:
+                return np.asarray(L), 2.0 * rounding
+        except np.linalg.LinAlgError:
+            pass
+    else:
+        X = X[:, X.any(axis=0)]
+    norms = row_norms(X)
+    width = max(n, QR_BLOCK_ENTRIES // n)
+    R: Array = np.zeros((0, n))
+    for start in range(0, X.shape[1], width):
+        block = (X[:, start : start + width] / norms[:, None]).T
+        R = np.asarray(np.linalg.qr(np.vstack([R, block]), mode="r"))
+    return np.asarray(R.T), rounding
 
 
 def singular_values(W: Any, gram: Any = None) -> Array:

@@ -12,8 +12,10 @@ Each program is solved through its dual. With -max(γz, z) = min over Φ in [γ,
     max over λ >= 0, β of   Σ_i λ_i - ½‖R(β)‖²,    row j of R(β) = Σ_i a_j y_i β_ji x_i,
     β_ji = s_ji λ_i where a_j y_i > 0,   γ λ_i <= β_ji <= λ_i elsewhere,
 
-and W = R(β) at the optimum. Along a ray of (λ, β) the best value is (Σλ)²/(2‖R‖²), so what CVXPY solves
-is min ‖R‖² subject to Σλ = 1: it has a solution for every choice, 0 where the program has none. The
+and W = R(β) at the optimum. Along a ray of (λ, β) the best value is (Σλ)²/(2‖R‖²), which is unbounded
+where the program has no solution. A choice of Φ in {γ, 1} for each concave unit of sample i is a corner, and gives a
+linear constraint that W must meet; the active-set method of `verification/least_norm.py` solves with few corners, and
+those that its W violates most are added until there are none. The
 answer is only a hint. Every (λ, β) that obeys the signs, which clipping ensures, gives a lower bound of
 its program, and W = R(β) divided by its smallest true margin an upper bound of the global optimum; both
 are computed here. A choice whose lower bound at the (λ, β) of another choice is above a value reached
@@ -22,7 +24,6 @@ already need not be solved.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -38,9 +39,9 @@ from refimpl.errors import InvalidParameterError
 from refimpl.flow.result import RANK_TOLERANCE
 from refimpl.network import TwoLayerNetwork
 from refimpl.span import weights_from_coefficients
-from refimpl.spectrum import gram_factor
+from refimpl.spectrum import sample_factor
 from refimpl.validation import Array, BoolArray, as_count
-from verification.max_margin import ACCEPTED_GAP, SOLVER, TOLERANCE_LADDER, SolveStatus
+from verification.least_norm import ACCEPTED_GAP, SolveStatus, active_set
 
 __all__ = ["MAX_PROGRAMS", "GlobalOptimum", "can_be_enumerated", "count_programs", "global_optimum"]
 
@@ -53,8 +54,10 @@ MAX_UNITS = 400
 CHUNK = 256
 """Programs that one worker solves with one compilation; the same for any number of workers."""
 
-NO_WEIGHTS = 1e-5
-"""A largest margin (of weights of norm 1, in units of ‖a‖ R_max) below this counts as 0."""
+SOLVER = "NNLS"
+
+MAX_ROUNDS = 100
+"""Rounds of adding corners to one program; each adds at least one, and few are ever needed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +67,14 @@ class GlobalOptimum:
     Attributes
     ----------
     status : SolveStatus
-        SOLVED if the relative gap is at most 1e-6. INFEASIBLE if no program has weights of norm up to
-        1e5/(‖a‖ R_max), which `lower_bound` then exceeds.
+        SOLVED if the relative gap is at most 1e-6. INFEASIBLE if every program has multipliers with R(β) = 0 to
+        the rounding of the data: a norm below √(2 `lower_bound`) is then excluded. UNDECIDED if no weights were found
+        and that is not so either.
     objective : float
         ½‖W‖_F² of `weights`, which are feasible for (P): an upper bound of the global optimum.
     lower_bound : float
-        The least of the dual values of all programs, each recomputed in NumPy: right up to rounding,
-        whatever the solver did.
+        The least of the dual values of all programs, each recomputed in NumPy, as low as the rounding of the data
+        allows: right whatever the solver did.
     coefficients : ndarray, shape (m, n)
         C with W = C X.
     X : ndarray, shape (n, d)
@@ -259,19 +263,28 @@ def _samples_of_sign(a: float, y: Array) -> NDArray[np.intp]:
 class _Family:
     """The programs of one network and data set, in units in which ‖a‖ = 1 and R_max = 1.
 
-    L, shape (n, n), holds the samples in coordinates of their span; `signed` is a_j y_i, shape (m, n).
+    U, shape (n, r), holds the unit samples in coordinates of their span, each right up to `rounding`; `norms` are the
+    ‖x_i‖, and `signed` is a_j y_i, shape (m, n).
     """
 
     network: TwoLayerNetwork
     y: Array
-    L: Array
+    U: Array
+    rounding: float
+    norms: Array
     signed: Array
 
     @classmethod
     def of(cls, network: TwoLayerNetwork, data: Dataset) -> _Family:
         a = network.second_layer / np.abs(network.second_layer).max()
         unit = TwoLayerNetwork(a / np.linalg.norm(a), network.activation)
-        return cls(unit, data.y, gram_factor(data.gram / data.R_max**2), unit.second_layer[:, None] * data.y)
+        U, rounding = sample_factor(data.X, data.gram)
+        return cls(unit, data.y, U, rounding, data.norms / data.R_max, unit.second_layer[:, None] * data.y)
+
+    @property
+    def L(self) -> Array:
+        """The samples in coordinates of their span, shape (n, r)."""
+        return self.norms[:, None] * self.U
 
     @property
     def slope(self) -> float:
@@ -303,9 +316,25 @@ class _Family:
         return np.asarray(self.signed * (s * lam + extra))
 
     def lower_bound(self, s: Array, lam: Array, extra: Array) -> float:
-        """(Σλ)²/(2‖R‖²), a lower bound of the program s where 0 <= extra <= (1 - γ)λ off the own units."""
-        square = float(np.sum((self.coefficients(s, lam, extra) @ self.L) ** 2))
-        return float(lam.sum()) ** 2 / (2.0 * square) if square > 0.0 else float("inf")
+        """(Σλ)²/(2‖R‖²), a lower bound of the program s where 0 <= extra <= (1 - γ)λ off the own units.
+
+        ‖R‖ is taken as long as rounding allows.
+        """
+        total, longest = float(lam.sum()), sum(self._length(s, lam, extra))
+        if total == 0.0:
+            return 0.0
+        return 0.5 * (total / longest) ** 2 if longest > 0.0 else float("inf")
+
+    def vanishes(self, s: Array, lam: Array, extra: Array) -> bool:
+        """Whether R = 0 to rounding, λ ≠ 0."""
+        length, rounding = self._length(s, lam, extra)
+        return bool(lam.any()) and length <= 4.0 * rounding
+
+    def _length(self, s: Array, lam: Array, extra: Array) -> tuple[float, float]:
+        """‖R‖ and the rounding of it."""
+        C = self.coefficients(s, lam, extra)
+        rounding = self.rounding * float(np.linalg.norm(np.abs(C) @ self.norms))
+        return float(np.linalg.norm(C @ self.L)), rounding
 
     def margins(self, C: Array) -> Array:
         """q of W = C X with the activation itself."""
@@ -346,75 +375,72 @@ def _solved_chunks(family: _Family, reached: float, jobs: int) -> Iterator[_Part
 
 def _solve_chunk(family: _Family, choices: Sequence[Array], reached: float) -> _Part:
     """Solve each choice unless the (λ, extra) of an earlier one shows that it lies above `reached`."""
-    program = _DualProgram(family, reached)
     upper, lower, solved, infeasible = float("inf"), float("inf"), 0, 0
     best_C, best_s = np.zeros_like(family.signed), choices[0]
     known: list[tuple[Array, Array]] = []
     for s in choices:
         bound = max((family.lower_bound(s, lam, extra) for lam, extra in reversed(known)), default=0.0)
         if bound < min(reached, upper):
-            lam, extra = program.solve(s)
+            lam, extra = solve_choice(family, s)
             known.append((lam, extra))
             bound = max(bound, family.lower_bound(s, lam, extra))
             C = family.coefficients(s, lam, extra)
             value = family.upper_bound(C)
-            solved, infeasible = solved + 1, infeasible + (bound > 0.5 / NO_WEIGHTS**2)
+            solved, infeasible = solved + 1, infeasible + int(family.vanishes(s, lam, extra))
             if value < upper:
                 upper, best_C, best_s = value, C, s
         lower = min(lower, bound)
     return _Part(upper, lower, best_C, best_s, len(choices), solved, infeasible)
 
 
-class _DualProgram:
-    """min ‖R‖² subject to Σλ = 1, with s as the parameter of one CVXPY program that is compiled once.
+def solve_choice(family: _Family, s: Array) -> tuple[Array, Array]:
+    """λ, shape (n,), and β - sλ, shape (m, n), of the best lower bound found for the program s; clipped to their signs.
 
-    The solver's tolerances are absolute for small numbers, so ‖R‖² is multiplied by 2 · `reached`, which
-    makes it 1 for a program whose optimal value is `reached`.
+    Each sample starts with the corner in which concave units have slope γ. At a W the corner that binds has slope 1
+    where z_ji > 0; it is added where W violates it.
     """
+    n = len(family.y)
+    samples, corners = list(range(n)), [np.where(family.own[:, i], s[:, i], family.slope) for i in range(n)]
+    seen = {(i, corner.tobytes()) for i, corner in zip(samples, corners, strict=True)}
+    best, size = (np.ones(n), np.zeros_like(s)), 1.0
+    for _ in range(MAX_ROUNDS):
+        chosen = np.array(samples)
+        slopes = np.array(corners)
+        gradients = family.signed[:, chosen].T * slopes
+        lengths = np.linalg.norm(gradients, axis=1) * family.norms[chosen]
+        if np.any(lengths == 0.0):  # a sample whose margin is 0 whatever W is
+            lam = np.zeros(n)
+            lam[chosen[np.argmin(lengths)]] = 1.0
+            return lam, np.zeros_like(s)
+        rows = (gradients * family.norms[chosen, None])[:, :, None] * family.U[chosen, None, :] / lengths[:, None, None]
+        U, b = rows.reshape(len(chosen), -1), lengths.min() / lengths
+        xi = np.zeros(U.shape[1])
+        for point, mu in active_set(U, b, size):
+            xi, candidate = point, _from_corners(family, s, chosen, slopes, mu / lengths)
+            best = max(best, candidate, key=lambda answer: family.lower_bound(s, *answer))
+        size = float(np.linalg.norm(xi)) or 1.0
+        Z = xi.reshape(s.shape[0], -1) @ family.U.T
+        binding = np.where(family.own, s, np.where(Z > 0.0, 1.0, family.slope))
+        new = [i for i in range(n) if (i, binding[:, i].tobytes()) not in seen]
+        if family.vanishes(s, *best) or not new:
+            break
+        for i in new:
+            seen.add((i, binding[:, i].tobytes()))
+            samples.append(i)
+            corners.append(binding[:, i].copy())
+    return best
 
-    def __init__(self, family: _Family, reached: float) -> None:
-        cp: Any = import_module("cvxpy")  # here, because importing it takes longer than most commands need
-        m, n = family.signed.shape
-        self.cp, self.family = cp, family
-        self.others = ~family.own & (family.slope < 1.0)
-        self.s, self.lam = cp.Parameter((m, n), nonneg=True), cp.Variable((1, n), nonneg=True)
-        beta, constraints = cp.multiply(self.s, np.ones((m, 1)) @ self.lam), [cp.sum(self.lam) == 1.0]
-        rows, columns = np.nonzero(self.others)
-        self.extra = cp.Variable(max(1, rows.size), nonneg=True)
-        if rows.size:  # the part of β between γλ and λ, placed into an (m, n) matrix
-            place = np.zeros((m * n, rows.size))
-            place[rows + m * columns, np.arange(rows.size)] = 1.0
-            beta = beta + cp.reshape(place @ self.extra, (m, n), order="F")
-            constraints.append(self.extra <= (1.0 - family.slope) * self.lam[0, columns])
-        size = np.sqrt(2.0 * reached) if np.isfinite(reached) else 1.0
-        R = cp.multiply(family.signed, beta) @ (size * family.L)
-        self.problem = cp.Problem(cp.Minimize(cp.sum_squares(R)), constraints)
 
-    def solve(self, s: Array) -> tuple[Array, Array]:
-        """λ, shape (n,), and β - sλ, shape (m, n), clipped to their signs; λ = 1 and β = sλ if the solver fails."""
-        self.s.value = s
-        for tolerance in TOLERANCE_LADDER:
-            answer = self._attempt(tolerance)
-            if answer is not None:
-                return answer
-        return np.ones(s.shape[1]), np.zeros_like(s)
-
-    def _attempt(self, tolerance: float) -> tuple[Array, Array] | None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an inaccurate answer is a gap here
-            try:
-                self.problem.solve(
-                    solver=SOLVER, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance, max_iter=200
-                )
-            except self.cp.error.SolverError:
-                return None
-        if self.problem.status != self.cp.OPTIMAL or self.lam.value is None:
-            return None
-        lam = np.maximum(self.lam.value[0], 0.0)
-        extra = np.zeros(self.s.shape)
-        if self.others.any():
-            extra[self.others] = self.extra.value
-        return lam, np.clip(extra, 0.0, (1.0 - self.family.slope) * lam)
+def _from_corners(
+    family: _Family, s: Array, samples: NDArray[np.intp], slopes: Array, weights: Array
+) -> tuple[Array, Array]:
+    """λ and β - sλ of a combination of corners, clipped to their signs."""
+    lam, beta = np.zeros(len(family.y)), np.zeros_like(s)
+    weights = np.maximum(weights, 0.0)
+    np.add.at(lam, samples, weights)
+    np.add.at(beta.T, samples, weights[:, None] * slopes)
+    extra = np.where(family.own, 0.0, beta - s * lam)
+    return lam, np.clip(extra, 0.0, (1.0 - family.slope) * lam)
 
 
 def _result(
@@ -423,15 +449,17 @@ def _result(
     """The answer for the network and the data as they were given: X = 2^exponent · data.X."""
     unit = float(np.sum(network.second_layer**2)) * data.R_max**2
     lower = min(part.lower for part in found)
-    C, L, q, objective = np.zeros_like(best.C), gram_factor(data.gram), np.zeros(data.n), float("inf")
-    status = SolveStatus.INFEASIBLE if lower > 0.5 / NO_WEIGHTS**2 else SolveStatus.INACCURATE
-    if status is not SolveStatus.INFEASIBLE and np.isfinite(best.upper):
-        q = data.y * network.outputs(best.C @ data.gram)
+    C, L, q, objective = np.zeros_like(best.C), data.R_max * family.L, np.zeros(data.n), float("inf")
+    if np.isfinite(best.upper):
+        q = data.y * network.outputs(best.C @ L @ L.T)
         C, q = best.C / q.min(), q / q.min()
         objective = 0.5 * float(np.sum((C @ L) ** 2))
-        if 1.0 - lower / unit / objective <= ACCEPTED_GAP:
-            status = SolveStatus.SOLVED
-    sides = np.where(C @ data.gram >= 0.0, 1.0, network.slope)
+        accurate = 1.0 - lower / unit / objective <= ACCEPTED_GAP
+        status = SolveStatus.SOLVED if accurate else SolveStatus.INACCURATE
+    else:
+        nowhere = all(part.infeasible == part.solved for part in found)  # the others have a lower bound of inf
+        status = SolveStatus.INFEASIBLE if nowhere else SolveStatus.UNDECIDED
+    sides = np.where(C @ L @ L.T >= 0.0, 1.0, network.slope)
     return GlobalOptimum(
         status=status,
         objective=float(np.ldexp(objective, -2 * exponent)),

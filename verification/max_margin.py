@@ -6,33 +6,32 @@
 (docs/theory.md, sections 3, 6 and 11). For a general second layer m₁/m and m₂/m become the masses
 A₊ = Σ_{a_j > 0} a_j² and A₋, and the rows of W are √m |a_j| v on J₊ and √m |a_j| u on J₋.
 
-With K = L Lᵀ and γ-weights c_i = (1, γ), c'_i = (γ, 1) for y_i = (+1, -1), the stacked vector
-x = √m (√A₊ v, -√A₋ u), in orthonormal coordinates of the span of the data, turns (C) into
+With L the samples in orthonormal coordinates of their span, K = L Lᵀ, and γ-weights c_i = (1, γ), c'_i = (γ, 1) for
+y_i = (+1, -1), the stacked vector x = √m (√A₊ v, -√A₋ u) in these coordinates turns (C) into
 
     min ½‖x‖²  subject to  G x >= 1,     G = [ y∘c √A₊ L | y∘c' √A₋ L ],     G Gᵀ = M of section 6,
 
-a least-norm program of size n; its objective is ½‖W‖_F². The linear max margin is the same program
-with G = diag(y) L. CVXPY solves it with Clarabel; what is reported about the answer is recomputed here.
+a least-norm program (`verification/least_norm.py`); its objective is ½‖W‖_F². The linear max margin is the same program
+with G = diag(y) L.
 """
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
-from importlib import import_module
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from scipy.optimize import nnls
+from numpy.typing import NDArray
 
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
 from refimpl.network import TwoLayerNetwork
 from refimpl.paper import PAPER_CONSTANTS
-from refimpl.span import weights_from_coefficients
-from refimpl.spectrum import gram_factor
+from refimpl.spectrum import gram_factor, row_norms, sample_factor
 from refimpl.validation import Array, as_real_array
+from verification.least_norm import LeastNorm, SolveStatus, least_norm
 
 __all__ = [
     "ClosedForm",
@@ -48,76 +47,20 @@ __all__ = [
     "paper_margin_bound",
 ]
 
-SOLVER = "CLARABEL"
-
-TOLERANCE_LADDER = (1e-12, 1e-10, 1e-8)
-"""Tolerances given to the solver, tried in this order: the tightest can fail for n in the hundreds."""
-
-ACCEPTED_GAP = 1e-6
-"""A recomputed relative duality gap above this is reported as INACCURATE."""
-
-FARKAS_TOLERANCE = 1e-8
-"""λ >= 0 with ‖Gᵀλ‖ at most this part of Σ λ_i ‖G_i‖ confirms that G x >= 1 has no solution."""
-
-
-class SolveStatus(Enum):
-    """How a program ended; the value is a sentence for people."""
-
-    SOLVED = "The program was solved; the duality gap is recomputed."
-    INACCURATE = "The solver stopped before it reached a tolerance that can be relied on."
-    INFEASIBLE = "No weights meet the constraints."
-    SINGULAR = "The linear system for the multipliers is singular to working precision."
-
-
-@dataclass(frozen=True, eq=False)
-class LeastNorm:
-    """Answer to min ½‖x‖² subject to G x >= 1.
-
-    Attributes
-    ----------
-    status : SolveStatus
-    x : ndarray, shape (k,)
-        Scaled so that min_i (G x)_i = 1 to rounding; 0 if there is none.
-    multipliers : ndarray, shape (n,)
-        λ >= 0, scaled for the best dual value; 0 if there is no x.
-    duality_gap : float
-        (½‖x‖² - dual value at λ)/½‖x‖², evaluated as a sum of nonnegative terms; inf if there is no x.
-    feasibility : float
-        max(0, 1 - min_i (G x)_i) for the solver's x before it was scaled; inf if there is none.
-    tolerance : float or None
-        Where on `TOLERANCE_LADDER` the answer comes from; None if the solver gave none.
-    error_estimate : float
-        Bound on ‖x - x*‖/‖x‖ (rounding aside): the square root of the gap, by strong convexity, or
-        the smaller bound through the support of λ where that is established.
-    """
-
-    status: SolveStatus
-    x: Array
-    multipliers: Array
-    duality_gap: float
-    feasibility: float
-    tolerance: float | None
-    error_estimate: float
+CORRECTIONS = 3
+"""Rounds of iterative refinement of a vector of the span."""
 
 
 @dataclass(frozen=True, eq=False)
 class _TwoRows:
-    """Weights whose rows are √m |a_j| v on J₊ and √m |a_j| u on J₋, with v = αᵀX, u = α'ᵀX."""
+    """Weights whose rows are √m |a_j| v on J₊ and √m |a_j| u on J₋."""
 
+    v: Array
+    u: Array
     v_coefficients: Array
     u_coefficients: Array
     second_layer: Array
     X: Array
-
-    @property
-    def v(self) -> Array:
-        """v = Σ_i α_i x_i, shape (d,); 0 if J₊ is empty."""
-        return np.asarray(self.v_coefficients @ self.X)
-
-    @property
-    def u(self) -> Array:
-        """u = Σ_i α'_i x_i, shape (d,); 0 if J₋ is empty."""
-        return np.asarray(self.u_coefficients @ self.X)
 
     @property
     def coefficients(self) -> Array:
@@ -128,17 +71,21 @@ class _TwoRows:
 
     def weights(self) -> Array:
         """W, shape (m, d)."""
-        return weights_from_coefficients(self.coefficients, self.X)
+        a = self.second_layer[:, None]
+        return np.asarray(np.sqrt(a.size) * np.abs(a) * np.where(a > 0.0, self.v, self.u))
 
 
 @dataclass(frozen=True, eq=False)
 class MaxMargin(_TwoRows):
-    """Solution of (C). If the status is INFEASIBLE the arrays are 0 and the numbers inf.
+    """Solution of (C). If the status is not SOLVED the arrays are 0 and the numbers inf.
 
     Attributes
     ----------
+    v, u : ndarray, shape (d,)
+        0 where a_j has no such sign.
     v_coefficients, u_coefficients : ndarray, shape (n,)
-        v and u as combinations of the samples.
+        v and u as combinations of the samples, from λ. Where samples nearly depend on each other their
+        rounding is amplified in the constraints, that of v and u is not.
     second_layer : ndarray, shape (m,)
     X : ndarray, shape (n, d)
     status : SolveStatus
@@ -149,13 +96,13 @@ class MaxMargin(_TwoRows):
     duality_gap : float
         Relative gap between the objective and the dual value at λ, recomputed in NumPy.
     feasibility : float
-        Largest violation of a constraint by the solver's answer, before W is scaled so that the
-        smallest margin is 1.
+        Largest violation of a constraint before W was made feasible, as in `LeastNorm`.
     tolerance : float or None
-        The solver's tolerance, one of `TOLERANCE_LADDER`.
+        CVXPY's tolerance, one of `TOLERANCE_LADDER`; None if it gave no answer.
     error_estimate : float
-        Bound on ‖W - W*‖_F/‖W‖_F, as in `LeastNorm`.
+        Bound on ‖W - W*‖_F/‖W‖_F, as in `LeastNorm`, for `weights()` and for `coefficients`.
     solver : str
+        CLARABEL; NNLS if it gave no answer and the active-set method stands alone.
     """
 
     status: SolveStatus
@@ -165,7 +112,7 @@ class MaxMargin(_TwoRows):
     feasibility: float
     tolerance: float | None
     error_estimate: float
-    solver: str = SOLVER
+    solver: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +121,7 @@ class ClosedForm(_TwoRows):
 
     Attributes
     ----------
+    v, u : ndarray, shape (d,)
     v_coefficients, u_coefficients : ndarray, shape (n,)
     second_layer : ndarray, shape (m,)
     X : ndarray, shape (n, d)
@@ -208,12 +156,14 @@ class ClosedForm(_TwoRows):
 
 @dataclass(frozen=True, eq=False)
 class LinearMaxMargin:
-    """z* = argmin ‖z‖ subject to y_i ⟨z, x_i⟩ >= 1. If INFEASIBLE the arrays are 0, the numbers inf.
+    """z* = argmin ‖z‖ subject to y_i ⟨z, x_i⟩ >= 1. If the status is not SOLVED the arrays are 0, the numbers inf.
 
     Attributes
     ----------
     status : SolveStatus
-        INFEASIBLE if no half-space through the origin separates the labels.
+        INFEASIBLE if it is proven that no half-space through the origin separates the labels; SOLVED and INACCURATE
+        if it is proven that one does.
+    z : ndarray, shape (d,)
     coefficients : ndarray, shape (n,)
         z* = Σ_i coefficients_i x_i.
     X : ndarray, shape (n, d)
@@ -224,6 +174,7 @@ class LinearMaxMargin:
     """
 
     status: SolveStatus
+    z: Array
     coefficients: Array
     X: Array
     norm: float
@@ -231,12 +182,12 @@ class LinearMaxMargin:
     feasibility: float
     tolerance: float | None
     error_estimate: float
-    solver: str = SOLVER
+    solver: str
 
     @property
-    def z(self) -> Array:
-        """z*, shape (d,)."""
-        return np.asarray(self.coefficients @ self.X)
+    def separable(self) -> bool:
+        """Whether a separating half-space is proven to exist."""
+        return self.status in (SolveStatus.SOLVED, SolveStatus.INACCURATE)
 
 
 def max_margin(network: TwoLayerNetwork, data: Dataset) -> MaxMargin:
@@ -274,32 +225,56 @@ def max_margin(network: TwoLayerNetwork, data: Dataset) -> MaxMargin:
     """
     network.require_leaky_relu("max_margin")
     a_plus, a_minus, unit = _relative_masses(network, data)
-    G, L = max_margin_matrix(network, data)
-    answer = least_norm(G)
-    V, minus_U = np.split(answer.x, 2)
-    scale = unit * np.sqrt(network.m)
+    c, c_prime = _slopes(network, data.y)
+    space = _Samples.of(data)
+    G = max_margin_matrix(network, data, space.L)
+    answer = least_norm(G, space.rounding, lambda i: _exact_row(network, data, i))
+    lam, root_m = answer.multipliers, np.sqrt(network.m)
+    alpha = data.y * c * (a_plus > 0.0) / root_m
+    alpha_prime = -data.y * c_prime * (a_minus > 0.0) / root_m
+
+    def margins(rows: Array) -> Array:
+        P, Q = rows @ data.X.T
+        return np.asarray(root_m * data.y * (c * a_plus * P - c_prime * a_minus * Q) / data.R_max**2)
+
+    rows, error = _vectors(
+        G, answer, space.rounding, lambda mu: np.stack([mu * alpha, mu * alpha_prime]) @ data.X, margins
+    )
     return MaxMargin(
-        v_coefficients=_row_coefficients(L, V, a_plus) / scale,
-        u_coefficients=-_row_coefficients(L, minus_U, a_minus) / scale,
+        v=rows[0] / unit,
+        u=rows[1] / unit,
+        v_coefficients=lam * alpha / unit,
+        u_coefficients=lam * alpha_prime / unit,
         second_layer=network.second_layer,
         X=data.X,
         status=answer.status,
-        multipliers=answer.multipliers / unit,
-        objective=_half_square(answer) / unit,
+        multipliers=lam / unit,
+        objective=answer.half_square / unit,
         duality_gap=answer.duality_gap,
         feasibility=answer.feasibility,
         tolerance=answer.tolerance,
-        error_estimate=answer.error_estimate,
+        error_estimate=float(answer.error_estimate + error),
+        solver=answer.solver,
     )
 
 
-def max_margin_matrix(network: TwoLayerNetwork, data: Dataset) -> tuple[Array, Array]:
-    """G of shape (n, 2n) with (C) as min ½‖x‖² subject to G x >= 1, and the factor L in it."""
+def max_margin_matrix(network: TwoLayerNetwork, data: Dataset, L: Array | None = None) -> Array:
+    """G with (C) as min ½‖x‖² subject to G x >= 1.
+
+    The slopes of one sample, (c_i √A₊, c'_i √A₋), are one vector for each label. Where these span a line only (one
+    label, one sign of a_j, γ = 1), v and u are multiples of each other and x is their part along that line.
+
+    L holds the unit samples in coordinates of their span, shape (n, r). G has shape (n, r) or (n, 2r); the units are
+    those in which ‖a‖ = R_max = 1.
+    """
     a_plus, a_minus, _ = _relative_masses(network, data)
-    L = gram_factor(data.gram / float(np.diagonal(data.gram).max()))
-    c, c_prime = _slopes(network, data.y)
-    signs = data.y[:, None]
-    return np.hstack([signs * c[:, None] * np.sqrt(a_plus) * L, signs * c_prime[:, None] * np.sqrt(a_minus) * L]), L
+    L = _Samples.of(data).L if L is None else L
+    slopes = np.column_stack(_slopes(network, data.y)) * np.sqrt([a_plus, a_minus])
+    longest = slopes[np.argmax(np.sum(slopes**2, axis=1))]
+    line = network.slope == 1.0 or 0.0 in (a_plus, a_minus) or np.all(data.y == data.y[0])
+    E = (longest / np.linalg.norm(longest))[:, None] if line and longest.any() else np.eye(2)
+    rows = (data.y * data.norms / data.R_max)[:, None] * (slopes @ E)
+    return np.hstack([row[:, None] * L for row in rows.T])
 
 
 def linear_max_margin(data: Dataset) -> LinearMaxMargin:
@@ -325,18 +300,26 @@ def linear_max_margin(data: Dataset) -> LinearMaxMargin:
     >>> linear_max_margin(Dataset([[1.0], [2.0]], [1, -1])).status.name
     'INFEASIBLE'
     """
-    unit = float(np.diagonal(data.gram).max())
-    L = gram_factor(data.gram / unit)
-    answer = least_norm(data.y[:, None] * L)
+    space = _Samples.of(data)
+    G = (data.y * data.norms / data.R_max)[:, None] * space.L
+    answer = least_norm(G, space.rounding, lambda i: _exact_sample(data, i))
+    scale = data.R_max**2
+
+    def margins(z: Array) -> Array:
+        return np.asarray(data.y * (data.X @ z) / scale)
+
+    z, error = _vectors(G, answer, space.rounding, lambda mu: (mu * data.y) @ data.X, margins)
     return LinearMaxMargin(
         status=answer.status,
-        coefficients=_row_coefficients(L, answer.x, 1.0) / unit,
+        z=z / scale,
+        coefficients=data.y * answer.multipliers / scale,
         X=data.X,
-        norm=float(np.sqrt(2.0 * _half_square(answer) / unit)),
+        norm=float(np.sqrt(2.0 * answer.half_square)) / data.R_max,
         duality_gap=answer.duality_gap,
         feasibility=answer.feasibility,
         tolerance=answer.tolerance,
-        error_estimate=answer.error_estimate,
+        error_estimate=float(answer.error_estimate + error),
+        solver=answer.solver,
     )
 
 
@@ -382,9 +365,12 @@ def closed_form(network: TwoLayerNetwork, data: Dataset) -> ClosedForm:
     singular = not lam.any()
     slack = 0.0 if singular else _sign_slack(alpha, alpha_prime, data)
     nonnegative = not singular and bool(lam.min() >= 0.0)
+    alpha, alpha_prime = alpha / (unit * root_m), alpha_prime / (unit * root_m)
     return ClosedForm(
-        v_coefficients=alpha / (unit * root_m),
-        u_coefficients=alpha_prime / (unit * root_m),
+        v=alpha @ data.X,
+        u=alpha_prime @ data.X,
+        v_coefficients=alpha,
+        u_coefficients=alpha_prime,
         second_layer=network.second_layer,
         X=data.X,
         status=SolveStatus.SINGULAR if singular else SolveStatus.SOLVED,
@@ -466,131 +452,86 @@ def paper_margin_bound(network: TwoLayerNetwork) -> float:
     return PAPER_CONSTANTS["margin_bound"].value / denominator if denominator > 0.0 else float("inf")
 
 
-def least_norm(G: Array) -> LeastNorm:
-    """min ½‖x‖² subject to G x >= 1, by CVXPY and Clarabel, checked in NumPy.
+@dataclass(frozen=True, eq=False)
+class _Samples:
+    """The data with L and the rounding of `sample_factor`."""
 
-    Parameters
-    ----------
-    G : ndarray, shape (n, k)
-        Scaled so that its largest row norm is near 1.
+    data: Dataset
+    L: Array
+    rounding: float
 
-    Returns
-    -------
-    LeastNorm
+    @classmethod
+    def of(cls, data: Dataset) -> _Samples:
+        return cls(data, *sample_factor(data.X, data.gram))
 
-    Examples
-    --------
-    >>> least_norm(np.array([[2.0, 0.0], [0.0, 1.0]])).x.round(8)
-    array([0.5, 1. ])
-    >>> least_norm(np.array([[1.0], [-1.0]])).status.name
-    'INFEASIBLE'
+
+def _vectors(
+    G: Array, answer: LeastNorm, rounding: float, combine: Callable[[Array], Array], margins: Callable[[Array], Array]
+) -> tuple[Array, float]:
+    """The vectors of R^d that x stands for, feasible, and a bound on what rounding adds to their relative error.
+
+    `combine(λ)` sums the samples, `margins` returns G x of such vectors. Nearly dependent samples make λ large, and the
+    rounding of the sum shows in the margins: `_corrected` takes it out. Then the vectors are made as much longer as
+    brings all margins, less the rounding with which they are known, to 1.
     """
-    best: LeastNorm | None = None
-    for tolerance in TOLERANCE_LADDER:
-        answer = _solve_once(G, tolerance)
-        if answer is None:
-            continue
-        if answer.status is not SolveStatus.INACCURATE:
-            return answer
-        if best is None or answer.duality_gap < best.duality_gap:
-            best = answer
-    return best or _no_answer(G, SolveStatus.INACCURATE, None)
+    if not answer.multipliers.any():
+        return combine(answer.multipliers), 0.0
+    vectors, error = _corrected(G, answer, rounding, combine, margins)
+    known = margins(vectors) - rounding * row_norms(G) * float(np.linalg.norm(answer.x))
+    factor = max(1.0, 1.0 / float(known.min()))
+    return factor * vectors, error + factor - 1.0
 
 
-def _solve_once(G: Array, tolerance: float) -> LeastNorm | None:
-    """One attempt of the solver; None if it broke down without an answer."""
-    cp: Any = import_module("cvxpy")  # here, because importing it takes longer than most commands need
-    x = cp.Variable(G.shape[1])
-    margins = G @ x >= 1.0
-    program = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(x)), [margins])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an inaccurate answer is a status here
-        try:
-            program.solve(
-                solver=cp.CLARABEL, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance, max_iter=200
-            )
-        except cp.error.SolverError:
-            return None
-    if program.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE) and _has_farkas_multipliers(G):
-        return _no_answer(G, SolveStatus.INFEASIBLE, tolerance)
-    if x.value is None or margins.dual_value is None:
-        return None
-    return _checked_answer(G, x.value, margins.dual_value, program.status == cp.OPTIMAL, tolerance)
+def _corrected(
+    G: Array, answer: LeastNorm, rounding: float, combine: Callable[[Array], Array], margins: Callable[[Array], Array]
+) -> tuple[Array, float]:
+    """Vectors whose margins on the support S of λ are those of x, by Δλ = (G_S G_Sᵀ)⁺ (their difference).
 
-
-def _checked_answer(G: Array, x: Array, lam: Array, optimal: bool, tolerance: float) -> LeastNorm:
-    """Scale x to be feasible and λ to its best dual value, and recompute the gap.
-
-    ½‖x‖² - (Σλ - ½‖Gᵀλ‖²) = ½‖x - Gᵀλ‖² + Σ λ_i ((G x)_i - 1), nonnegative terms without
-    cancellation; scaled along its ray, λ is best where Σλ = ‖Gᵀλ‖².
+    Margins of unit rows that are off by ε move x by ε√|S|/σ at most, σ the least singular value of these rows. Where
+    the sum has the margins already, nothing is corrected.
     """
-    smallest = float((G @ x).min())
-    if not smallest > 0.0:
-        return _no_answer(G, SolveStatus.INACCURATE, tolerance)
-    x = x / smallest
-    lam = np.maximum(lam, 0.0)
-    square = float(np.sum((G.T @ lam) ** 2))
-    lam = lam * (lam.sum() / square) if square > 0.0 else lam
-    excess = np.maximum(G @ x - 1.0, 0.0)
-    gap = (0.5 * float(np.sum((x - G.T @ lam) ** 2)) + float(lam @ excess)) / (0.5 * float(x @ x))
-    solved = optimal and gap <= ACCEPTED_GAP
-    status = SolveStatus.SOLVED if solved else SolveStatus.INACCURATE
-    # ½‖x‖² is 1-strongly convex and x* minimizes it over a convex set that holds x, so
-    # ½‖x - x*‖² <= ½‖x‖² - ½‖x*‖² <= gap · ½‖x‖².
-    error = min(float(np.sqrt(gap)), _error_through_support(G, x, lam))
-    return LeastNorm(status, x, lam, gap, max(0.0, 1.0 - smallest), tolerance, error)
+    lam, x, norms = answer.multipliers, answer.x, row_norms(G)
+    size, vectors = float(np.linalg.norm(x)), combine(lam)
+    residual = (G @ x - margins(vectors)) / norms
+    if np.abs(residual).max() <= 2.0 * rounding * size:
+        return vectors, 0.0
+    S, P, sigma = _well_conditioned(G / norms[:, None], lam * norms)
+    keep = sigma > len(S) * rounding * sigma[0]
+    for _ in range(CORRECTIONS):
+        change = np.zeros_like(lam)
+        change[S] = P[:, keep] @ ((P[:, keep].T @ residual[S]) / sigma[keep] ** 2) / norms[S]
+        candidate = vectors + combine(change)
+        remaining = (G @ x - margins(candidate)) / norms
+        if not np.abs(remaining).max() < 0.5 * np.abs(residual).max():
+            break
+        vectors, residual = candidate, remaining
+    off = max(float(np.abs(residual).max()) / size, rounding)
+    return vectors, off * float(np.sqrt(S.size)) / float(sigma[keep][-1])
 
 
-def _error_through_support(G: Array, x: Array, lam: Array) -> float:
-    """Bound on ‖x - x*‖/‖x‖ where the support S of λ is seen to be that of λ*; inf where it is not.
-
-    Let x' = G_Sᵀλ' with G_S G_Sᵀ λ' = 1. With e = x - G_Sᵀλ_S and r = G_S x - 1, the difference
-    x - x' is (1 - P) e + G_S⁺ r, P the projection on the rows of G_S, so ‖x - x'‖ <= b = ‖e‖ + ‖r‖/σ_min,
-    and ‖λ_S - λ'‖ <= b/σ_min. If λ_S > b/σ_min, then λ' > 0; if (G x)_i - 1 > ‖G_i‖ b off S, then x'
-    is feasible. Both together are the KKT conditions, so x' = x*.
-    """
-    S = lam > 1e-6 * lam.max(initial=0.0)
-    rows, rest = G[S], G[~S]
-    if not 0 < len(rows) <= G.shape[1]:
-        return float("inf")
-    sigma = float(np.linalg.svd(rows, compute_uv=False)[-1])
-    rounding = 16.0 * len(G) * float(np.finfo(np.float64).eps)
-    if sigma <= rounding:
-        return float("inf")
-    size = float(np.linalg.norm(x))
-    bound = float(np.linalg.norm(x - rows.T @ lam[S]) + np.linalg.norm(rows @ x - 1.0) / sigma)
-    bound += rounding * size / sigma
-    positive = bool(np.all(lam[S] > bound / sigma))
-    feasible = bool(np.all(rest @ x - 1.0 > np.linalg.norm(rest, axis=1) * bound))
-    return bound / size if positive and feasible else float("inf")
+def _well_conditioned(U: Array, mu: Array) -> tuple[NDArray[np.intp], Array, Array]:
+    """The support S of μ and U_S = P diag(σ) Qᵀ; without entries of little weight if these make U_S ill-conditioned."""
+    best = None
+    for S in (np.flatnonzero(mu > 1e-6 * mu.max()), np.flatnonzero(mu)):
+        P, sigma, _ = np.linalg.svd(U[S], full_matrices=False)
+        if best is None or sigma[-1] > 0.1 * best[2][-1]:
+            best = S, P, sigma
+    assert best is not None
+    return best
 
 
-def _no_answer(G: Array, status: SolveStatus, tolerance: float | None) -> LeastNorm:
-    inf = float("inf")
-    return LeastNorm(status, np.zeros(G.shape[1]), np.zeros(G.shape[0]), inf, inf, tolerance, inf)
+def _exact_sample(data: Dataset, i: int) -> list[Fraction]:
+    """y_i x_i over the rationals."""
+    sign = int(data.y[i])
+    return [sign * Fraction(value) for value in data.X[i].tolist()]
 
 
-def _has_farkas_multipliers(G: Array) -> bool:
-    """Whether some λ >= 0, λ ≠ 0, has Gᵀλ = 0 to rounding: then no x has G x >= 1."""
-    norms = np.linalg.norm(G, axis=1)
-    if np.any(norms == 0.0):
-        return True
-    unit_rows = G / norms[:, None]
-    n = norms.size
-    mu, _ = nnls(np.vstack([unit_rows.T, np.ones(n)]), np.append(np.zeros(G.shape[1]), 1.0), maxiter=30 * n + 30)
-    return bool(np.linalg.norm(unit_rows.T @ mu) <= FARKAS_TOLERANCE * mu.sum())
-
-
-def _half_square(answer: LeastNorm) -> float:
-    """½‖x‖², inf if there is no x."""
-    return 0.5 * float(answer.x @ answer.x) if answer.x.any() else float("inf")
-
-
-def _row_coefficients(L: Array, V: Array, mass: float) -> Array:
-    """α with αᵀL = V/√mass; 0 if the mass is 0."""
-    if mass == 0.0:
-        return np.zeros(L.shape[0])
-    return np.asarray(np.linalg.lstsq(L.T, V / np.sqrt(mass), rcond=None)[0])
+def _exact_row(network: TwoLayerNetwork, data: Dataset, i: int) -> list[Fraction]:
+    """(c_i y_i x_i, c'_i y_i x_i) for the signs that a_j has: row i of G up to one map of all rows."""
+    row, slope = _exact_sample(data, i), Fraction(network.slope)
+    c, c_prime = (Fraction(1), slope) if data.y[i] > 0.0 else (slope, Fraction(1))
+    parts = ((network.mass_positive, c), (network.mass_negative, c_prime))
+    return [factor * value for mass, factor in parts if mass > 0.0 for value in row]
 
 
 def _relative_masses(network: TwoLayerNetwork, data: Dataset) -> tuple[float, float, float]:

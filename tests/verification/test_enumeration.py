@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from itertools import product
 from math import comb
 from time import perf_counter
@@ -19,15 +20,18 @@ from verification import verify
 from verification.claims import Verdict, global_optimum_by_enumeration
 from verification.enumeration import (
     MAX_PROGRAMS,
-    _DualProgram,
     _Family,
+    _from_corners,
     can_be_enumerated,
     count_programs,
     global_optimum,
+    solve_choice,
 )
 from verification.evidence import Evidence
 from verification.max_margin import SolveStatus, closed_form, least_norm, linear_max_margin
 from verification.verify import DEFAULT_SCALES, _starts
+
+from . import exact_programs as exact
 
 CLAIM = global_optimum_by_enumeration.CLAIM
 XOR = Dataset([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]], [1, -1, 1, -1])
@@ -63,18 +67,19 @@ def without_symmetry(network, data):
     for slopes in product((1.0, network.slope), repeat=int(own.sum())):
         s = np.zeros(own.shape)
         s[own] = slopes
-        rows = []
+        rows, exact = [], []
         for i in range(data.n):
             free = np.flatnonzero(~own[:, i])
             for corner in product((1.0, network.slope), repeat=free.size):
                 column = s[:, i].copy()
                 column[free] = corner
-                rows.append(np.outer(data.y[i] * network.second_layer * column, data.X[i]).ravel())
-        G = np.array(rows)
-        size = np.linalg.norm(G, axis=1).max()
-        answer = least_norm(G / size)
+                signed = data.y[i] * network.second_layer
+                rows.append(np.outer(signed * column, data.X[i]).ravel())
+                slopes = [Fraction(a) * Fraction(c) for a, c in zip(signed, column, strict=True)]
+                exact.append([slope * Fraction(x) for slope in slopes for x in data.X[i]])
+        answer = least_norm(np.array(rows), 4e-16, exact.__getitem__)
         if answer.status is SolveStatus.SOLVED:
-            values.append(0.5 * float(answer.x @ answer.x) / size**2)
+            values.append(answer.half_square)
         else:
             assert answer.status is SolveStatus.INFEASIBLE
     return min(values)
@@ -161,7 +166,6 @@ def test_every_lower_bound_is_one():
     rng, scaled = np.random.default_rng(0), data.rescaled()[0]
     family = _Family.of(network, scaled)
     own = np.outer(network.second_layer, data.y) > 0.0
-    program = _DualProgram(family, float("inf"))
     choices = list(family.choices())
     assert len(choices) == count_programs(network, data)
     assert len({choice.tobytes() for choice in choices}) == len(choices)
@@ -174,7 +178,7 @@ def test_every_lower_bound_is_one():
                 rows.append(np.outer(family.signed[:, i] * column, family.L[i]).ravel())
         answer = least_norm(np.array(rows))
         value = 0.5 * float(answer.x @ answer.x) if answer.status is SolveStatus.SOLVED else np.inf
-        assert family.lower_bound(s, *program.solve(s)) >= min(value, 1e8) * (1.0 - 1e-7)
+        assert family.lower_bound(s, *solve_choice(family, s)) >= min(value, 1e8) * (1.0 - 1e-7)
         for _ in range(20):
             lam = rng.random(3)
             extra = np.where(own, 0.0, 0.8 * lam * rng.random(own.shape))
@@ -297,17 +301,31 @@ def test_interruption_is_not_swallowed():
 
 
 def test_a_solver_that_fails_widens_the_gap(monkeypatch):
-    import cvxpy as cp
-
-    def breaks_down(self, *args, **kwargs):
-        raise cp.error.SolverError("no")
+    """The bounds are recomputed: without an answer of the active-set method they are wide, and still bounds."""
+    from verification import enumeration
 
     network, data = signs(2, 1, 0.1), Dataset([[1.0, 0.3], [-0.2, 1.5], [0.9, 0.8]], [1, -1, -1])
     right = global_optimum(network, data)
-    monkeypatch.setattr(cp.Problem, "solve", breaks_down)
+    monkeypatch.setattr(enumeration, "active_set", lambda U, b, size: iter(()))
     found = global_optimum(network, data)
     assert found.status is SolveStatus.INACCURATE
     assert found.lower_bound <= right.objective <= found.objective
+
+
+def test_a_wrong_answer_of_the_solver_gives_bounds_all_the_same(monkeypatch):
+    """Multipliers that leave [γλ, λ] would prove too much: they are clipped."""
+    from verification import enumeration
+
+    network, data = signs(2, 1, 0.1), Dataset([[1.0, 0.3], [-0.2, 1.5], [0.9, 0.8]], [1, -1, -1])
+    right = global_optimum(network, data)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        monkeypatch.setattr(
+            enumeration, "active_set", lambda U, b, size: iter([(U.T @ b, rng.normal(0.5, 1.0, len(b)))])
+        )
+        found = global_optimum(network, data)
+        assert 0.0 <= found.lower_bound <= right.objective * (1.0 + 1e-12)
+        assert found.objective >= right.objective * (1.0 - 1e-12)
 
 
 def evidence(network: TwoLayerNetwork, data: Dataset) -> Evidence:
@@ -363,3 +381,37 @@ def test_the_row_is_there_only_where_there_are_few_programs():
     unmeasured = CLAIM.measure(large)
     assert unmeasured.value is None
     assert "too many programs" in unmeasured.undecided
+
+
+def test_multipliers_are_clipped_to_their_signs():
+    """Slopes outside [γ, 1] and negative weights, which no corner has, must not reach the lower bound."""
+    network, data = signs(2, 1, 0.2), datasets.gaussian(3, 2, np.random.default_rng(5))
+    family = _Family.of(network, data.rescaled()[0])
+    s = next(family.choices())
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        lam, extra = _from_corners(family, s, np.arange(3), rng.normal(0.5, 1.0, (3, 3)), rng.normal(1.0, 1.0, 3))
+        assert np.all(lam >= 0.0)
+        assert np.all((extra >= 0.0) & (extra <= 0.8 * lam) & (~family.own | (extra == 0.0)))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_against_all_sides_over_the_rationals(seed):
+    """Opposite and widely scaled samples; sides as constraints, no slope chosen, no float."""
+    rng = np.random.default_rng(seed)
+    n, m = (2, 2) if seed % 2 else (3, 1)
+    X, y = rng.standard_normal((n, 1 + seed % 3)), rng.choice([-1.0, 1.0], n)
+    if seed % 4 < 2:
+        X[1] = -2.0 * X[0]
+    X = X * 2.0 ** rng.integers(-7, 8, (n, 1))  # so that opposite samples stay opposite
+    a = rng.choice([-1.0, 1.0], m) * 10 ** rng.uniform(-1, 1, m)
+    network = TwoLayerNetwork(a, LeakyReLU(float(rng.choice([0.0, 0.1, 0.7]))))
+    data = Dataset(X, y)
+    found, least = global_optimum(network, data), exact.global_objective(network, data)
+    if least is None:
+        assert found.status in (SolveStatus.INFEASIBLE, SolveStatus.UNDECIDED)
+        assert found.objective == np.inf
+    else:
+        assert found.status is SolveStatus.SOLVED
+        assert found.objective == pytest.approx(float(least), rel=1e-9)
+        assert found.lower_bound <= float(least) * (1.0 + 1e-15)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib import import_module
 from itertools import product
 
 import numpy as np
@@ -10,17 +12,17 @@ from scipy.optimize import minimize
 
 from refimpl import Dataset, LeakyReLU, SmoothLeakyReLU, TwoLayerNetwork, datasets
 from refimpl.errors import InvalidParameterError
+from verification.least_norm import TOLERANCE_LADDER, _best, _checked, _Program
 from verification.max_margin import (
-    TOLERANCE_LADDER,
     SolveStatus,
-    _checked_answer,
     closed_form,
-    least_norm,
     linear_max_margin,
     margin_bound,
     max_margin,
     paper_margin_bound,
 )
+
+least_norm_module = import_module("verification.least_norm")
 
 AGREEMENT = 1e-8
 """Clarabel at tolerance 1e-12 leaves about 1e-12 in W on these well-conditioned instances; 1e-8 is the promise."""
@@ -218,16 +220,24 @@ def test_more_samples_than_dimensions():
     np.testing.assert_allclose(found.z, best.x, atol=1e-6)  # SLSQP's accuracy
 
 
-def test_a_solver_that_breaks_down_is_a_status(monkeypatch):
+def test_a_solver_that_breaks_down_leaves_the_active_set_method(monkeypatch):
+    """And if that has no answer either, that is a status."""
     import cvxpy as cp
 
     def breaks_down(self, *args, **kwargs):
         raise cp.error.SolverError("no")
 
+    data = Dataset([[1.0, 0.0]], [1])
+    right = max_margin(NETWORKS["paper's"], data)
     monkeypatch.setattr(cp.Problem, "solve", breaks_down)
-    found = max_margin(NETWORKS["paper's"], Dataset([[1.0, 0.0]], [1]))
-    assert found.status is SolveStatus.INACCURATE
+    found = max_margin(NETWORKS["paper's"], data)
+    assert (right.solver, found.solver) == ("CLARABEL", "NNLS")
+    assert found.status is SolveStatus.SOLVED
     assert found.tolerance is None
+    np.testing.assert_allclose(found.weights(), right.weights(), rtol=1e-12)
+    monkeypatch.setattr(least_norm_module, "active_set", lambda *_: iter(()))
+    found = max_margin(NETWORKS["paper's"], data)
+    assert found.status is SolveStatus.UNDECIDED
     assert found.objective == np.inf
 
 
@@ -249,25 +259,44 @@ def test_a_solver_that_fails_at_tight_tolerances_goes_down_the_ladder(monkeypatc
     assert found.tolerance == 1e-8
 
 
-def test_a_wrong_answer_of_the_solver_does_not_pass():
+@pytest.mark.parametrize("seed", range(8))
+def test_a_wrong_answer_of_the_solver_does_not_pass(seed):
     """The gap is recomputed: multipliers and points other than the optimum give the true primal minus dual."""
-    rng = np.random.default_rng(0)
-    G = rng.standard_normal((3, 5)) + 0.5
-    right = least_norm(G)
+    rng = np.random.default_rng(seed)
+    U = rng.standard_normal((3, 5)) + 0.5
+    U /= np.linalg.norm(U, axis=1)[:, None]
+    program = _Program(U, np.array([1.0, 0.3, 0.7]), 1e-15)
+    right = _best(program, None)
+    assert right.gap < 1e-13
+    for change in (0.05, 1e-3, 1e-6):
+        for xi, mu in (
+            (right.xi + change * rng.standard_normal(5), right.mu),
+            (right.xi, right.mu * (1.0 + change * rng.standard_normal(3))),
+        ):
+            checked = _checked(program, xi, mu)
+            primal = 0.5 * checked.xi @ checked.xi
+            dual = program.b @ checked.mu - 0.5 * np.sum((U.T @ checked.mu) ** 2)
+            assert checked.gap == pytest.approx((primal - dual) / primal, rel=1e-6, abs=1e-14)
+            assert np.linalg.norm(checked.xi - right.xi) / np.linalg.norm(checked.xi) <= checked.error
+            assert (U @ checked.xi).min() >= 0.3
+            assert np.all(U @ checked.xi >= program.b)
+    assert _checked(program, -right.xi, right.mu) is None
+    assert _checked(program, np.full(5, np.nan), right.mu) is None
+
+
+def test_two_answers_that_contradict_each_other_are_no_answer(monkeypatch):
+    data = Dataset([[1.0, 0.0], [0.3, 1.0]], [1, -1])
+    right = linear_max_margin(data)
+    checked = least_norm_module._checked
+
+    def too_sure(program, xi, mu):  # a bound that is none
+        return replace(checked(program, xi, mu), error=1e-6)
+
+    monkeypatch.setattr(least_norm_module, "_checked", too_sure)
+    assert linear_max_margin(data).status is SolveStatus.SOLVED
+    monkeypatch.setattr(least_norm_module, "_by_cvxpy", lambda program: ((program.U.sum(axis=0), np.ones(2)), 1e-12))
     assert right.status is SolveStatus.SOLVED
-    assert right.duality_gap < 1e-10
-    for x, lam in (
-        (right.x + 0.05 * rng.standard_normal(5), right.multipliers),
-        (right.x, right.multipliers * np.array([1.0, 0.5, 1.5])),
-    ):
-        checked = _checked_answer(G, x, lam, True, 1e-8)
-        primal = 0.5 * checked.x @ checked.x
-        dual = checked.multipliers.sum() - 0.5 * np.sum((G.T @ checked.multipliers) ** 2)
-        assert checked.status is SolveStatus.INACCURATE
-        assert checked.duality_gap == pytest.approx((primal - dual) / primal, rel=1e-6)
-        true_distance = np.linalg.norm(checked.x - right.x) / np.linalg.norm(checked.x)
-        assert true_distance <= checked.error_estimate
-    assert _checked_answer(G, -right.x, right.multipliers, True, 1e-8).duality_gap == np.inf
+    assert linear_max_margin(data).status is SolveStatus.INACCURATE
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.1, 0.37, 0.9, 1.0])

@@ -21,11 +21,11 @@ def near_orthogonality(evidence: Evidence) -> HypothesisResult:
 
 
 def separability(evidence: Evidence) -> HypothesisResult:
-    """γ > 0 and a linear separator through the origin (docs/theory.md, section 7, "From any start")."""
-    name, found = "slope > 0, data separable", evidence.linear.status
-    if evidence.network.slope == 0.0 or found is SolveStatus.INFEASIBLE:
+    """γ > 0 and a proven linear separator through the origin (docs/theory.md, section 7, "From any start")."""
+    name, linear = "slope > 0, data separable", evidence.linear
+    if evidence.network.slope == 0.0 or linear.status is SolveStatus.INFEASIBLE:
         return HypothesisResult(name, False, None)
-    undecided = "" if found is SolveStatus.SOLVED else f"Whether the data are separable is not known. {found.value}"
+    undecided = "" if linear.separable else f"Whether the data are separable is not known. {linear.status.value}"
     return HypothesisResult(name, not undecided, None, undecided)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from refimpl.span import weights_from_coefficients
 from refimpl.spectrum import gram_factor
 from verification.commands import options
 from verification.max_margin import SolveStatus, closed_form, linear_max_margin, margin_bound, max_margin
@@ -47,29 +46,35 @@ def run(args: argparse.Namespace) -> int:
         program, closed, linear = max_margin(network, data), closed_form(network, data), linear_max_margin(data)
     L = gram_factor(data.gram)
     distance = None
-    if program.status is SolveStatus.SOLVED and closed.solves_program:
+    solved = program.status is SolveStatus.SOLVED
+    if solved and closed.solves_program:
         difference = (program.coefficients - closed.coefficients) @ L
         distance = float(np.linalg.norm(difference) / np.linalg.norm(closed.coefficients @ L))
     table = Table(show_header=False)
     table.add_row("program (C)", f"{program.status.name} by {program.solver}, tolerance {shown(program.tolerance)}")
-    table.add_row("objective ½‖W‖²", f"{program.objective:.12g}")
-    table.add_row("relative duality gap", shown(program.duality_gap))
-    table.add_row("multipliers λ", f"{program.multipliers.min():.6g} to {program.multipliers.max():.6g}")
+    if solved:
+        table.add_row("objective ½‖W‖²", f"{program.objective:.12g}")
+        table.add_row("relative duality gap", shown(program.duality_gap))
+        table.add_row("bound on the error of W", shown(program.error_estimate))
+        table.add_row("multipliers λ", f"{program.multipliers.min():.6g} to {program.multipliers.max():.6g}")
+    else:
+        table.add_row("", program.status.value)
     table.add_row("closed form", f"λ >= 0: {closed.solves_program}; KKT point of (P): {closed.is_kkt_point}")
     table.add_row("distance to closed form", shown(distance))
-    table.add_row("linear max margin ‖z*‖", f"{linear.norm:.12g} ({linear.status.name})")
+    norm = f"{linear.norm:.12g} " if linear.status is SolveStatus.SOLVED else ""
+    table.add_row("linear max margin ‖z*‖", f"{norm}({linear.status.name})")
     if network.slope > 0.0:
         table.add_row("bound on ‖z‖/‖z*‖", shown(margin_bound(network, data.y)))
-    v, u = (weights_from_coefficients(row[None], data.X)[0] for row in (program.v_coefficients, program.u_coefficients))
     content: dict[str, Any] = {
         "schema_version": 1,
         "status": program.status.name,
         "objective": program.objective if np.isfinite(program.objective) else None,
         "duality_gap": program.duality_gap if np.isfinite(program.duality_gap) else None,
         "solver_tolerance": program.tolerance,
-        "multipliers": program.multipliers.tolist(),
-        "v": v.tolist(),
-        "u": u.tolist(),
+        "error_estimate": program.error_estimate if solved else None,
+        "multipliers": program.multipliers.tolist() if solved else None,
+        "v": program.v.tolist() if solved else None,
+        "u": program.u.tolist() if solved else None,
         "closed_form": {
             "multipliers": closed.multipliers.tolist(),
             "solves_program": closed.solves_program,
@@ -81,4 +86,4 @@ def run(args: argparse.Namespace) -> int:
     }
     with options.results(args, content) as console:
         console.print(table)
-    return 0 if program.status is SolveStatus.SOLVED else 3
+    return 0 if solved else 3

@@ -1,0 +1,59 @@
+"""CVXPY, imported once, lazily and quietly, and asked with the same settings everywhere (docs/numerics.md)."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+__all__ = ["SOLVER", "load_cvxpy", "solve"]
+
+SOLVER = "CLARABEL"
+
+LOGGER = "__cvxpy__"
+"""CVXPY's own logger, which writes to standard error and does not propagate."""
+
+
+@cache
+def load_cvxpy() -> Any:
+    """The module; on first use, because importing it takes longer than most commands need.
+
+    CVXPY tries every solver that it knows when it is imported, and tells of those that fail to load. Only Clarabel
+    is asked here, so that others fail is nothing to tell.
+    """
+    with _quiet():
+        return import_module("cvxpy")
+
+
+def solve(program: Any, tolerance: float) -> bool:
+    """Solve a CVXPY program with Clarabel; False if the solver broke down. What it says is in `program.status`."""
+    cp = load_cvxpy()
+    with _quiet():
+        try:
+            program.solve(
+                solver=cp.CLARABEL, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance, max_iter=200
+            )
+        except cp.error.SolverError:
+            return False
+    return True
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither warnings nor log records below an error: an inaccurate answer is a status here."""
+    logger = logging.getLogger(LOGGER)
+    logger.addFilter(_is_error)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeFilter(_is_error)
