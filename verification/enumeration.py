@@ -22,6 +22,7 @@ already need not be solved.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,10 +37,10 @@ from numpy.typing import NDArray
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
 from refimpl.flow.result import RANK_TOLERANCE
-from refimpl.network import TwoLayerNetwork
+from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.span import weights_from_coefficients
 from refimpl.spectrum import gram_factor
-from refimpl.validation import Array, BoolArray, as_count
+from refimpl.validation import Array, BoolArray, as_callback, as_count
 from verification.max_margin import ACCEPTED_GAP, SOLVER, TOLERANCE_LADDER, SolveStatus
 
 __all__ = ["MAX_PROGRAMS", "GlobalOptimum", "can_be_enumerated", "count_programs", "global_optimum"]
@@ -152,7 +153,8 @@ def count_programs(network: TwoLayerNetwork, data: Dataset) -> int:
     >>> count_programs(network, Dataset(np.eye(6), [1, -1, 1, -1, 1, -1]))      # binom(8 + 1, 2)²
     1296
     """
-    if network.require_leaky_relu("count_programs").slope == 1.0:
+    check_problem(network, data, "count_programs")
+    if network.slope == 1.0:
         return 1
     groups = _groups(network)
     return prod(comb(2 ** _samples_of_sign(a, data.y).size + size - 1, size) for a, size in groups)
@@ -185,8 +187,8 @@ def global_optimum(
         With a `LeakyReLU`.
     data : Dataset
     n_jobs : int >= 1
-        Worker processes. The answer does not depend on it; so few programs are left to solve that
-        starting a process rarely pays.
+        Worker processes, no more than there are processors. The answer does not depend on it; so few programs are
+        left to solve that starting a process rarely pays.
     progress : callable, optional
         Called with a sentence after each `CHUNK` programs.
 
@@ -212,9 +214,10 @@ def global_optimum(
     >>> found.status.name, found.programs, round(found.objective, 9)
     ('SOLVED', 4, 1.6)
     """
-    network.require_leaky_relu("global_optimum")
+    check_problem(network, data, "global_optimum")
+    progress = as_callback("progress", progress)
+    jobs = min(as_count("n_jobs", n_jobs), os.cpu_count() or 1)
     programs = _checked_count(network, data)
-    jobs = as_count("n_jobs", n_jobs)
     data, exponent = data.rescaled()
     family = _Family.of(network, data)
     reached = _solve_chunk(family, [next(family.choices())], float("inf")).upper

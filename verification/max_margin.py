@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from refimpl.datasets import Dataset
+from refimpl.datasets import Dataset, as_dataset
 from refimpl.errors import InvalidParameterError
-from refimpl.network import TwoLayerNetwork
+from refimpl.network import TwoLayerNetwork, as_network, check_problem
 from refimpl.paper import PAPER_CONSTANTS
 from refimpl.span import weights_from_coefficients
 from refimpl.spectrum import gram_factor
@@ -272,7 +272,7 @@ def max_margin(network: TwoLayerNetwork, data: Dataset) -> MaxMargin:
     >>> (solution.v + 0.0).round(6)
     array([ 1.131371, -0.565685])
     """
-    network.require_leaky_relu("max_margin")
+    check_problem(network, data, "max_margin")
     a_plus, a_minus, unit = _relative_masses(network, data)
     G, L = max_margin_matrix(network, data)
     answer = least_norm(G)
@@ -325,7 +325,7 @@ def linear_max_margin(data: Dataset) -> LinearMaxMargin:
     >>> linear_max_margin(Dataset([[1.0], [2.0]], [1, -1])).status.name
     'INFEASIBLE'
     """
-    unit = float(np.diagonal(data.gram).max())
+    unit = float(np.diagonal(as_dataset(data).gram).max())
     L = gram_factor(data.gram / unit)
     answer = least_norm(data.y[:, None] * L)
     return LinearMaxMargin(
@@ -370,7 +370,7 @@ def closed_form(network: TwoLayerNetwork, data: Dataset) -> ClosedForm:
     >>> limit.multipliers, limit.solves_program, limit.is_kkt_point
     (array([1.6, 1.6]), True, True)
     """
-    network.require_leaky_relu("closed_form")
+    check_problem(network, data, "closed_form")
     a_plus, a_minus, unit = _relative_masses(network, data)
     c, c_prime = _slopes(network, data.y)
     S = data.signed_gram / float(np.diagonal(data.gram).max())
@@ -436,7 +436,7 @@ def margin_bound(network: TwoLayerNetwork, labels: Any = None) -> float:
     >>> margin_bound(TwoLayerNetwork.with_signs(2, 0, LeakyReLU(0.25)), labels=[1, 1])
     1.0
     """
-    gamma = network.require_leaky_relu("margin_bound").slope
+    gamma = as_network(network).require_leaky_relu("margin_bound").slope
     A_plus, A_minus = network.mass_positive, network.mass_negative
     occurring = _occurring_labels(labels)
     if len(occurring) == 1:
@@ -461,7 +461,7 @@ def paper_margin_bound(network: TwoLayerNetwork) -> float:
     >>> paper_margin_bound(TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.25)))
     1.6
     """
-    gamma = network.require_leaky_relu("paper_margin_bound").slope
+    gamma = as_network(network).require_leaky_relu("paper_margin_bound").slope
     denominator = _kappa(network) + gamma
     return PAPER_CONSTANTS["margin_bound"].value / denominator if denominator > 0.0 else float("inf")
 

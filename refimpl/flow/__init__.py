@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 
 from refimpl.datasets import Dataset
+from refimpl.descent import as_initial_weights
 from refimpl.errors import InvalidParameterError
 from refimpl.flow.adaptive import adaptive_flow
 from refimpl.flow.piecewise import piecewise_flow
 from refimpl.flow.repeat import SMALLEST_RTOL, difference_of, tightened
 from refimpl.flow.result import FlowEvent, FlowLimit, FlowResult, FlowStatus, Trajectory
-from refimpl.losses import LogisticLoss, Loss
-from refimpl.network import TwoLayerNetwork
+from refimpl.losses import Loss, as_loss
+from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.span import SpanCoordinates
-from refimpl.validation import as_count, as_finite_array, as_positive
+from refimpl.validation import as_choice, as_count, as_flag, as_positive
 
 __all__ = ["FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory", "gradient_flow"]
 
@@ -33,7 +34,7 @@ def gradient_flow(
     network: TwoLayerNetwork,
     data: Dataset,
     W0: Any,
-    loss: Loss | None = None,
+    loss: Loss | str | None = None,
     method: str = "piecewise",
     rtol: float = 1e-12,
     atol: float = 1e-9,
@@ -50,7 +51,7 @@ def gradient_flow(
     data : Dataset
     W0 : array_like, shape (m, d)
         Initial weights.
-    loss : Loss, optional
+    loss : Loss or str, optional
         Logistic by default.
     method : {"piecewise", "adaptive"}
         From event to event, exactly, with sliding units; or SciPy's adaptive Runge-Kutta solver,
@@ -91,15 +92,17 @@ def gradient_flow(
     >>> result.status.name, result.limit.rank, result.limit.margins.round(12)
     ('CONVERGED', 2, array([1., 1.]))
     """
-    network.require_leaky_relu("gradient_flow")
-    if method not in METHODS:
-        raise InvalidParameterError("method", f"be one of {', '.join(METHODS)}", method)
+    check_problem(network, data, "gradient_flow")
+    method, estimate_error = as_choice("method", method, METHODS), as_flag("estimate_error", estimate_error)
     rtol, atol, max_time = as_positive("rtol", rtol), as_positive("atol", atol), as_positive("max_time", max_time)
     if rtol < SMALLEST_RTOL:
         raise InvalidParameterError("rtol", f"be at least {SMALLEST_RTOL:.2g}, or SciPy's solvers ignore it", rtol)
-    max_events, loss = as_count("max_events", max_events), loss or LogisticLoss()
+    if max(rtol, atol) >= 1.0:
+        raise InvalidParameterError("rtol, atol", "be below 1", (rtol, atol))
+    max_events, loss = as_count("max_events", max_events), as_loss(loss)
+    W0 = as_initial_weights(W0, network, data)
     scaled, k = data.rescaled()
-    W0 = np.ldexp(as_finite_array("W0", W0, 2), k)
+    W0 = np.ldexp(W0, k)
     span = SpanCoordinates.from_weights(network, scaled, W0)
 
     def flow(rtol: float, atol: float) -> FlowResult:

@@ -185,7 +185,7 @@ def test_convergence_guarantee(scale, seed):
     assert delta > 0.0
     alpha = n * math.log(1.0 / rho) / (rho * gamma * data.R_max**2)
     W0 = scale * rng.standard_normal((5, 5000))
-    path = gradient_descent(network, data, W0, alpha, steps).trajectory
+    path = gradient_descent(network, data, W0, alpha, steps, record_every=1).trajectory
     q_min = path.smallest_margin
     sigma = 1.0 / (1.0 + np.exp(q_min[:-1]))
     rounding = 64 * EPS * np.abs(path.margins).max()
@@ -355,7 +355,7 @@ def test_bad_arguments(changed, value, message):
 def test_a_trajectory_larger_than_memory_is_refused_with_a_number_that_works():
     network, data, W0 = problem()
     with pytest.raises(InvalidParameterError, match="`record_every` must be larger, about 30") as caught:
-        gradient_descent(network, data, W0, 0.1, 10**8)
+        gradient_descent(network, data, W0, 0.1, 10**8, record_every=1)
     bytes_each = 8 * (2 * 5 + 2 * 6 + 10 + 8)  # two columns per neuron, two per sample, 10 singular values, 8 numbers
     assert 29 < 10**8 * bytes_each / 2**30 < 30
     assert "got 1." in str(caught.value)

@@ -41,7 +41,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--step-size", type=float, metavar="ALPHA", help="step size (default: n/(R_max² Σa²))")
     parser.add_argument("--steps", type=int, default=300, help="number of steps (default: 300)")
-    parser.add_argument("--record-every", type=int, default=1, metavar="K", help="steps between records (default: 1)")
+    parser.add_argument(
+        "--record-every", type=int, metavar="K", help="steps between records (default: 1 up to step 40, then 5% of it)"
+    )
     parser.add_argument("--smoothness", type=float, metavar="H", help="use the H-smooth activation instead of the kink")
     parser.add_argument("--plot", metavar="FILE.png", help="draw stable rank, singular values and loss by step")
     parser.add_argument("--save", metavar="FILE.npz", help="save the result (DescentResult.load reads it)")
