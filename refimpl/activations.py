@@ -141,7 +141,7 @@ class SmoothLeakyReLU:
         gamma, H = self.slope, self.smoothness
         middle = np.clip(z, -1.0 / H, 1.0 / H)  # keeps the unused branch of `where` in range
         quadratic = (1.0 - gamma) * (H * middle) * middle / 4.0 + (1.0 + gamma) * middle / 2.0
-        linear = np.maximum(gamma * z, z) - (1.0 - gamma) / (4.0 * H)
+        linear = np.maximum(gamma * z if gamma > 0.0 else 0.0, z) - (1.0 - gamma) / (4.0 * H)
         return np.where(np.abs(z) < 1.0 / H, quadratic, linear)
 
     def derivative(self, z: Any) -> Array:

@@ -91,7 +91,8 @@ def verify(
     descent_steps = as_count("descent_steps", descent_steps, 10)
     check_steps("descent_steps", descent_steps, descent_steps, 2 * network.m * data.n**2)
     if W0 is not None:
-        W0 = np.ldexp(as_initial_weights(W0, network, data), k)
+        with np.errstate(over="ignore"):
+            W0 = np.ldexp(as_initial_weights(W0, network, data), k)
     starts = _starts(network, scaled, W0, seed, _checked_scales(scales))
     evidence = Evidence(network, scaled, loss, starts, seed, method, progress, data.sha256, k, alpha, descent_steps)
     began = perf_counter()

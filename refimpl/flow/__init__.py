@@ -23,9 +23,12 @@ from refimpl.flow.result import FlowEvent, FlowLimit, FlowResult, FlowStatus, Tr
 from refimpl.losses import Loss, as_loss
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.span import SpanCoordinates
-from refimpl.validation import as_choice, as_count, as_flag, as_positive
+from refimpl.validation import as_choice, as_count, as_finite_array, as_flag, as_positive
 
 __all__ = ["FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory", "gradient_flow"]
+
+SMALLEST = 1e-100
+"""No smaller tolerance or time: the first step of SciPy's solvers would underflow."""
 
 METHODS = {"piecewise": piecewise_flow, "adaptive": adaptive_flow}
 
@@ -99,10 +102,13 @@ def gradient_flow(
         raise InvalidParameterError("rtol", f"be at least {SMALLEST_RTOL:.2g}, or SciPy's solvers ignore it", rtol)
     if max(rtol, atol) >= 1.0:
         raise InvalidParameterError("rtol, atol", "be below 1", (rtol, atol))
+    if min(atol, max_time) < SMALLEST:
+        raise InvalidParameterError("atol, max_time", f"be at least {SMALLEST:g}", (atol, max_time))
     max_events, loss = as_count("max_events", max_events), as_loss(loss)
     W0 = as_initial_weights(W0, network, data)
     scaled, k = data.rescaled()
-    W0 = np.ldexp(W0, k)
+    with np.errstate(over="ignore"):
+        W0 = as_finite_array("W0 · R_max", np.ldexp(W0, k), 2)
     span = SpanCoordinates.from_weights(network, scaled, W0)
 
     def flow(rtol: float, atol: float) -> FlowResult:
