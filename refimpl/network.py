@@ -195,9 +195,13 @@ class TwoLayerNetwork:
         Returns
         -------
         ndarray, shape (n,)
+
+        Raises
+        ------
+        ShapeError, InvalidParameterError
+            As in `preactivations`, and if the sum over neurons overflows.
         """
-        Z = self.preactivations(W, X)
-        return self.outputs(Z)
+        return self._outputs_in_range(self.preactivations(W, X))
 
     def outputs(self, Z: Array) -> Array:
         """f from the preactivations: Σ_j a_j φ(z_ji), shape (n,)."""

@@ -197,7 +197,7 @@ class Problem:
     def __post_init__(self):
         self.X = np.array([[1.0, 0.5, 0.0], [0.25, -2.0, 1.0]])
         self.y = np.array([1.0, -1.0])
-        self.a = np.array([0.5, -0.75])
+        self.a = np.array([2.0, -0.75])
         self.W = np.array([[0.5, -0.25, 1.0], [-0.5, 1.0, 0.125]])
         self.data = Dataset(self.X, self.y)
         self.network = TwoLayerNetwork(self.a, LeakyReLU(0.5))

@@ -160,6 +160,35 @@ def test_records_are_taken_at_the_start_at_every_kth_step_and_at_the_end():
     assert gradient_descent(network, data, W0, 0.5, 2, record_every=9).trajectory.step.tolist() == [0, 2]
 
 
+def test_by_default_records_grow_apart_by_a_twentieth():
+    network, data, W0 = problem()
+    every = gradient_descent(network, data, W0, 0.5, 300, record_every=1)
+    some = gradient_descent(network, data, W0, 0.5, 300)
+    step = some.trajectory.step
+    assert step[:41].tolist() == list(range(41))
+    assert step[41:48].tolist() == [42, 44, 46, 48, 50, 52, 54]
+    assert step[-1] == 300
+    gaps = np.diff(step[:-1])
+    assert np.all(gaps == np.maximum(1, step[:-2] // 20))
+    for name, values in vars(some.trajectory).items():
+        np.testing.assert_array_equal(values, getattr(every.trajectory, name)[step])
+
+
+def test_the_weights_of_a_result_are_not_the_callers_array():
+    network, data, W0 = problem()
+    result = gradient_descent(network, data, W0, 0.5, 2)
+    expected = result.weights()
+    W0 += 1.0
+    np.testing.assert_array_equal(result.weights(), expected)
+
+
+@pytest.mark.parametrize("alpha", [1e300, 1e155])
+def test_an_overflow_in_weight_space_is_one_sentence(alpha):
+    network, data, W0 = problem()
+    with pytest.raises(InvalidParameterError, match=r"must stay below the largest float; got 'an overflow"):
+        gradient_descent_in_weight_space(network, data, W0, alpha, 50, ExponentialLoss())
+
+
 def test_zero_weights_have_no_stable_rank_and_a_first_step():
     network, data, _ = problem()
     path = gradient_descent(network, data, np.zeros((5, data.d)), 0.5, 1).trajectory
