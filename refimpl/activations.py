@@ -10,7 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from refimpl.validation import Array, as_positive, as_unit_interval
+from refimpl.errors import InvalidParameterError, ShapeError
+from refimpl.validation import Array, as_positive, as_real_array, as_unit_interval
 
 __all__ = ["Activation", "LeakyReLU", "SmoothLeakyReLU"]
 
@@ -78,18 +79,18 @@ class LeakyReLU:
 
     def value(self, z: Any) -> Array:
         """φ(z) = max(γz, z), elementwise."""
-        z = np.asarray(z, dtype=np.float64)
-        return np.maximum(self.slope * z, z)
+        z = as_real_array("z", z)
+        return np.maximum(self.slope * z if self.slope > 0.0 else 0.0, z)  # 0 · inf is no number
 
     def derivative(self, z: Any) -> Array:
         """φ'(z): 1 where z >= 0, else γ. The value at the kink z = 0 is 1."""
-        z = np.asarray(z, dtype=np.float64)
+        z = as_real_array("z", z)
         return np.where(z >= 0.0, 1.0, self.slope)
 
     def clarke_interval(self, z: Any, tolerance: Any = 0.0) -> tuple[Array, Array]:
         """Ends (low, high) of ∂φ(z): [γ, 1] where |z| <= `tolerance`, else the point φ'(z)."""
-        z = np.asarray(z, dtype=np.float64)
-        at_kink = np.abs(z) <= tolerance
+        z = as_real_array("z", z)
+        at_kink = np.abs(z) <= _checked_tolerance(tolerance, z)
         slope = self.derivative(z)
         return np.where(at_kink, self.slope, slope), np.where(at_kink, 1.0, slope)
 
@@ -129,24 +130,42 @@ class SmoothLeakyReLU:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "slope", as_unit_interval("slope", self.slope))
-        object.__setattr__(self, "smoothness", as_positive("smoothness", self.smoothness))
+        H = as_positive("smoothness", self.smoothness)
+        if float("inf") == 1.0 / H:
+            raise InvalidParameterError("smoothness", "have a reciprocal within the range of float64", H)
+        object.__setattr__(self, "smoothness", H)
 
     def value(self, z: Any) -> Array:
         """φ(z), elementwise."""
-        z = np.asarray(z, dtype=np.float64)
+        z = as_real_array("z", z)
         gamma, H = self.slope, self.smoothness
         middle = np.clip(z, -1.0 / H, 1.0 / H)  # keeps the unused branch of `where` in range
-        quadratic = (1.0 - gamma) * H * middle**2 / 4.0 + (1.0 + gamma) * middle / 2.0
-        linear = np.maximum(gamma * z, z) - (1.0 - gamma) / (4.0 * H)
+        quadratic = (1.0 - gamma) * (H * middle) * middle / 4.0 + (1.0 + gamma) * middle / 2.0
+        linear = np.maximum(gamma * z if gamma > 0.0 else 0.0, z) - (1.0 - gamma) / (4.0 * H)
         return np.where(np.abs(z) < 1.0 / H, quadratic, linear)
 
     def derivative(self, z: Any) -> Array:
         """φ'(z) = (1-γ)Hz/2 + (1+γ)/2 on |z| < 1/H, else γ or 1."""
-        z = np.asarray(z, dtype=np.float64)
-        middle = np.clip(self.smoothness * z, -1.0, 1.0)
+        z = as_real_array("z", z)
+        with np.errstate(over="ignore"):
+            middle = np.clip(self.smoothness * z, -1.0, 1.0)
         return (1.0 - self.slope) * middle / 2.0 + (1.0 + self.slope) / 2.0
 
     def clarke_interval(self, z: Any, tolerance: Any = 0.0) -> tuple[Array, Array]:
         """Ends (low, high) of φ' over [z - tolerance, z + tolerance]; a point if tolerance = 0."""
-        z = np.asarray(z, dtype=np.float64)
-        return self.derivative(z - tolerance), self.derivative(z + tolerance)
+        z = as_real_array("z", z)
+        reach = _checked_tolerance(tolerance, z)
+        with np.errstate(over="ignore"):
+            return self.derivative(z - reach), self.derivative(z + reach)
+
+
+def _checked_tolerance(tolerance: Any, z: Array) -> Array:
+    """`tolerance` as an array of numbers >= 0 that goes with z entry by entry."""
+    reach = as_real_array("tolerance", tolerance)
+    if not (reach >= 0.0).all() or np.isinf(reach).any():
+        raise InvalidParameterError("tolerance", "hold finite numbers that are at least 0", tolerance)
+    try:
+        np.broadcast_shapes(reach.shape, z.shape)
+    except ValueError as error:
+        raise ShapeError("tolerance", f"() or that of z, {z.shape}", reach.shape) from error
+    return reach

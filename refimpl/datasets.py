@@ -1,7 +1,7 @@
 """Data sets: the container and generators (docs/theory.md, sections 1 and 3); `refimpl.readers` reads files.
 
-Generators take a `numpy.random.Generator`, so that every draw can be repeated. Samples may lie in a
-memory-mapped file larger than memory: `Dataset` goes through them in blocks of `BLOCK_BYTES`.
+Generators take a `numpy.random.Generator`, or the seed of one, so that every draw can be repeated. Samples may lie
+in a memory-mapped file larger than memory: `Dataset` goes through them in blocks of `BLOCK_BYTES`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,23 @@ import numpy as np
 
 from refimpl.errors import InvalidDataError, InvalidParameterError, ShapeError, UnreachableSlackError
 from refimpl.paper import PAPER_CONSTANTS
-from refimpl.validation import Array, as_count, as_positive, as_real_array, as_unit_interval
+from refimpl.spectrum import gram_factor
+from refimpl.validation import (
+    Array,
+    as_count,
+    as_frozen_array,
+    as_generator,
+    as_nonnegative,
+    as_number,
+    as_positive,
+    as_unit_interval,
+    check_memory,
+    freeze_arrays,
+)
 
 __all__ = [
     "Dataset",
+    "as_dataset",
     "correlated",
     "from_frame",
     "gaussian",
@@ -36,6 +49,9 @@ __all__ = [
 BLOCK_BYTES = 2**26
 """Samples are gone through in blocks of at most 64 MiB."""
 
+LARGEST_NORM_RATIO = 1e150
+"""Its square is within the range of float64."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -44,14 +60,16 @@ class Dataset:
     Parameters
     ----------
     X : array_like, shape (n, d)
-        Samples as rows, finite, none of them zero. A float64 array is not copied.
+        Samples as rows, finite, none of them zero. Kept read-only, as a copy that later changes of the
+        caller's array do not reach; what nobody can write to (the X of another data set, a file memory-mapped with mode
+        "r") is shared.
     y : array_like, shape (n,)
-        Labels, +1 or -1.
+        Labels, +1 or -1; kept in the same way.
 
     Raises
     ------
     InvalidParameterError
-        If an entry is NaN, infinite or not a real number.
+        If an entry is NaN, infinite, masked, or no real number that float64 holds.
     ShapeError
         If the shapes do not fit or there is no sample.
     InvalidDataError
@@ -71,12 +89,15 @@ class Dataset:
     y: Array
 
     def __post_init__(self) -> None:
-        X = as_real_array("X", self.X, 2)
+        X = as_frozen_array("X", self.X, 2)
         if 0 in X.shape:
             raise ShapeError("X", "(n, d) with n >= 1 and d >= 1", X.shape)
         object.__setattr__(self, "X", X)
         object.__setattr__(self, "y", _checked_labels(self.y, X.shape[0]))
         _check_rows(X, self.y)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(freeze_arrays(state))
 
     @property
     def n(self) -> int:
@@ -107,6 +128,13 @@ class Dataset:
         return K
 
     @cached_property
+    def gram_factor(self) -> Array:
+        """L with K = L Lᵀ, shape (n, n): rows of C L are rows of C X in orthonormal coordinates of the span."""
+        L = gram_factor(self.gram)
+        L.setflags(write=False)
+        return L
+
+    @cached_property
     def signed_gram(self) -> Array:
         """S_ik = y_i y_k K_ik, shape (n, n)."""
         S = self.gram * self.y[:, None] * self.y
@@ -135,7 +163,7 @@ class Dataset:
         np.fill_diagonal(off, 0.0)
         return float(off.max())
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 of the bytes of X, then y, as little-endian float64 in C order."""
         digest = hashlib.sha256()
@@ -165,19 +193,45 @@ class Dataset:
         (-663, 5e-200)
         """
         k = _exponent_of_largest_norm(self.X)
-        return (self, 0) if k == 0 else (Dataset(np.ldexp(self.X, -k), self.y), k)
+        return (self, 0) if k == 0 else (Dataset(_owned(np.ldexp(self.X, -k)), self.y), k)
 
 
-def gaussian(n: int, d: int, rng: np.random.Generator, norm_ratio: float = 1.0) -> Dataset:
+def as_dataset(data: Any, parameter: str = "data") -> Dataset:
+    """`data`, if it is a `Dataset`; else one sentence.
+
+    Examples
+    --------
+    >>> try:
+    ...     as_dataset(([[1.0]], [1]))
+    ... except InvalidParameterError as error:
+    ...     print(error)
+    `data` must be a Dataset, such as Dataset(X, y); got ([[1.0]], [1]).
+    """
+    if not isinstance(data, Dataset):
+        raise InvalidParameterError(parameter, "be a Dataset, such as Dataset(X, y)", data)
+    return data
+
+
+def gaussian(n: int, d: int, rng: np.random.Generator | int, norm_ratio: float = 1.0) -> Dataset:
     """Gaussian rows: x_i = s_i ξ_i/√d with ξ_i ~ N(0, I_d) and alternating labels +1, -1, ...
 
     Parameters
     ----------
     n, d : int
         Number of samples, dimension. ‖x_i‖ is about s_i.
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, or int >= 0
+        The generator, or the seed of a new one.
     norm_ratio : float >= 1
-        s_i runs linearly from s_min to s_max = norm_ratio · s_min with mean 1.
+        s_i runs linearly from s_min to s_max = norm_ratio · s_min with mean 1; at most 1e150.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InvalidParameterError
+        For bad arguments, and if the samples would not fit into memory.
 
     Examples
     --------
@@ -185,21 +239,22 @@ def gaussian(n: int, d: int, rng: np.random.Generator, norm_ratio: float = 1.0) 
     >>> data.y
     array([ 1., -1.,  1., -1.])
     """
-    n, d = as_count("n", n), as_count("d", d)
-    X = rng.standard_normal((n, d)) / np.sqrt(d)
+    n, d, rng = _checked_sizes(n, d, rng)
     s = _norms_with_ratio(n, norm_ratio)
-    return Dataset(X * (s / s.mean())[:, None], _alternating_labels(n))
+    X = rng.standard_normal((n, d)) / np.sqrt(d)
+    return _drawn(X * (s / s.mean())[:, None], _alternating_labels(n))
 
 
 def gaussian_mixture(
-    n: int, d: int, rng: np.random.Generator, mean_norm: float, noise: float = 1.0, flip_probability: float = 0.0
+    n: int, d: int, rng: np.random.Generator | int, mean_norm: float, noise: float = 1.0, flip_probability: float = 0.0
 ) -> Dataset:
     """Two Gaussian clusters: x_i = ŷ_i μ + noise · ξ_i, ξ_i ~ N(0, I_d), ŷ_i = ±1 alternating.
 
     Parameters
     ----------
     n, d : int
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, or int >= 0
+        The generator, or the seed of a new one.
     mean_norm : float >= 0
         ‖μ‖; μ has a uniformly random direction.
     noise : float > 0
@@ -207,33 +262,54 @@ def gaussian_mixture(
     flip_probability : float in [0, 1]
         Each label y_i is -ŷ_i with this probability, independently.
 
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InvalidParameterError, InvalidDataError
+        For bad arguments, and if the samples would not fit into memory or leave the range of float64.
+
     Examples
     --------
     >>> data = gaussian_mixture(6, 500, np.random.default_rng(0), mean_norm=3.0)
     >>> bool(np.all(data.y[:2] == [1.0, -1.0]))
     True
     """
-    n, d = as_count("n", n), as_count("d", d)
+    n, d, rng = _checked_sizes(n, d, rng)
     noise, flip_probability = as_positive("noise", noise), as_unit_interval("flip_probability", flip_probability)
-    if not (np.isfinite(mean_norm) and mean_norm >= 0.0):
-        raise InvalidParameterError("mean_norm", "be finite and at least 0", mean_norm)
+    mean_norm = as_nonnegative("mean_norm", mean_norm)
     direction = rng.standard_normal(d)
-    mu = mean_norm * direction / np.linalg.norm(direction)
     clusters = _alternating_labels(n)
-    X = clusters[:, None] * mu + noise * rng.standard_normal((n, d))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mu = mean_norm * direction / np.linalg.norm(direction)
+        X = clusters[:, None] * mu + noise * rng.standard_normal((n, d))
     flipped = rng.random(n) < flip_probability
-    return Dataset(X, np.where(flipped, -clusters, clusters))
+    return _drawn(X, np.where(flipped, -clusters, clusters))
 
 
-def correlated(n: int, d: int, rng: np.random.Generator, correlation: float) -> Dataset:
+def correlated(n: int, d: int, rng: np.random.Generator | int, correlation: float) -> Dataset:
     """Rows that share one direction: x_i = √ρ e + √(1-ρ) ξ_i/√d, so that ⟨x_i, x_k⟩ is about ρ.
 
     Parameters
     ----------
     n, d : int
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, or int >= 0
+        The generator, or the seed of a new one.
     correlation : float in [0, 1]
         ρ; e is a uniformly random unit vector, labels alternate.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InvalidParameterError
+        For bad arguments, and if the samples would not fit into memory.
+    InvalidDataError
+        If ρ is so near 1 that two samples with opposite labels are equal to rounding.
 
     Examples
     --------
@@ -241,16 +317,16 @@ def correlated(n: int, d: int, rng: np.random.Generator, correlation: float) -> 
     >>> bool(abs(data.gram[0, 1] - 0.5) < 0.05)
     True
     """
-    n, d = as_count("n", n), as_count("d", d)
+    n, d, rng = _checked_sizes(n, d, rng)
     rho = as_unit_interval("correlation", correlation)
     direction = rng.standard_normal(d)
     e = direction / np.linalg.norm(direction)
     X = np.sqrt(rho) * e + np.sqrt(1.0 - rho) * rng.standard_normal((n, d)) / np.sqrt(d)
-    return Dataset(X, _alternating_labels(n))
+    return _drawn(X, _alternating_labels(n))
 
 
 def nearly_orthogonal(
-    n: int, d: int, slack: float, slope: float, rng: np.random.Generator, norm_ratio: float = 1.0
+    n: int, d: int, slack: float, slope: float, rng: np.random.Generator | int, norm_ratio: float = 1.0
 ) -> Dataset:
     """Data that meet R_min² = slack · 3 γ⁻³ R² n p to rounding, for any d >= n >= 2.
 
@@ -266,12 +342,19 @@ def nearly_orthogonal(
         Wanted slack; 1 is the boundary of the paper's condition for gradient flow.
     slope : float in (0, 1]
         γ.
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, or int >= 0
+        The generator, or the seed of a new one.
     norm_ratio : float >= 1
-        R = R_max/R_min; R_min = 1.
+        R = R_max/R_min; R_min = 1, and R is at most 1e150.
+
+    Returns
+    -------
+    Dataset
 
     Raises
     ------
+    InvalidParameterError
+        For bad arguments, and if the samples would not fit into memory.
     UnreachableSlackError
         If rounding in X changes the slack by more than a part in 10⁶ (p is too small against
         R_max²), or if no positive definite Gram matrix was found for it (p is too large).
@@ -287,32 +370,50 @@ def nearly_orthogonal(
     >>> round(flow_condition_slack(data.R_min, data.R_max, data.p, data.n, 0.5), 10)
     1.25
     """
-    n, d = as_count("n", n, 2), as_count("d", d)
+    n, d, rng = _checked_sizes(as_count("n", n, 2), d, rng)
     if d < n:
         raise InvalidParameterError("d", f"be at least n = {n}: n nearly orthogonal rows are independent", d)
     slack, slope = as_positive("slack", slack), as_unit_interval("slope", slope)
     if slope == 0.0:
         raise UnreachableSlackError(slack, "the paper's condition has γ⁻³, and `slope` is 0")
     norms = _norms_with_ratio(n, norm_ratio)
-    R = norms[-1]
+    R = float(norms[-1])
     p = slope**3 / (PAPER_CONSTANTS["flow_condition"].value * R**2 * n * slack)
     if p < 1e6 * _gram_rounding(n) * R**2:
         raise UnreachableSlackError(
             slack, f"the inner products would be at most {p:.1e}, which rounding in X does not keep to a part in 10⁶"
         )
-    K = _gram_with_coherence(norms, p, rng)
-    L = _cholesky_or_none(K)
+    L = _cholesky_or_none(_gram_with_coherence(norms, p, rng)) if p < R**2 else None
     if L is None:
         raise UnreachableSlackError(
             slack,
             f"inner products up to {p:.3g} with squared norms from 1 to {R**2:.3g} gave no definite Gram matrix",
         )
     Q, _ = np.linalg.qr(rng.standard_normal((d, n)))
-    return Dataset(L @ Q.T, _alternating_labels(n))
+    return _drawn(L @ Q.T, _alternating_labels(n))
+
+
+def _checked_sizes(n: Any, d: Any, rng: Any) -> tuple[int, int, np.random.Generator]:
+    """n, d and a generator, if the samples, their squares on the way and the Gram matrix fit into memory."""
+    n, d = as_count("n", n), as_count("d", d)
+    check_memory("n · d", n * d, 3 * n * d + 2 * n * n)
+    return n, d, as_generator("rng", rng)
+
+
+def _drawn(X: Array, y: Array) -> Dataset:
+    if not np.isfinite(X).all():
+        raise InvalidDataError("X", "The samples drawn leave the range of float64: ask for smaller norms.")
+    return Dataset(_owned(X), _owned(y))
+
+
+def _owned(array: Array) -> Array:
+    """`array`, which nobody else has, read-only, so that `Dataset` need not copy it."""
+    array.setflags(write=False)
+    return array
 
 
 def _checked_labels(y: Any, n: int) -> Array:
-    labels = as_real_array("y", y, 1)
+    labels = as_frozen_array("y", y, 1)
     if labels.shape != (n,):
         raise ShapeError("y", f"({n},), one label for each row of `X`", labels.shape)
     wrong = ~np.isin(labels, (-1.0, 1.0))
@@ -378,9 +479,10 @@ def _alternating_labels(n: int) -> Array:
 
 def _norms_with_ratio(n: int, norm_ratio: float) -> Array:
     """Norms from 1 to `norm_ratio`, linearly."""
-    if not (np.isfinite(norm_ratio) and norm_ratio >= 1.0):
-        raise InvalidParameterError("norm_ratio", "be finite and at least 1", norm_ratio)
-    return np.linspace(1.0, norm_ratio, n)
+    ratio = as_number("norm_ratio", norm_ratio)
+    if not 1.0 <= ratio <= LARGEST_NORM_RATIO:
+        raise InvalidParameterError("norm_ratio", f"be at least 1 and at most {LARGEST_NORM_RATIO:g}", norm_ratio)
+    return np.linspace(1.0, ratio, n)
 
 
 def _gram_rounding(n: int) -> float:

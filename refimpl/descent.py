@@ -22,11 +22,20 @@ import numpy as np
 from refimpl.archive import load_archive, save_archive, with_prefix
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError, ShapeError
-from refimpl.losses import LogisticLoss, Loss, mean_log_value
-from refimpl.network import TwoLayerNetwork
+from refimpl.losses import Loss, as_loss, mean_log_value
+from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.span import SpanCoordinates, weights_from_coefficients
 from refimpl.spectrum import row_norms, stable_rank_by_norms, stable_rank_of
-from refimpl.validation import Array, as_count, as_finite_array, as_positive
+from refimpl.validation import (
+    Array,
+    as_callback,
+    as_count,
+    as_finite_array,
+    as_frozen_array,
+    as_positive,
+    as_real_array,
+    check_steps,
+)
 
 __all__ = [
     "DescentResult",
@@ -42,6 +51,9 @@ LEADING = 10
 
 RECORD_LIMIT_BYTES = 2**30
 """Largest size of a recorded trajectory, 1 GiB."""
+
+GROWTH = 20
+"""Unless told otherwise, t + max(1, t // GROWTH) is recorded after t: all steps up to 2 · GROWTH, then 5% more."""
 
 FILE_VERSION = 1
 
@@ -61,7 +73,7 @@ class DescentTrajectory:
     Attributes
     ----------
     step : ndarray of int, shape (T,)
-        0, every `record_every`-th, and the last.
+        0, every `record_every`-th or those of the default, and the last.
     loss : ndarray, shape (T,)
         L.
     log_loss : ndarray, shape (T,)
@@ -193,8 +205,8 @@ def gradient_descent(
     W0: Any,
     step_size: float,
     steps: int,
-    loss: Loss | None = None,
-    record_every: int = 1,
+    loss: Loss | str | None = None,
+    record_every: int | None = None,
     progress: Callable[[int], None] | None = None,
     observe: Callable[[int, Array], None] | None = None,
 ) -> DescentResult:
@@ -210,10 +222,12 @@ def gradient_descent(
     step_size : float > 0
         α.
     steps : int >= 1
-    loss : Loss, optional
+    loss : Loss or str, optional
         Logistic by default.
-    record_every : int >= 1
-        Steps between two records; steps 0 and the last are recorded always.
+    record_every : int >= 1, optional
+        Steps between two records. By default steps 0 to 40 are recorded, and from there on steps that grow by 5%:
+        a record takes the singular values of W, which for many neurons costs far more than a step. Steps 0 and
+        the last are recorded always.
     progress : callable, optional
         Called with the number of steps taken, after each.
     observe : callable, optional
@@ -227,7 +241,8 @@ def gradient_descent(
     Raises
     ------
     InvalidParameterError, ShapeError
-        For bad arguments, and if the records would take more than 1 GiB.
+        For bad arguments, if the records would take more than 1 GiB, the arrays more memory than there is, or the
+        steps more than a week.
 
     References
     ----------
@@ -244,15 +259,17 @@ def gradient_descent(
     ('FINISHED', array([  0, 100, 200]), True)
     """
     started = perf_counter()
-    step_size, steps = as_positive("step_size", step_size), as_count("steps", steps)
-    record_every = as_count("record_every", record_every)
+    check_problem(network, data)
+    step_size, steps, loss = as_positive("step_size", step_size), as_count("steps", steps), as_loss(loss)
+    record_every = None if record_every is None else as_count("record_every", record_every)
+    tell, see = as_callback("progress", progress), as_callback("observe", observe)
     W0 = as_initial_weights(W0, network, data)
+    check_steps("steps", steps, steps, 2 * network.m * data.n**2)
     _refuse_large_record(steps, record_every, network.m, data.n)
-    loss = loss or LogisticLoss()
     span = SpanCoordinates.from_weights(network, data, W0)
     with np.errstate(over="ignore", invalid="ignore"):
-        recorder = _Recorder(span, loss, data.d, observe)
-        status, state = _descend(span, loss, step_size, steps, record_every, recorder, progress)
+        recorder = _Recorder(span, loss, data.d, see)
+        status, state = _descend(span, loss, step_size, steps, record_every, recorder, tell)
     diagnostics = {
         "step_size": step_size,
         "steps": steps,
@@ -266,7 +283,7 @@ def gradient_descent(
 
 
 def gradient_descent_in_weight_space(
-    network: TwoLayerNetwork, data: Dataset, W0: Any, step_size: float, steps: int, loss: Loss | None = None
+    network: TwoLayerNetwork, data: Dataset, W0: Any, step_size: float, steps: int, loss: Loss | str | None = None
 ) -> Array:
     """W(steps) by W <- W - α ∇L(W), written in R^{m x d}: the plain path beside `gradient_descent`.
 
@@ -279,6 +296,11 @@ def gradient_descent_in_weight_space(
     -------
     ndarray, shape (m, d)
 
+    Raises
+    ------
+    InvalidParameterError, ShapeError
+        For bad arguments, if the steps would take more than a week, and if an iterate leaves the range of float64.
+
     Examples
     --------
     >>> from refimpl import LeakyReLU
@@ -286,11 +308,16 @@ def gradient_descent_in_weight_space(
     >>> gradient_descent_in_weight_space(network, Dataset([[2.0]], [1.0]), [[0.0]], step_size=1.0, steps=1)
     array([[1.]])
     """
-    step_size, steps = as_positive("step_size", step_size), as_count("steps", steps)
+    check_problem(network, data)
+    step_size, steps, loss = as_positive("step_size", step_size), as_count("steps", steps), as_loss(loss)
     W = as_initial_weights(W0, network, data)
-    for _ in range(steps):
+    check_steps("steps", steps, steps, 4 * network.m * data.n * data.d)
+    for step in range(steps):
         _, gradient = network.loss_and_gradient(W, data, loss)
-        W = W - step_size * gradient
+        with np.errstate(over="ignore", invalid="ignore"):
+            W = W - step_size * gradient
+        if not np.isfinite(W).all():
+            raise InvalidParameterError("W", "stay below the largest float", f"an overflow in step {step + 1}")
     return W
 
 
@@ -308,28 +335,33 @@ def _descend(
     loss: Loss,
     step_size: float,
     steps: int,
-    record_every: int,
+    record_every: int | None,
     recorder: _Recorder,
-    progress: Callable[[int], None] | None,
+    progress: Callable[[int], None],
 ) -> tuple[DescentStatus, _State]:
     """Take the steps; the state returned is the last complete and finite one, and is recorded."""
     state = _State(0, span.origin, span.Z0, span.margins_at(span.Z0), np.zeros(span.n))
-    status = DescentStatus.FINISHED
+    status, due = DescentStatus.FINISHED, 0
     try:
         while state.step < steps:
-            if state.step % record_every == 0:
+            if state.step == due:
                 recorder.add(state)
+                due = _next_record(due, record_every)
             following = _step(span, loss, step_size, state)
             if not np.isfinite(following.q).all():
                 status = DescentStatus.DIVERGED
                 break
             state = following
-            if progress is not None:
-                progress(state.step)
+            progress(state.step)
     except KeyboardInterrupt:
         status = DescentStatus.INTERRUPTED
     recorder.add(state)
     return status, state
+
+
+def _next_record(step: int, record_every: int | None) -> int:
+    """The step that is recorded after `step`."""
+    return step + (max(1, step // GROWTH) if record_every is None else record_every)
 
 
 def _step(span: SpanCoordinates, loss: Loss, step_size: float, state: _State) -> _State:
@@ -344,7 +376,7 @@ def _step(span: SpanCoordinates, loss: Loss, step_size: float, state: _State) ->
 class _Recorder:
     """Rows of a `DescentTrajectory`, one for each recorded step."""
 
-    def __init__(self, span: SpanCoordinates, loss: Loss, d: int, observe: Callable[[int, Array], None] | None) -> None:
+    def __init__(self, span: SpanCoordinates, loss: Loss, d: int, observe: Callable[[int, Array], None]) -> None:
         self._span, self._loss, self._d, self._observe = span, loss, d, observe
         self._rows: dict[int, tuple[Any, ...]] = {}
 
@@ -369,8 +401,7 @@ class _Recorder:
             row_norms(increment),
             state.G,
         )
-        if self._observe is not None:
-            self._observe(state.step, C)
+        self._observe(state.step, C)
 
     def _spectrum(self, C: Array) -> tuple[float, int, Array, float]:
         """‖W‖_F, rank, leading singular values, stable rank."""
@@ -387,14 +418,16 @@ class _Recorder:
 
 
 def as_initial_weights(W0: Any, network: TwoLayerNetwork, data: Dataset) -> Array:
-    """`W0` as a finite float64 array of shape (m, d), or one sentence that says what is wrong with it."""
-    W0 = as_finite_array("W0", W0, 2)
+    """`W0` as a finite read-only float64 array of shape (m, d), or one sentence that says what is wrong with it."""
+    W0 = as_real_array("W0", W0, 2)
     if W0.shape != (network.m, data.d):
         raise ShapeError("W0", f"({network.m}, {data.d})", W0.shape)
-    return W0
+    return as_frozen_array("W0", as_finite_array("W0", W0, 2), 2)
 
 
-def _refuse_large_record(steps: int, record_every: int, m: int, n: int) -> None:
+def _refuse_large_record(steps: int, record_every: int | None, m: int, n: int) -> None:
+    if record_every is None:  # a few hundred
+        return
     records = 2 + steps // record_every
     size = 8 * records * (2 * m + 2 * n + LEADING + 8)
     if size > RECORD_LIMIT_BYTES:

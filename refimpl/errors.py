@@ -6,6 +6,7 @@ parameter in backticks, so that a caller can test for the class and a person can
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 __all__ = [
@@ -33,6 +34,10 @@ class ImplicitBiasError(Exception):
     ...     print(error)
     `slope` must lie in [0, 1]; got 1.5.
     """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by attributes: the arguments of a subclass are not those of `Exception`."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
 
 
 class InvalidParameterError(ImplicitBiasError, ValueError):
@@ -102,7 +107,27 @@ class MissingExtraError(ImplicitBiasError, ImportError):
         )
 
 
+def _short_repr() -> reprlib.Repr:
+    """`repr` that looks at the first entries of a long collection only."""
+    short = reprlib.Repr()
+    short.maxlist = short.maxtuple = short.maxdict = short.maxset = short.maxfrozenset = 20
+    short.maxstring = short.maxlong = short.maxother = 1000
+    return short
+
+
+def _rebuilt(kind: type[ImplicitBiasError], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    return error
+
+
 def _shown(value: Any) -> str:
     """`value` on one short line."""
-    text = " ".join(repr(value.item() if hasattr(value, "item") and getattr(value, "size", 0) == 1 else value).split())
+    try:
+        if hasattr(value, "item") and getattr(value, "size", 0) == 1:
+            value = value.item()
+        text = " ".join(_short_repr().repr(value).split())
+    except Exception:  # __repr__ of others may raise anything, and so does that of a very long int
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."

@@ -14,9 +14,9 @@ import numpy as np
 from scipy.special import expit, log_expit
 
 from refimpl.errors import InvalidParameterError
-from refimpl.validation import Array
+from refimpl.validation import Array, as_real_array
 
-__all__ = ["ExponentialLoss", "LogisticLoss", "Loss", "loss_by_name"]
+__all__ = ["ExponentialLoss", "LogisticLoss", "Loss", "as_loss", "loss_by_name"]
 
 
 @runtime_checkable
@@ -78,35 +78,36 @@ class LogisticLoss:
 
     def value(self, q: Any) -> Array:
         """ℓ(q) = log(1 + e^{-q})."""
-        return np.asarray(-log_expit(np.asarray(q, dtype=np.float64)))
+        return np.asarray(-log_expit(as_real_array("q", q)))
 
     def log_value(self, q: Any) -> Array:
         """log ℓ(q); equal to -q to rounding once q > 40."""
-        q = np.asarray(q, dtype=np.float64)
+        q = as_real_array("q", q)
         return np.where(q > 40.0, -q, np.log(self.value(np.minimum(q, 40.0))))
 
     def weight(self, q: Any) -> Array:
         """g(q) = σ(-q); equal to e^{-q} to rounding once q > 40, where SciPy's σ ends at 1e-308."""
-        q = np.asarray(q, dtype=np.float64)
+        q = as_real_array("q", q)
         return np.where(q > 40.0, np.exp(-np.maximum(q, 40.0)), expit(-q))
 
     def log_weight(self, q: Any) -> Array:
         """log g(q) = log σ(-q)."""
-        return np.asarray(log_expit(-np.asarray(q, dtype=np.float64)))
+        return np.asarray(log_expit(-as_real_array("q", q)))
 
     def curvature(self, q: Any) -> Array:
         """ℓ''(q) = σ(q) σ(-q)."""
-        q = np.abs(np.asarray(q, dtype=np.float64))
+        q = np.abs(as_real_array("q", q))
         return np.asarray(expit(q) * self.weight(q))
 
     def log_weight_decay(self, q: Any) -> Array:
         """η(q) = σ(q)."""
-        return np.asarray(expit(np.asarray(q, dtype=np.float64)))
+        return np.asarray(expit(as_real_array("q", q)))
 
     def inverse_of_log_value(self, log_value: Any) -> Array:
         """ℓ⁻¹(v) = -log(e^v - 1), given log v."""
-        log_v = np.asarray(log_value, dtype=np.float64)
-        v = np.exp(np.clip(log_v, -40.0, 709.0))
+        log_v = as_real_array("log_value", log_value)
+        with np.errstate(over="ignore"):
+            v = np.exp(np.maximum(log_v, -40.0))
         # log(e^v - 1) is log v to rounding for v < e^{-40}, and v + log(1 - e^{-v}) always
         return np.where(log_v < -40.0, -log_v, -(v + np.log(-np.expm1(-v))))
 
@@ -134,11 +135,11 @@ class ExponentialLoss:
     def value(self, q: Any) -> Array:
         """ℓ(q) = e^{-q}; inf where that exceeds the largest float."""
         with np.errstate(over="ignore"):
-            return np.exp(-np.asarray(q, dtype=np.float64))
+            return np.exp(-as_real_array("q", q))
 
     def log_value(self, q: Any) -> Array:
         """log ℓ(q) = -q."""
-        return -np.asarray(q, dtype=np.float64)
+        return -as_real_array("q", q)
 
     def weight(self, q: Any) -> Array:
         """g(q) = e^{-q}."""
@@ -154,15 +155,20 @@ class ExponentialLoss:
 
     def log_weight_decay(self, q: Any) -> Array:
         """η(q) = 1."""
-        return np.ones_like(np.asarray(q, dtype=np.float64))
+        return np.ones_like(as_real_array("q", q))
 
     def inverse_of_log_value(self, log_value: Any) -> Array:
         """ℓ⁻¹(v) = -log v."""
-        return -np.asarray(log_value, dtype=np.float64)
+        return -as_real_array("log_value", log_value)
 
 
 def loss_by_name(name: str) -> Loss:
     """The loss called `name`: "logistic" or "exponential".
+
+    Raises
+    ------
+    InvalidParameterError
+        For any other name.
 
     Examples
     --------
@@ -170,9 +176,31 @@ def loss_by_name(name: str) -> Loss:
     LogisticLoss(name='logistic')
     """
     for loss in (LogisticLoss(), ExponentialLoss()):
-        if loss.name == name:
+        if isinstance(name, str) and loss.name == name:
             return loss
     raise InvalidParameterError("loss", 'be "logistic" or "exponential"', name)
+
+
+def as_loss(loss: Any) -> Loss:
+    """What every argument `loss` may be: a `Loss`, the name of one, or None for the logistic loss.
+
+    Raises
+    ------
+    InvalidParameterError
+        For anything else, a class of losses included.
+
+    Examples
+    --------
+    >>> as_loss(None), as_loss("exponential")
+    (LogisticLoss(name='logistic'), ExponentialLoss(name='exponential'))
+    """
+    if loss is None:
+        return LogisticLoss()
+    if isinstance(loss, str):
+        return loss_by_name(loss)
+    if isinstance(loss, type) or not isinstance(loss, Loss):
+        raise InvalidParameterError("loss", 'be "logistic", "exponential" or a loss such as LogisticLoss()', loss)
+    return loss
 
 
 def log_sum_exp(x: Array) -> float:

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.errors import InvalidDataError, ShapeError
-from refimpl.losses import LogisticLoss, Loss, sample_weights
-from refimpl.network import TwoLayerNetwork
+from refimpl.errors import InvalidDataError, InvalidParameterError, ShapeError
+from refimpl.losses import Loss, as_loss, sample_weights
+from refimpl.network import TwoLayerNetwork, as_network, check_problem
 from refimpl.spectrum import frobenius_norm, gram_factor, row_norms, stable_rank_of
-from refimpl.validation import Array, as_finite_array
+from refimpl.validation import Array, as_finite_array, as_positive, check_memory
 
 __all__ = ["SpanCoordinates", "coefficients_from_weights", "weights_from_coefficients"]
 
@@ -81,7 +81,14 @@ class SpanCoordinates:
     unit: float = 1.0
 
     def __post_init__(self) -> None:
-        m, n = self.network.m, np.size(self.y)
+        as_network(self.network)
+        object.__setattr__(self, "y", as_finite_array("y", self.y, 1))
+        object.__setattr__(self, "unit", as_positive("unit", self.unit))
+        object.__setattr__(self, "Z0", as_finite_array("Z0", self.Z0, 2))
+        m, n = self.network.m, self.y.size
+        with np.errstate(over="ignore"):
+            if not np.isfinite(self.Z0 / self.unit).all():
+                raise InvalidParameterError("unit", "keep Z0/unit within the range of float64", self.unit)
         for name, shape in (("gram", (n, n)), ("Z0", (m, n)), ("B0", (m, m)), ("orthogonal", (m, m))):
             if name == "orthogonal" and self.orthogonal is None:
                 in_span = _coefficients_of_projection(self.gram, self.Z0 / self.unit)
@@ -93,9 +100,18 @@ class SpanCoordinates:
 
     @classmethod
     def from_weights(cls, network: TwoLayerNetwork, data: Dataset, W0: Any) -> SpanCoordinates:
-        """Span coordinates around W0, shape (m, d)."""
+        """Span coordinates around W0, shape (m, d).
+
+        Raises
+        ------
+        InvalidParameterError, ShapeError
+            For bad arguments, and if arrays of m x n, m x m and n x n would not fit into memory.
+        """
+        check_problem(network, data)
+        m, n = network.m, data.n
+        check_memory("(m, n)", (m, n), 4 * m * n + 4 * m * m + 3 * n * n)
+        W0 = as_finite_array("W0", W0, 2)
         Z0 = network.preactivations(W0, data.X)
-        W0 = np.asarray(W0, dtype=np.float64)
         unit = _safe_unit(W0)
         in_span = _coefficients_of_projection(data.gram, Z0 / unit)
         orthogonal = _gram_of_remainder(W0, in_span, data.X, unit)
@@ -124,14 +140,14 @@ class SpanCoordinates:
         """q_i = y_i f(x_i), shape (n,)."""
         return self.margins_at(self.preactivations(C))
 
-    def loss(self, C: Array, loss: Loss | None = None) -> float:
+    def loss(self, C: Array, loss: Loss | str | None = None) -> float:
         """L = (1/n) Σ ℓ(q_i)."""
-        return float(np.mean((loss or LogisticLoss()).value(self.margins(C))))
+        return float(np.mean(as_loss(loss).value(self.margins(C))))
 
-    def velocity(self, C: Array, loss: Loss | None = None) -> Array:
+    def velocity(self, C: Array, loss: Loss | str | None = None) -> Array:
         """dC/ds in loss-normalized time: a_j y_i φ'(z_ji) w_i with w = softmax(log g), shape (m, n)."""
         Z = self.preactivations(C)
-        w = sample_weights(loss or LogisticLoss(), self.margins_at(Z))
+        w = sample_weights(as_loss(loss), self.margins_at(Z))
         return self.network.second_layer[:, None] * self.network.activation.derivative(Z) * (self.y * w)
 
     def singular_values(self, C: Array) -> Array:
@@ -222,7 +238,7 @@ class SpanCoordinates:
 def _safe_unit(W0: Array) -> float:
     """1, or a power of two near max |W0_jk| if that lies outside [1e-100, 1e100]."""
     largest = float(max(W0.max(), -W0.min()))
-    return 1.0 if largest == 0.0 or 1e-100 <= largest <= 1e100 else float(np.ldexp(1.0, int(np.frexp(largest)[1])))
+    return 1.0 if largest == 0.0 or 1e-100 <= largest <= 1e100 else float(np.ldexp(1.0, int(np.frexp(largest)[1]) - 1))
 
 
 def _coefficients_of_projection(K: Array, Z: Array) -> Array:
@@ -256,6 +272,11 @@ def weights_from_coefficients(C: Any, X: Any, W0: Any = None) -> Array:
     -------
     ndarray, shape (m, d)
 
+    Raises
+    ------
+    InvalidParameterError, ShapeError
+        If an entry is not finite, the shapes do not fit, or W overflows.
+
     Examples
     --------
     >>> weights_from_coefficients([[2.0]], [[1.0, 3.0]])
@@ -264,13 +285,14 @@ def weights_from_coefficients(C: Any, X: Any, W0: Any = None) -> Array:
     C, X = as_finite_array("C", C, 2), as_finite_array("X", X, 2)
     if C.shape[1] != X.shape[0]:
         raise ShapeError("C", f"(m, {X.shape[0]})", C.shape)
-    W = C @ X
-    if W0 is None:
-        return np.asarray(W)
-    W0 = as_finite_array("W0", W0, 2)
-    if W0.shape != W.shape:
-        raise ShapeError("W0", str(W.shape), W0.shape)
-    return np.asarray(W0 + W)
+    start = np.zeros((C.shape[0], X.shape[1])) if W0 is None else as_finite_array("W0", W0, 2)
+    if start.shape != (C.shape[0], X.shape[1]):
+        raise ShapeError("W0", str((C.shape[0], X.shape[1])), start.shape)
+    with np.errstate(over="ignore", invalid="ignore"):
+        W = start + C @ X
+    if not np.isfinite(W).all():
+        raise InvalidParameterError("W0 + C X", "stay below the largest float", "an overflow")
+    return np.asarray(W)
 
 
 def coefficients_from_weights(W: Any, X: Any, W0: Any = None, tolerance: float = 1e-9) -> Array:
@@ -282,7 +304,7 @@ def coefficients_from_weights(W: Any, X: Any, W0: Any = None, tolerance: float =
     X : array_like, shape (n, d)
     W0 : array_like, shape (m, d), optional
         Zero by default.
-    tolerance : float
+    tolerance : float > 0
         Largest allowed ‖W - W0 - C X‖_F, relative to ‖W‖_F + ‖W0‖_F.
 
     Returns
@@ -291,6 +313,8 @@ def coefficients_from_weights(W: Any, X: Any, W0: Any = None, tolerance: float =
 
     Raises
     ------
+    InvalidParameterError, ShapeError
+        If an entry is not finite or the shapes do not fit.
     InvalidDataError
         If W - W0 does not lie in the span of the rows of X.
 
@@ -301,13 +325,21 @@ def coefficients_from_weights(W: Any, X: Any, W0: Any = None, tolerance: float =
     """
     W, X = as_finite_array("W", W, 2), as_finite_array("X", X, 2)
     W0 = np.zeros_like(W) if W0 is None else as_finite_array("W0", W0, 2)
+    tolerance = as_positive("tolerance", tolerance)
     if W.shape[1] != X.shape[1]:
         raise ShapeError("W", f"(m, {X.shape[1]})", W.shape)
     if W0.shape != W.shape:
         raise ShapeError("W0", str(W.shape), W0.shape)
-    C = np.linalg.lstsq(X.T, (W - W0).T, rcond=None)[0].T
-    distance = float(np.linalg.norm(W - W0 - C @ X))
-    if distance > tolerance * (np.linalg.norm(W) + np.linalg.norm(W0)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        increment = W - W0
+        if not np.isfinite(increment).all():
+            raise InvalidParameterError("W - W0", "stay below the largest float", "an overflow")
+        C = np.linalg.lstsq(X.T, increment.T, rcond=None)[0].T
+        remainder = increment - C @ X
+    if not np.isfinite(remainder).all():
+        raise InvalidParameterError("C X", "stay below the largest float", "an overflow")
+    distance = frobenius_norm(remainder)
+    if distance / tolerance > frobenius_norm(W) + frobenius_norm(W0):
         raise InvalidDataError(
             "W", f"`W` - `W0` does not lie in the span of the rows of `X`: the distance is {distance:.3g}."
         )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.errors import InvalidParameterError, ShapeError
-from refimpl.validation import Array, as_finite_array
+from refimpl.validation import Array, as_finite_array, as_number
 
 __all__ = [
     "frobenius_norm",
@@ -28,10 +28,31 @@ QR_BLOCK_ENTRIES = 2**23
 """Numbers that one step of a QR decomposition goes through, so that X may be larger than memory."""
 
 
+_SEMIDEFINITE = float(np.sqrt(np.finfo(np.float64).eps))
+"""How far a Gram matrix may be from symmetric and semidefinite, relative to its largest entry: rounding of a product
+in float32 is still allowed."""
+
+
 def gram_factor(K: Any) -> Array:
     """L with K = L Lᵀ, shape (n, n): Cholesky, or an eigenvector factor if K is singular.
 
     The eigenvector factor drops eigenvalues below n · eps · λ_max(K), which are rounding.
+
+    Parameters
+    ----------
+    K : array_like, shape (n, n)
+        Symmetric and positive semidefinite, both to √eps.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+
+    Raises
+    ------
+    InvalidParameterError
+        If K is not finite, not symmetric, or has a negative eigenvalue.
+    ShapeError
+        If K is not square, or empty.
 
     Examples
     --------
@@ -40,8 +61,11 @@ def gram_factor(K: Any) -> Array:
            [1., 1.]])
     """
     K = as_finite_array("K", K, 2)
-    if K.shape[0] != K.shape[1]:
-        raise ShapeError("K", "(n, n)", K.shape)
+    if K.shape[0] != K.shape[1] or K.size == 0:
+        raise ShapeError("K", "(n, n) with n >= 1", K.shape)
+    largest = float(np.abs(K).max())
+    if np.abs(K / 2.0 - K.T / 2.0).max() > _SEMIDEFINITE * largest:
+        raise InvalidParameterError("K", "be symmetric", K)
     floor = K.shape[0] * np.finfo(np.float64).eps
     try:
         L = np.linalg.cholesky(K)
@@ -50,6 +74,8 @@ def gram_factor(K: Any) -> Array:
     except np.linalg.LinAlgError:
         pass
     eigenvalues, vectors = np.linalg.eigh(K)
+    if eigenvalues[0] < -_SEMIDEFINITE * largest:
+        raise InvalidParameterError("K", f"be positive semidefinite; it has the eigenvalue {eigenvalues[0]:.3g}", K)
     eigenvalues = np.where(eigenvalues > floor * eigenvalues[-1], eigenvalues, 0.0)
     return np.asarray(vectors * np.sqrt(eigenvalues))
 
@@ -119,6 +145,13 @@ def singular_values(W: Any, gram: Any = None) -> Array:
     -------
     ndarray, shape (min(m, d),) or (min(m, n),)
 
+    Raises
+    ------
+    InvalidParameterError
+        If an entry is not finite, `gram` is no Gram matrix, or the product of C with its factor overflows.
+    ShapeError
+        If the shapes do not fit.
+
     Examples
     --------
     >>> singular_values([[0.0, 2.0], [1.0, 0.0]])
@@ -129,7 +162,10 @@ def singular_values(W: Any, gram: Any = None) -> Array:
         L = gram_factor(gram)
         if L.shape[0] != W.shape[1]:
             raise ShapeError("gram", f"({W.shape[1]}, {W.shape[1]})", L.shape)
-        W = W @ L
+        with np.errstate(over="ignore", invalid="ignore"):
+            W = W @ L
+        if not np.isfinite(W).all():
+            raise InvalidParameterError("W", "stay below the largest float in C L", "an overflow")
     return np.asarray(np.linalg.svd(W, compute_uv=False))
 
 
@@ -144,6 +180,15 @@ def numerical_rank(W: Any, gram: Any = None, tolerance: float | None = None) -> 
         By default max(shape) · eps, the size of the rounding of an exact product; for a W that an
         iteration produced, take the error estimate of that iteration instead.
 
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    InvalidParameterError, ShapeError
+        As in `singular_values`, and if `tolerance` is not in [0, 1).
+
     Examples
     --------
     >>> numerical_rank([[1.0, 2.0], [2.0, 4.0]]), numerical_rank([[0.0]])
@@ -151,10 +196,11 @@ def numerical_rank(W: Any, gram: Any = None, tolerance: float | None = None) -> 
     """
     sigma = singular_values(W, gram)
     if tolerance is None:
-        tolerance = max(np.shape(W)) * float(np.finfo(np.float64).eps)
-    if not 0.0 <= tolerance < 1.0:
+        tolerance = max(as_finite_array("W", W, 2).shape) * float(np.finfo(np.float64).eps)
+    relative = as_number("tolerance", tolerance)
+    if not 0.0 <= relative < 1.0:
         raise InvalidParameterError("tolerance", "lie in [0, 1)", tolerance)
-    return int(np.sum(sigma > tolerance * sigma[0])) if sigma.size else 0
+    return int(np.sum(sigma > relative * sigma[0])) if sigma.size else 0
 
 
 def stable_rank(W: Any, gram: Any = None) -> float:
@@ -165,10 +211,14 @@ def stable_rank(W: Any, gram: Any = None) -> float:
     W, gram
         As in `singular_values`.
 
+    Returns
+    -------
+    float
+
     Raises
     ------
-    InvalidParameterError
-        If W = 0, which has no stable rank.
+    InvalidParameterError, ShapeError
+        As in `singular_values`, and if W = 0, which has no stable rank.
 
     Examples
     --------

@@ -18,17 +18,20 @@ from typing import Any
 import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
-from refimpl.datasets import Dataset
+from refimpl.datasets import Dataset, as_dataset
 from refimpl.descent import DescentStatus, as_initial_weights
-from refimpl.errors import InvalidParameterError, ShapeError
-from refimpl.losses import LogisticLoss, Loss, mean_log_value
-from refimpl.network import TwoLayerNetwork
+from refimpl.errors import ShapeError
+from refimpl.losses import Loss, as_loss, mean_log_value
+from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.spectrum import frobenius_norm, stable_rank_by_norms
-from refimpl.validation import Array, as_count, as_positive
+from refimpl.validation import Array, as_callback, as_count, as_generator, as_positive, check_memory, check_steps
 
 __all__ = ["StochasticResult", "StochasticTrajectory", "stochastic_gradient_descent"]
 
 FILE_VERSION = 1
+
+NUMBERS_AN_EPOCH = 64
+"""What a row of the trajectory takes, in units of 8 bytes: eight Python floats and a tuple, and the arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +133,8 @@ def stochastic_gradient_descent(
     step_size: float,
     epochs: int,
     batch_size: int,
-    rng: np.random.Generator,
-    loss: Loss | None = None,
+    rng: np.random.Generator | int,
+    loss: Loss | str | None = None,
     evaluate: Dataset | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> StochasticResult:
@@ -150,9 +153,9 @@ def stochastic_gradient_descent(
     epochs : int >= 1
     batch_size : int >= 1
         |B|; the last batch of an epoch takes what is left, and a number above n means n.
-    rng : numpy.random.Generator
-        Epoch by epoch, `rng.permutation(n)` is the order.
-    loss : Loss, optional
+    rng : numpy.random.Generator, or int >= 0
+        The generator, or the seed of a new one. Epoch by epoch, `rng.permutation(n)` is the order.
+    loss : Loss or str, optional
         Logistic by default.
     evaluate : Dataset, optional
         Samples held out, on which the accuracy is measured too.
@@ -167,7 +170,7 @@ def stochastic_gradient_descent(
     Raises
     ------
     InvalidParameterError, ShapeError
-        For bad arguments.
+        For bad arguments, and if the epochs would take more than a week or their records more memory than there is.
 
     References
     ----------
@@ -186,13 +189,19 @@ def stochastic_gradient_descent(
     (array([0, 1, 2, 3]), 1.0)
     """
     started = perf_counter()
+    check_problem(network, data)
     step_size, epochs = as_positive("step_size", step_size), as_count("epochs", epochs)
-    batch_size = as_count("batch_size", batch_size)
-    _check_rest(data, rng, evaluate)
+    batch_size, rng, loss = as_count("batch_size", batch_size), as_generator("rng", rng), as_loss(loss)
+    tell = as_callback("progress", progress)
+    if evaluate is not None and as_dataset(evaluate, "evaluate").d != data.d:
+        raise ShapeError("evaluate.X", f"(n, {data.d})", evaluate.X.shape)
     W0 = as_initial_weights(W0, network, data)
-    run = _Run(network, data, evaluate, loss or LogisticLoss(), step_size, batch_size, rng, W0)
+    batches = -(-data.n // batch_size)
+    check_steps("epochs", epochs, epochs * batches, 4 * network.m * data.d * data.n // batches)
+    check_memory("epochs", epochs, NUMBERS_AN_EPOCH * epochs)
+    run = _Run(network, data, evaluate, loss, step_size, batch_size, rng, W0)
     with np.errstate(over="ignore", invalid="ignore"):
-        status, rows = _run_epochs(run, epochs, progress)
+        status, rows = _run_epochs(run, epochs, tell)
     diagnostics = {
         "step_size": step_size,
         "batch_size": batch_size,
@@ -261,9 +270,7 @@ class _Run:
         return data.y * self.network.outputs(self.W @ data.X.T)
 
 
-def _run_epochs(
-    run: _Run, epochs: int, progress: Callable[[int], None] | None
-) -> tuple[DescentStatus, list[tuple[Any, ...]]]:
+def _run_epochs(run: _Run, epochs: int, progress: Callable[[int], None]) -> tuple[DescentStatus, list[tuple[Any, ...]]]:
     """Go through the epochs and note the rows of the trajectory."""
     rows: list[tuple[Any, ...]] = [(0, *run.measured())]
     try:
@@ -271,15 +278,7 @@ def _run_epochs(
             if not run.epoch():
                 return DescentStatus.DIVERGED, rows
             rows.append((epoch, *run.measured()))
-            if progress is not None:
-                progress(epoch)
+            progress(epoch)
     except KeyboardInterrupt:
         return DescentStatus.INTERRUPTED, rows
     return DescentStatus.FINISHED, rows
-
-
-def _check_rest(data: Dataset, rng: Any, evaluate: Dataset | None) -> None:
-    if not isinstance(rng, np.random.Generator):
-        raise InvalidParameterError("rng", "be a numpy.random.Generator", rng)
-    if evaluate is not None and evaluate.d != data.d:
-        raise ShapeError("evaluate.X", f"(n, {data.d})", evaluate.X.shape)

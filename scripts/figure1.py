@@ -158,7 +158,7 @@ def instance(run: Run) -> tuple[TwoLayerNetwork, datasets.Dataset, Array]:
 def descend(run: Run) -> Point:
     """Carry out one run."""
     network, data, W0 = instance(run)
-    result = gradient_descent(network, data, W0, run.step_size, run.steps)
+    result = gradient_descent(network, data, W0, run.step_size, run.steps, record_every=1)
     if result.status is DescentStatus.INTERRUPTED:
         raise KeyboardInterrupt
     if result.status is not DescentStatus.FINISHED:

@@ -32,7 +32,7 @@ import numpy as np
 from refimpl.datasets import Dataset
 from refimpl.errors import FileFormatError, InvalidParameterError, MissingExtraError
 from refimpl.files import read_text, refuse_to_overwrite
-from refimpl.network import TwoLayerNetwork
+from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.validation import Array
 from verification.exact_solve import run_apart, solve_ones, surely_negative
 
@@ -296,6 +296,7 @@ def certify(
     >>> certificate.verdict, certificate.objective
     ('unique_kkt_point', Fraction(1, 1))
     """
+    check_problem(network, data)
     exact, S, exponent, positive_label = _exact_problem(network, data, slope)
     progress(f"{data.n} linear equations over the integers")
     form = _closed_form(exact, S, exponent, positive_label, progress)
@@ -339,6 +340,7 @@ def reject_early(network: TwoLayerNetwork, data: Dataset, slope: Fraction | None
     >>> reject_early(network, Dataset([[1.0, 0.0], [0.0, 2.0]], [1, -1])) is None
     True
     """
+    check_problem(network, data)
     exact, S, exponent, positive_label = _exact_problem(network, data, slope)
     negative = _surely_negative(_integer_system(exact, S, positive_label)[0])
     if negative is not None:

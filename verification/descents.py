@@ -80,7 +80,7 @@ def run_descent(
 
 def unit_step(network: TwoLayerNetwork, data: Dataset) -> float:
     """n/(R_max² Σa²): the step size after which a sample alone gains a margin of about g_i."""
-    return data.n / (data.R_max**2 * float(np.sum(network.second_layer**2)))
+    return data.n / (data.R_max**2 * network.mass)
 
 
 def increment_bound(network: TwoLayerNetwork, data: Dataset) -> float:

@@ -24,6 +24,7 @@ already need not be solved.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -37,10 +38,10 @@ from numpy.typing import NDArray
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
 from refimpl.flow.result import RANK_TOLERANCE
-from refimpl.network import TwoLayerNetwork
+from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.span import weights_from_coefficients
 from refimpl.spectrum import sample_factor
-from refimpl.validation import Array, BoolArray, as_count
+from refimpl.validation import Array, BoolArray, as_callback, as_count
 from verification.least_norm import ACCEPTED_GAP, SolveStatus, active_set
 
 __all__ = ["MAX_PROGRAMS", "GlobalOptimum", "can_be_enumerated", "count_programs", "global_optimum"]
@@ -156,7 +157,8 @@ def count_programs(network: TwoLayerNetwork, data: Dataset) -> int:
     >>> count_programs(network, Dataset(np.eye(6), [1, -1, 1, -1, 1, -1]))      # binom(8 + 1, 2)²
     1296
     """
-    if network.require_leaky_relu("count_programs").slope == 1.0:
+    check_problem(network, data, "count_programs")
+    if network.slope == 1.0:
         return 1
     groups = _groups(network)
     return prod(comb(2 ** _samples_of_sign(a, data.y).size + size - 1, size) for a, size in groups)
@@ -189,8 +191,8 @@ def global_optimum(
         With a `LeakyReLU`.
     data : Dataset
     n_jobs : int >= 1
-        Worker processes. The answer does not depend on it; so few programs are left to solve that
-        starting a process rarely pays.
+        Worker processes, no more than there are processors. The answer does not depend on it; so few programs are
+        left to solve that starting a process rarely pays.
     progress : callable, optional
         Called with a sentence after each `CHUNK` programs.
 
@@ -216,9 +218,10 @@ def global_optimum(
     >>> found.status.name, found.programs, round(found.objective, 9)
     ('SOLVED', 4, 1.6)
     """
-    network.require_leaky_relu("global_optimum")
+    check_problem(network, data, "global_optimum")
+    progress = as_callback("progress", progress)
+    jobs = min(as_count("n_jobs", n_jobs), os.cpu_count() or 1)
     programs = _checked_count(network, data)
-    jobs = as_count("n_jobs", n_jobs)
     data, exponent = data.rescaled()
     family = _Family.of(network, data)
     reached = _solve_chunk(family, [next(family.choices())], float("inf")).upper

@@ -14,7 +14,6 @@ from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from refimpl.flow.cell import Cell
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
-from refimpl.spectrum import gram_factor
 from refimpl.validation import Array
 from verification.certificate import Certificate, certify, reject_early
 from verification.descents import DescentRun, increment_bound, run_descent, unit_step
@@ -219,7 +218,7 @@ class Evidence:
     @cached_property
     def factor(self) -> Array:
         """L with K = L Lᵀ: rows of C L are rows of C X in orthonormal coordinates of the span."""
-        return gram_factor(self.data.gram)
+        return self.data.gram_factor
 
     def distance(self, C: Array, reference: Array) -> float:
         """‖C X - reference X‖_F / ‖reference X‖_F."""

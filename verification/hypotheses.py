@@ -23,7 +23,7 @@ from functools import cached_property
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.network import TwoLayerNetwork
+from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.paper import PAPER_CONSTANTS, flow_condition_slack
 from refimpl.validation import Array, BoolArray
 
@@ -132,7 +132,7 @@ def check_hypotheses(network: TwoLayerNetwork, data: Dataset) -> Hypotheses:
     >>> found.best.name, found.multiplier_upper.round(3)
     ('instance-wise', array([1.584, 1.6  ]))
     """
-    network.require_leaky_relu("check_hypotheses")
+    check_problem(network, data, "check_hypotheses")
     paper = _paper_condition(network, data)
     if network.slope == 0.0:
         note = "The proof needs a positive slope."

@@ -30,7 +30,7 @@ from scipy.optimize import linprog, lsq_linear, nnls
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
 from refimpl.flow.result import RANK_TOLERANCE
-from refimpl.network import TwoLayerNetwork
+from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.spectrum import singular_values
 from refimpl.validation import Array, BoolArray, IntArray, as_positive
 
@@ -175,7 +175,7 @@ def kkt_residuals(network: TwoLayerNetwork, data: Dataset, W: Any, tolerance: fl
     >>> round(kkt_residuals(network, data, [[1.0, -4.0]]).duality_gap, 3)    # q = (1, 2)
     0.941
     """
-    network.require_leaky_relu("kkt_residuals")
+    check_problem(network, data, "kkt_residuals")
     tolerance = as_positive("tolerance", tolerance)
     if tolerance >= 1.0:
         raise InvalidParameterError("tolerance", "lie in (0, 1)", tolerance)

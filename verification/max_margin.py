@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.datasets import Dataset
+from refimpl.datasets import Dataset, as_dataset
 from refimpl.errors import InvalidParameterError
-from refimpl.network import TwoLayerNetwork
+from refimpl.network import TwoLayerNetwork, as_network, check_problem
 from refimpl.paper import PAPER_CONSTANTS
 from refimpl.spectrum import gram_factor, row_norms, sample_factor
 from refimpl.validation import Array, as_real_array
@@ -223,7 +223,7 @@ def max_margin(network: TwoLayerNetwork, data: Dataset) -> MaxMargin:
     >>> (solution.v + 0.0).round(6)
     array([ 1.131371, -0.565685])
     """
-    network.require_leaky_relu("max_margin")
+    check_problem(network, data, "max_margin")
     a_plus, a_minus, unit = _relative_masses(network, data)
     c, c_prime = _slopes(network, data.y)
     space = _Samples.of(data)
@@ -300,7 +300,7 @@ def linear_max_margin(data: Dataset) -> LinearMaxMargin:
     >>> linear_max_margin(Dataset([[1.0], [2.0]], [1, -1])).status.name
     'INFEASIBLE'
     """
-    space = _Samples.of(data)
+    space = _Samples.of(as_dataset(data))
     G = (data.y * data.norms / data.R_max)[:, None] * space.L
     answer = least_norm(G, space.rounding, lambda i: _exact_sample(data, i))
     scale = data.R_max**2
@@ -353,7 +353,7 @@ def closed_form(network: TwoLayerNetwork, data: Dataset) -> ClosedForm:
     >>> limit.multipliers, limit.solves_program, limit.is_kkt_point
     (array([1.6, 1.6]), True, True)
     """
-    network.require_leaky_relu("closed_form")
+    check_problem(network, data, "closed_form")
     a_plus, a_minus, unit = _relative_masses(network, data)
     c, c_prime = _slopes(network, data.y)
     S = data.signed_gram / float(np.diagonal(data.gram).max())
@@ -422,7 +422,7 @@ def margin_bound(network: TwoLayerNetwork, labels: Any = None) -> float:
     >>> margin_bound(TwoLayerNetwork.with_signs(2, 0, LeakyReLU(0.25)), labels=[1, 1])
     1.0
     """
-    gamma = network.require_leaky_relu("margin_bound").slope
+    gamma = as_network(network).require_leaky_relu("margin_bound").slope
     A_plus, A_minus = network.mass_positive, network.mass_negative
     occurring = _occurring_labels(labels)
     if len(occurring) == 1:
@@ -447,7 +447,7 @@ def paper_margin_bound(network: TwoLayerNetwork) -> float:
     >>> paper_margin_bound(TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.25)))
     1.6
     """
-    gamma = network.require_leaky_relu("paper_margin_bound").slope
+    gamma = as_network(network).require_leaky_relu("paper_margin_bound").slope
     denominator = _kappa(network) + gamma
     return PAPER_CONSTANTS["margin_bound"].value / denominator if denominator > 0.0 else float("inf")
 

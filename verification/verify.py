@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.errors import InvalidParameterError, ShapeError
+from refimpl.descent import as_initial_weights
+from refimpl.errors import InvalidParameterError
 from refimpl.flow import METHODS
 from refimpl.initialization import gaussian_weights
-from refimpl.losses import LogisticLoss, Loss
-from refimpl.network import TwoLayerNetwork
+from refimpl.losses import Loss, as_loss
+from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.spectrum import frobenius_norm
-from refimpl.validation import Array, as_count, as_finite_array, as_positive
+from refimpl.validation import Array, as_callback, as_choice, as_count, as_positive, as_real_array, check_steps
 from verification.claims import CLAIMS
 from verification.evidence import Evidence, Start
 from verification.report import Report
@@ -31,7 +32,7 @@ def verify(
     data: Dataset,
     W0: Any = None,
     seed: int = 0,
-    loss: Loss | None = None,
+    loss: Loss | str | None = None,
     scales: Sequence[float] = DEFAULT_SCALES,
     method: str = "piecewise",
     progress: Callable[[str], None] = lambda message: None,
@@ -50,7 +51,7 @@ def verify(
         with standard deviation scale/R_max, each with a draw of its own.
     seed : int
         Seed of the Gaussian starts and of the test points.
-    loss : Loss, optional
+    loss : Loss or str, optional
         Logistic by default.
     scales : sequence of float > 0
         At least three different ones, because one start proves little.
@@ -83,17 +84,17 @@ def verify(
     >>> report.exit_code, len(report.claims), report.claims[0].verdict.name
     (0, 17, 'HOLDS_NUMERICALLY')
     """
-    network.require_leaky_relu("verify")
-    if method not in METHODS:
-        raise InvalidParameterError("method", f"be one of {', '.join(METHODS)}", method)
-    seed = as_count("seed", seed, 0)
+    check_problem(network, data, "verify")
+    seed, loss, method = as_count("seed", seed, 0), as_loss(loss), as_choice("method", method, METHODS)
+    progress = as_callback("progress", progress)
     scaled, k = data.rescaled()
-    alpha = 0.0 if step_size is None else float(np.ldexp(as_positive("step_size", step_size), 2 * k))
+    alpha = 0.0 if step_size is None else _scaled_step(as_positive("step_size", step_size), k)
     descent_steps = as_count("descent_steps", descent_steps, 10)
+    check_steps("descent_steps", descent_steps, descent_steps, 2 * network.m * data.n**2)
     if W0 is not None:
-        W0 = np.ldexp(as_finite_array("W0", W0, 2), k)
+        with np.errstate(over="ignore"):
+            W0 = np.ldexp(as_initial_weights(W0, network, data), k)
     starts = _starts(network, scaled, W0, seed, _checked_scales(scales))
-    loss = loss or LogisticLoss()
     network, e = _rescaled(network)
     starts = tuple(Start(start.scale, np.ldexp(start.W0, e)) for start in starts)
     alpha = float(np.ldexp(alpha, 2 * e))
@@ -115,13 +116,13 @@ def default_starts(network: TwoLayerNetwork, data: Dataset, seed: int = 0) -> li
 
 
 def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
-    values = tuple(float(scale) for scale in scales)
-    if len(set(values)) < 3:
-        raise InvalidParameterError("scales", "hold at least three different numbers", values)
+    values = as_real_array("scales", scales, 1)
+    if np.unique(values).size < 3:
+        raise InvalidParameterError("scales", "hold at least three different numbers", scales)
     for scale in values:
         if not (np.isfinite(scale) and scale > 0.0):
-            raise InvalidParameterError("scales", "hold finite positive numbers", scale)
-    return values
+            raise InvalidParameterError("scales", "hold finite positive numbers", float(scale))
+    return tuple(values.tolist())
 
 
 def _rescaled(network: TwoLayerNetwork) -> tuple[TwoLayerNetwork, int]:
@@ -142,6 +143,17 @@ def _starts(
             Start(scale, gaussian_weights(network.m, data.d, scale / data.R_max, np.random.default_rng([seed, 1, k])))
             for k, scale in enumerate(scales)
         )
-    if W0.shape != (network.m, data.d):
-        raise ShapeError("W0", f"({network.m}, {data.d})", W0.shape)
-    return tuple(Start(scale, scale * W0) for scale in scales)
+    with np.errstate(over="ignore"):
+        starts = tuple(Start(scale, scale * W0) for scale in scales)
+    if not all(np.isfinite(start.W0).all() for start in starts):
+        raise InvalidParameterError("scales", "keep each scale · W0 within the range of float64", scales)
+    return starts
+
+
+def _scaled_step(step_size: float, k: int) -> float:
+    """α in units in which X is X/2ᵏ."""
+    with np.errstate(over="ignore", under="ignore"):
+        alpha = float(np.ldexp(step_size, 2 * k))
+    if not 0.0 < alpha < float("inf"):
+        raise InvalidParameterError("step_size", "stay within the range of float64 for X/R_max", step_size)
+    return alpha

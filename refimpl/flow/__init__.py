@@ -15,24 +15,28 @@ from typing import Any
 import numpy as np
 
 from refimpl.datasets import Dataset
+from refimpl.descent import as_initial_weights
 from refimpl.errors import InvalidParameterError
 from refimpl.flow.adaptive import adaptive_flow
 from refimpl.flow.bounds import Bounds
 from refimpl.flow.piecewise import piecewise_flow
 from refimpl.flow.repeat import SMALLEST_RTOL, TIGHTENING, difference_of
 from refimpl.flow.result import FlowEvent, FlowLimit, FlowResult, FlowStatus, Trajectory
-from refimpl.losses import LogisticLoss, Loss
-from refimpl.network import TwoLayerNetwork
+from refimpl.losses import Loss, as_loss
+from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.order import canonical_order
 from refimpl.span import SpanCoordinates
 from refimpl.spectrum import frobenius_norm
-from refimpl.validation import Array, IndexArray, as_count, as_finite_array, as_positive
+from refimpl.validation import Array, IndexArray, as_choice, as_count, as_flag, as_positive
 
 __all__ = ["FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory", "gradient_flow"]
 
 ORDERED_UP_TO = 2**20
 """Entries of X up to which the flow is computed in an order of its own. Larger data have no exact symmetries to
 speak of, and a second Gram matrix would cost; there another order of the samples changes rounding."""
+
+SMALLEST = 1e-100
+"""No smaller tolerance or time: the first step of SciPy's solvers would underflow."""
 
 METHODS = {"piecewise": piecewise_flow, "adaptive": adaptive_flow}
 
@@ -47,7 +51,7 @@ def gradient_flow(
     network: TwoLayerNetwork,
     data: Dataset,
     W0: Any,
-    loss: Loss | None = None,
+    loss: Loss | str | None = None,
     method: str = "piecewise",
     rtol: float = 1e-12,
     atol: float = 1e-9,
@@ -66,7 +70,7 @@ def gradient_flow(
     data : Dataset
     W0 : array_like, shape (m, d)
         Initial weights.
-    loss : Loss, optional
+    loss : Loss or str, optional
         Logistic by default.
     method : {"piecewise", "adaptive"}
         From event to event, exactly, with sliding units; or SciPy's adaptive Runge-Kutta solver,
@@ -113,16 +117,19 @@ def gradient_flow(
     >>> result.status.name, result.limit.rank, result.limit.margins.round(12)
     ('CONVERGED', 2, array([1., 1.]))
     """
-    network.require_leaky_relu("gradient_flow")
-    if method not in METHODS:
-        raise InvalidParameterError("method", f"be one of {', '.join(METHODS)}", method)
+    check_problem(network, data, "gradient_flow")
+    method, estimate_error = as_choice("method", method, METHODS), as_flag("estimate_error", estimate_error)
     rtol, atol = as_positive("rtol", rtol), as_positive("atol", atol)
     if rtol < SMALLEST_RTOL:
         raise InvalidParameterError("rtol", f"be at least {SMALLEST_RTOL:.2g}, or SciPy's solvers ignore it", rtol)
-    loss = loss or LogisticLoss()
+    if max(rtol, atol) >= 1.0:
+        raise InvalidParameterError("rtol, atol", "be below 1", (rtol, atol))
+    if atol < SMALLEST:
+        raise InvalidParameterError("atol", f"be at least {SMALLEST:g}", atol)
+    loss, W0 = as_loss(loss), as_initial_weights(W0, network, data)
     scaled, k = data.rescaled()
     a, e = _second_layer_of_norm_one(network)
-    W0 = _scaled_start(as_finite_array("W0", W0, 2), k + e)
+    W0 = _scaled_start(W0, k + e)
     network, scaled, W0, neurons, samples = _in_canonical_order(TwoLayerNetwork(a, network.activation), scaled, W0)
     span = SpanCoordinates.from_weights(network, scaled, W0)
     bounds = Bounds(

@@ -8,12 +8,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refimpl import LeakyReLU, SmoothLeakyReLU
-from refimpl.errors import InvalidParameterError
+from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from verification.strategies import dyadics
 
 SLOPES = st.sampled_from([0.0, 0.125, 0.25, 0.5, 0.75, 1.0])
 SMOOTHNESS = st.sampled_from([0.25, 1.0, 2.0, 8.0, 64.0])
 POINTS = st.lists(dyadics(16, 64), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("phi", [LeakyReLU(0.0), SmoothLeakyReLU(0.0, 2.0)], ids=repr)
+def test_the_relu_of_infinity(phi):
+    low, high = phi.value([-np.inf, np.inf])
+    assert low == pytest.approx(0.0, abs=0.125)  # -(1-γ)/(4H) for the smooth one
+    assert high == np.inf
+
+
+@pytest.mark.parametrize("H", [1e-300, 1e300])
+def test_a_smoothness_of_any_size(H):
+    for z in (-1e200, -1e-310, 1e-310, 1e200):
+        found, expected = SmoothLeakyReLU(0.5, H).value(z), smooth_value_over_Q(0.5, H, z)
+        assert abs(Fraction(float(found)) - expected) <= 4 * Fraction(float(np.spacing(abs(found))))
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, np.nan, [0.1, 0.1, 0.1], "wide"])
+def test_a_tolerance_that_is_none(tolerance):
+    for phi in (LeakyReLU(0.5), SmoothLeakyReLU(0.5, 1.0)):
+        with pytest.raises(ImplicitBiasError, match="`tolerance` must"):
+            phi.clarke_interval([1.0, 2.0], tolerance)
 
 
 def smooth_value_over_Q(gamma, H, z):

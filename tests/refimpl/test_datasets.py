@@ -1,14 +1,16 @@
 """Data: container, generators and readers (docs/theory.md, sections 1 and 3)."""
 
+import copy
 import hashlib
 import itertools
 import math
+import pickle
 import struct
 
 import numpy as np
 import pytest
 
-from refimpl import Dataset, datasets
+from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets
 from refimpl.errors import (
     FileFormatError,
     ImplicitBiasError,
@@ -37,10 +39,47 @@ def slack_in_loops(X, slope):
 # --- container ----------------------------------------------------------------------------------------------------
 
 
-def test_float64_samples_are_not_copied():
-    X = np.arange(1.0, 7.0).reshape(2, 3)
-    assert Dataset(X, [1, -1]).X is X
-    assert np.shares_memory(Dataset(X[:, ::2], [1, -1]).X, X)
+@pytest.mark.parametrize("view", [lambda X: X, lambda X: X[:, ::2], lambda X: X[::-1], np.asfortranarray])
+def test_changes_of_the_callers_arrays_do_not_reach_the_data(view):
+    X, y = np.arange(1.0, 7.0).reshape(2, 3), np.array([1.0, -1.0])
+    data = Dataset(view(X), y)
+    fresh = Dataset(view(X).copy(), [1, -1])
+    locked = X.view()
+    locked.setflags(write=False)
+    through_a_view = Dataset(view(locked), y)
+    X += 1.0
+    y *= -1.0
+    for one in (data, through_a_view):
+        assert one.sha256 == fresh.sha256
+        np.testing.assert_array_equal(one.gram, fresh.gram)
+    for array in (data.X, data.y):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0.0
+
+
+def test_what_nobody_can_write_to_is_shared():
+    data = Dataset(np.eye(2, 3), [1, -1])
+    again = Dataset(data.X, data.y)
+    assert again.X is data.X
+    assert again.y is data.y
+    assert np.shares_memory(Dataset(data.X[:1], [1]).X, data.X)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda data: pickle.loads(pickle.dumps(data))])
+def test_a_duplicate_is_read_only_too(duplicate):
+    data = Dataset(np.eye(2, 3), [1, -1])
+    K = data.gram
+    twin = duplicate(data)
+    np.testing.assert_array_equal(twin.gram, K)
+    for array in (twin.X, twin.y, twin.gram, duplicate(TwoLayerNetwork([1.0], LeakyReLU(0.5))).second_layer):
+        assert not array.flags.writeable
+
+
+def test_the_factor_of_the_gram_matrix():
+    data = Dataset([[3.0, 4.0], [0.0, 2.0]], [1, -1])
+    np.testing.assert_allclose(data.gram_factor @ data.gram_factor.T, [[25.0, 8.0], [8.0, 4.0]], rtol=1e-15)
+    assert data.gram_factor is data.gram_factor
+    assert not data.gram_factor.flags.writeable
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8, np.float16])
@@ -164,7 +203,7 @@ def test_nearly_orthogonal_has_inner_products_of_both_signs_and_depends_on_the_g
         ((3, 4, 1.0, 0.0), UnreachableSlackError, "`slope` is 0"),
         ((3, 4, 1e9, 0.5), UnreachableSlackError, "rounding in X"),
         ((3, 4, 1e-3, 0.5), UnreachableSlackError, "no definite Gram matrix"),
-        ((3, 4, 1.0, 0.5, 0.5), InvalidParameterError, "`norm_ratio` must be finite and at least 1; got 0.5"),
+        ((3, 4, 1.0, 0.5, 0.5), InvalidParameterError, "`norm_ratio` must be at least 1 and at most 1e\\+150; got 0.5"),
         ((2.0, 4, 1.0, 0.5), InvalidParameterError, "`n` must be a whole number"),
     ],
 )

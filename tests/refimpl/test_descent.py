@@ -160,6 +160,35 @@ def test_records_are_taken_at_the_start_at_every_kth_step_and_at_the_end():
     assert gradient_descent(network, data, W0, 0.5, 2, record_every=9).trajectory.step.tolist() == [0, 2]
 
 
+def test_by_default_records_grow_apart_by_a_twentieth():
+    network, data, W0 = problem()
+    every = gradient_descent(network, data, W0, 0.5, 300, record_every=1)
+    some = gradient_descent(network, data, W0, 0.5, 300)
+    step = some.trajectory.step
+    assert step[:41].tolist() == list(range(41))
+    assert step[41:48].tolist() == [42, 44, 46, 48, 50, 52, 54]
+    assert step[-1] == 300
+    gaps = np.diff(step[:-1])
+    assert np.all(gaps == np.maximum(1, step[:-2] // 20))
+    for name, values in vars(some.trajectory).items():
+        np.testing.assert_array_equal(values, getattr(every.trajectory, name)[step])
+
+
+def test_the_weights_of_a_result_are_not_the_callers_array():
+    network, data, W0 = problem()
+    result = gradient_descent(network, data, W0, 0.5, 2)
+    expected = result.weights()
+    W0 += 1.0
+    np.testing.assert_array_equal(result.weights(), expected)
+
+
+@pytest.mark.parametrize("alpha", [1e300, 1e155])
+def test_an_overflow_in_weight_space_is_one_sentence(alpha):
+    network, data, W0 = problem()
+    with pytest.raises(InvalidParameterError, match=r"must stay below the largest float; got 'an overflow"):
+        gradient_descent_in_weight_space(network, data, W0, alpha, 50, ExponentialLoss())
+
+
 def test_zero_weights_have_no_stable_rank_and_a_first_step():
     network, data, _ = problem()
     path = gradient_descent(network, data, np.zeros((5, data.d)), 0.5, 1).trajectory
@@ -185,7 +214,7 @@ def test_convergence_guarantee(scale, seed):
     assert delta > 0.0
     alpha = n * math.log(1.0 / rho) / (rho * gamma * data.R_max**2)
     W0 = scale * rng.standard_normal((5, 5000))
-    path = gradient_descent(network, data, W0, alpha, steps).trajectory
+    path = gradient_descent(network, data, W0, alpha, steps, record_every=1).trajectory
     q_min = path.smallest_margin
     sigma = 1.0 / (1.0 + np.exp(q_min[:-1]))
     rounding = 64 * EPS * np.abs(path.margins).max()
@@ -355,7 +384,7 @@ def test_bad_arguments(changed, value, message):
 def test_a_trajectory_larger_than_memory_is_refused_with_a_number_that_works():
     network, data, W0 = problem()
     with pytest.raises(InvalidParameterError, match="`record_every` must be larger, about 30") as caught:
-        gradient_descent(network, data, W0, 0.1, 10**8)
+        gradient_descent(network, data, W0, 0.1, 10**8, record_every=1)
     bytes_each = 8 * (2 * 5 + 2 * 6 + 10 + 8)  # two columns per neuron, two per sample, 10 singular values, 8 numbers
     assert 29 < 10**8 * bytes_each / 2**30 < 30
     assert "got 1." in str(caught.value)

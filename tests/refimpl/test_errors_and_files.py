@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import pickle
 import stat
 
 import numpy as np
@@ -34,6 +35,21 @@ def test_message_is_one_sentence(error):
     assert message.endswith(".")
     assert "\n" not in message
     assert ".." not in message
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_errors_come_whole_from_other_processes(error):
+    twin = pickle.loads(pickle.dumps(error))
+    assert type(twin) is type(error)
+    assert str(twin) == str(error)
+    assert vars(twin) == vars(error)
+
+
+def test_a_value_of_any_length_is_shown_on_one_short_line():
+    shown = str(InvalidParameterError("n", "be small", list(range(10**6))))
+    assert shown.startswith("`n` must be small; got [0, 1, 2, 3, 4,")
+    assert len(shown) < 120
+    assert str(InvalidParameterError("n", "be small", 10**5000)) == "`n` must be small; got a value of type int."
 
 
 def test_offending_values_are_kept():

@@ -205,3 +205,14 @@ def test_logistic_weight_below_the_smallest_normal_float(q) -> None:
     loss = LogisticLoss()
     assert float(loss.weight(q)) == math.exp(-q) > 0.0
     assert float(loss.curvature(q)) == float(loss.curvature(-q)) == math.exp(-q)
+
+
+@pytest.mark.parametrize("log_value", [709.5, 709.78])
+def test_inverse_near_the_largest_float(log_value):
+    with localcontext(Context(prec=120)):
+        expected = -float(Decimal(log_value).exp())  # -log(e^v - 1) is -v to rounding there
+    assert float(LogisticLoss().inverse_of_log_value(log_value)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_inverse_beyond_the_largest_float_is_minus_infinity():
+    assert float(LogisticLoss().inverse_of_log_value(710.0)) == -math.inf

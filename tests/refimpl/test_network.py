@@ -22,7 +22,26 @@ def test_second_layer_of_the_paper():
 def test_masses_of_an_unequal_second_layer():
     network = TwoLayerNetwork([3.0, -1.0, 4.0, -2.0], LeakyReLU(0.1))
     assert (network.mass_positive, network.mass_negative) == (25.0, 5.0)
+    assert network.mass == 30.0
     assert network.positive.tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize("a", [[1e200, 1.0], [1.0, 1e-200], [1.3e154, 1.3e154]])
+def test_a_second_layer_whose_squares_leave_the_range_is_refused(a):
+    with pytest.raises(InvalidParameterError, match="`second_layer` must have squares within the range of float64"):
+        TwoLayerNetwork(a, LeakyReLU(0.5))
+
+
+def test_overflow_is_one_sentence_and_never_nan():
+    network = TwoLayerNetwork([3.0, -3.0], LeakyReLU(0.5))
+    data = Dataset([[1.0, 0.0]], [1])
+    W = [[1e308, 0.0], [-1e308, 0.0]]
+    for call in (network.forward, network.input_gradient):
+        with pytest.raises(InvalidParameterError, match="must stay below the largest float; got 'an overflow'"):
+            call(W, data.X)
+    with pytest.raises(InvalidParameterError, match=r"`∇L\(W\)` must stay below the largest float"):
+        network.loss_and_gradient([[-800.0, 0.0], [0.0, 0.0]], data, "exponential")
+    assert network.loss([[-800.0, 0.0], [0.0, 0.0]], data, "exponential") == float("inf")
 
 
 def test_second_layer_cannot_be_changed_from_outside():

@@ -108,9 +108,16 @@ def test_gram_factor_of_a_singular_matrix():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: gram_factor(np.ones((2, 3))), ShapeError, r"`K` must have shape \(n, n\); got \(2, 3\)"),
+        (lambda: gram_factor(np.ones((2, 3))), ShapeError, r"`K` must have shape \(n, n\) with n >= 1; got \(2, 3\)"),
         (lambda: singular_values(np.ones((2, 3)), np.eye(2)), ShapeError, r"`gram` must have shape \(3, 3\)"),
         (lambda: singular_values([1.0]), ShapeError, "`W` must have shape with 2 axes"),
+        (lambda: gram_factor(np.ones((0, 0))), ShapeError, r"`K` must have shape \(n, n\) with n >= 1; got \(0, 0\)"),
+        (lambda: gram_factor([[1.0, 0.5], [0.0, 1.0]]), InvalidParameterError, "`K` must be symmetric"),
+        (
+            lambda: gram_factor([[1.0, 2.0], [2.0, 1.0]]),
+            InvalidParameterError,
+            "semidefinite; it has the eigenvalue -1;",
+        ),
         (lambda: stable_rank([[np.nan]]), InvalidParameterError, r"`W\[0, 0\]` must be finite"),
         (lambda: numerical_rank(np.eye(2), tolerance=1.0), InvalidParameterError, r"`tolerance` must lie in \[0, 1\)"),
         (lambda: numerical_rank(np.eye(2), tolerance=-1e-9), InvalidParameterError, "`tolerance`"),

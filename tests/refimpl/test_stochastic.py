@@ -169,8 +169,8 @@ def test_bad_numbers(changed, message):
 
 def test_bad_objects():
     network, data, W0 = problem()
-    with pytest.raises(InvalidParameterError, match=r"`rng` must be a numpy.random.Generator; got 7\."):
-        stochastic_gradient_descent(network, data, W0, 0.1, 1, 1, 7)
+    with pytest.raises(InvalidParameterError, match=r"`rng` must be a numpy.random.Generator or a seed \(int >= 0\)"):
+        stochastic_gradient_descent(network, data, W0, 0.1, 1, 1, np.random.RandomState(7))
     with pytest.raises(ShapeError, match=r"`evaluate.X` must have shape \(n, 5\)"):
         run(network, data, W0, evaluate=Dataset([[1.0, 2.0]], [1]))
     with pytest.raises(ShapeError, match=r"`W0` must have shape \(4, 5\)"):

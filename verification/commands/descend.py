@@ -42,7 +42,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--step-size", type=float, metavar="ALPHA", help="step size (default: n/(R_max² Σa²))")
     parser.add_argument("--steps", type=int, default=300, help="number of steps (default: 300)")
-    parser.add_argument("--record-every", type=int, default=1, metavar="K", help="steps between records (default: 1)")
+    parser.add_argument(
+        "--record-every",
+        type=int,
+        metavar="K",
+        help="steps between records (default: 1 up to step 40, then a twentieth of it)",
+    )
     parser.add_argument("--smoothness", type=float, metavar="H", help="use the H-smooth activation instead of the kink")
     parser.add_argument(
         "--plot", metavar="FILE", help="draw stable rank, singular values and loss by step (.png, .svg or .pdf)"
