@@ -20,7 +20,7 @@ import numpy as np
 from refimpl.archive import load_archive, save_archive, with_prefix
 from refimpl.datasets import Dataset
 from refimpl.descent import DescentStatus, as_initial_weights
-from refimpl.errors import InvalidParameterError, ShapeError
+from refimpl.errors import InvalidParameterError, RunInterrupted, ShapeError
 from refimpl.losses import LogisticLoss, Loss, mean_log_value
 from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import frobenius_norm, stable_rank_by_norms
@@ -168,6 +168,8 @@ def stochastic_gradient_descent(
     ------
     InvalidParameterError, ShapeError
         For bad arguments.
+    RunInterrupted
+        After Ctrl-C; its `.result` has the epochs done, with status INTERRUPTED.
 
     References
     ----------
@@ -203,7 +205,10 @@ def stochastic_gradient_descent(
     }
     path = StochasticTrajectory(*(np.array(column) for column in zip(*rows, strict=True)))
     message = f"{status.value} ({len(rows) - 1} of {epochs} epochs)"
-    return StochasticResult(status, message, run.W, path, diagnostics)
+    result = StochasticResult(status, message, run.W, path, diagnostics)
+    if status is DescentStatus.INTERRUPTED:
+        raise RunInterrupted(result)
+    return result
 
 
 class _Run:

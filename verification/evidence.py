@@ -91,8 +91,6 @@ class Evidence:
         for number, start in enumerate(self.starts, 1):
             self.progress(f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})")
             results.append(gradient_flow(self.network, self.data, start.W0, self.loss, method=self.method))
-            if results[-1].status is FlowStatus.INTERRUPTED:
-                raise KeyboardInterrupt
         return tuple(results)
 
     @property
@@ -168,8 +166,6 @@ class Evidence:
         for number, start in enumerate(self.starts, 1):
             self.progress(f"gradient descent {number} of {len(self.starts)} (initialization scale {start.scale:g})")
             runs.append(self.descend(start.W0, start.scale, self.descent_steps))
-            if runs[-1].result.status is DescentStatus.INTERRUPTED:
-                raise KeyboardInterrupt
         return tuple(runs)
 
     @property

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.errors import InvalidParameterError, ShapeError
+from refimpl.errors import InvalidParameterError, RunInterrupted, ShapeError
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import LogisticLoss, Loss
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array, as_count, as_finite_array, as_positive
 from verification.claims import CLAIMS
+from verification.claims.base import ClaimResult
 from verification.evidence import Evidence, Start
 from verification.report import Report
 
@@ -64,13 +65,14 @@ def verify(
     Returns
     -------
     Report
-        `.claims`, `.exit_code`, `.to_json()`, `.to_html()`. After Ctrl-C it holds the claims decided so far
-        and `.interrupted` is True.
+        `.claims`, `.exit_code`, `.to_json()`, `.to_html()`.
 
     Raises
     ------
     InvalidParameterError, ShapeError
         For bad arguments.
+    RunInterrupted
+        After Ctrl-C; its `.result` is the report with the claims decided so far, and `.interrupted` set.
 
     Examples
     --------
@@ -92,14 +94,15 @@ def verify(
     loss = loss or LogisticLoss()
     evidence = Evidence(network, scaled, loss, starts, seed, method, progress, data.sha256, k, alpha, descent_steps)
     began = perf_counter()
-    rows, interrupted = [], False
+    rows: list[ClaimResult] = []
     try:
         for claim in CLAIMS:
             if claim.applies(evidence):
                 rows.append(claim.evaluate(evidence, perf_counter))
-    except KeyboardInterrupt:
-        interrupted = True
-    return Report.from_evidence(evidence, tuple(rows), perf_counter() - began, interrupted)
+    except KeyboardInterrupt as stop:
+        so_far = Report.from_evidence(evidence, tuple(rows), perf_counter() - began, interrupted=True)
+        raise RunInterrupted(so_far) from stop
+    return Report.from_evidence(evidence, tuple(rows), perf_counter() - began)
 
 
 def default_starts(network: TwoLayerNetwork, data: Dataset, seed: int = 0) -> list[Array]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.errors import InvalidParameterError
+from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow.adaptive import adaptive_flow
 from refimpl.flow.piecewise import piecewise_flow
 from refimpl.flow.repeat import SMALLEST_RTOL, difference_of, tightened
@@ -68,13 +68,15 @@ def gradient_flow(
     Returns
     -------
     FlowResult
-        `.status` says how the flow ended and is never an exception; `.limit` is None unless it
-        is CONVERGED.
+        `.status` says how the flow ended; `.limit` is None unless it is CONVERGED.
 
     Raises
     ------
     InvalidParameterError, ShapeError
         For bad arguments.
+    RunInterrupted
+        After Ctrl-C; its `.result` is the path so far, with status INTERRUPTED, or the whole flow if that had ended
+        and its repetition was interrupted.
 
     References
     ----------
@@ -107,7 +109,12 @@ def gradient_flow(
         return result.in_units_of(data.X, k)
 
     result = flow(rtol, atol)
-    if not estimate_error or result.status is FlowStatus.INTERRUPTED:
+    if result.status is FlowStatus.INTERRUPTED:
+        raise RunInterrupted(result)
+    if not estimate_error:
         return result
-    difference = difference_of(result, flow(*tightened(rtol, atol)))
+    repeated = flow(*tightened(rtol, atol))
+    if repeated.status is FlowStatus.INTERRUPTED:
+        raise RunInterrupted(result)
+    difference = difference_of(result, repeated)
     return replace(result, diagnostics=result.diagnostics | {"error_estimate": difference})
