@@ -6,12 +6,12 @@ import argparse
 from fractions import Fraction
 
 from rich.table import Table
-from rich.text import Text
 
 from refimpl.errors import InvalidParameterError
 from verification.certificate import CONCLUSIONS, Certificate, certify, reject_early
 from verification.certificate_checker import check_certificate
 from verification.commands import options
+from verification.printing import sentence
 
 __all__ = ["add_parser", "run"]
 
@@ -29,7 +29,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "certify",
-        help="prove in exact arithmetic that every KKT point is the closed form, or check such a proof",
         description="Decide over the rationals what is true of the max-margin problem on a data set.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -52,30 +51,26 @@ def run(args: argparse.Namespace) -> int:
     fraction = exact_slope(args.slope)
     args.slope = None if args.slope is None else float(Fraction(args.slope))
     problem = options.problem_from(args)
-    console = options.tables(args)
     if args.check:
         with options.progress() as tell:
             tell(f"checking {args.check} with integers and fractions only")
             result = check_certificate(args.check, problem.data.X, problem.data.y)
         verdict = f" It proves: {result.verdict}." if result.accepted else ""
         word = "accepted" if result.accepted else "refused"
-        console.print(Text(f"{word}: {result.reason.removeprefix('refused: ')}.{verdict}", style="bold"))
+        options.deliver(args, [sentence(f"{word}: {result.reason.removeprefix('refused: ')}.{verdict}")])
         return 0 if result.accepted else 1
     if args.quick:
         with options.progress() as tell:
             tell(f"ball arithmetic for {problem.origin}")
             reason = reject_early(problem.network, problem.data, fraction)
         if reason:
-            console.print(Text(f"Not proven: {reason} (ball arithmetic; no certificate was made).", style="bold"))
+            options.deliver(args, [sentence(f"Not proven: {reason} (ball arithmetic; no certificate was made).")])
             return 3
     with options.progress() as tell:
         tell(f"exact certificate for {problem.origin}")
         certificate = certify(problem.network, problem.data, fraction)
-    console.print(_table(certificate))
-    if certificate.failed_step:
-        console.print(Text(f"Not proven: {certificate.failed_step}.", style="bold"))
-    if args.out:
-        certificate.save(args.out, args.force)
+    failed = [sentence(f"Not proven: {certificate.failed_step}.")] if certificate.failed_step else []
+    options.deliver(args, [_table(certificate), *failed], files=[(args.out, certificate.save)])
     return 0 if certificate.proves_every_kkt_point else 3
 
 

@@ -27,7 +27,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "max-margin",
-        help="the max-margin problem in parameter space, by CVXPY and in closed form",
         description="Solve the convex program (C) by CVXPY, compare it with the closed form, and find z*.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -60,7 +59,6 @@ def run(args: argparse.Namespace) -> int:
     table.add_row("linear max margin ‖z*‖", f"{linear.norm:.12g} ({linear.status.name})")
     if network.slope > 0.0:
         table.add_row("bound on ‖z‖/‖z*‖", shown(margin_bound(network, data.y)))
-    options.tables(args).print(table)
     v, u = (weights_from_coefficients(row[None], data.X)[0] for row in (program.v_coefficients, program.u_coefficients))
     content: dict[str, Any] = {
         "schema_version": 1,
@@ -80,5 +78,5 @@ def run(args: argparse.Namespace) -> int:
         "linear": {"status": linear.status.name, "norm": linear.norm if np.isfinite(linear.norm) else None},
         "environment": environment(),
     }
-    options.write_json(args, content)
+    options.deliver(args, [table], content)
     return 0 if program.status is SolveStatus.SOLVED else 3

@@ -5,35 +5,36 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
+from refimpl.errors import ImplicitBiasError, OutputFileError
 from refimpl.files import check_output_path, refuse_to_overwrite
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss, loss_by_name
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array, as_count
 from verification.presets import PRESETS, preset_named
+from verification.printing import console_for, progress
+from verification.streams import ascii_json, write_output
 
 __all__ = [
     "Problem",
     "add_output_options",
     "add_problem_options",
     "check_outputs",
+    "deliver",
+    "duration",
     "initial_weights",
     "numbers",
     "problem_from",
     "progress",
-    "tables",
-    "write_json",
 ]
 
 FILE_SLOPE, FILE_NEURONS = 0.1, 8
@@ -108,31 +109,103 @@ def numbers(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 1e-4,1e-2,1") from error
 
 
-def tables(args: argparse.Namespace) -> Console:
-    """Where tables go: standard output, or standard error if JSON goes there."""
-    stream = sys.stderr if args.json == "-" else sys.stdout
-    console = Console(file=stream)
-    return console if console.is_terminal else Console(file=stream, width=180)
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    Examples
+    --------
+    >>> [duration(x) for x in (3.2, 200.0, 9e3, 1e6, 1e12)]
+    ['3 s', '3.3 min', '2.5 h', '12 days', '3.2e+04 years']
+    """
+    for unit, size in (("years", 3.156e7), ("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.0f} s"
 
 
-@contextmanager
-def progress() -> Iterator[Any]:
-    """A function that tells what is being done: a spinner on a terminal, else lines on standard error."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda message: console.print(f"... {message}", highlight=False, soft_wrap=True)
-        return
-    with console.status("starting") as status:
-        yield status.update
+Output = tuple[str | None, Callable[[Any, bool], None]]
+"""A path, if that output was asked for, and what writes it: called with the path and --force."""
 
 
-def write_json(args: argparse.Namespace, content: str | dict[str, Any]) -> None:
-    """Write what --json asks for."""
-    if args.json is None:
-        return
-    text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    if args.json == "-":
-        sys.stdout.write(text)
-        return
-    with refuse_to_overwrite(Path(args.json), args.force) as handle:
-        handle.write(text.encode())
+def deliver(
+    args: argparse.Namespace,
+    shown: Iterable[Any],
+    document: str | dict[str, Any] | None = None,
+    files: Iterable[Output] = (),
+) -> None:
+    """Hand out results: --json and the other files first, then the tables; what fails takes nothing else with it.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With `json` and `force`, where there are such options.
+    shown : iterable
+        What rich renders, for standard output, or for standard error if the JSON goes to standard output (`--json -`).
+    document : str or dict, optional
+        The JSON.
+    files : iterable of (path or None, callable)
+        Other outputs.
+
+    Raises
+    ------
+    ImplicitBiasError
+        After everything else, if an output could not be written.
+    """
+    failures: list[Exception] = []
+    path = getattr(args, "json", None)
+    outputs: list[Output] = [(None if path == "-" else path, lambda path, force: _write_json(path, force, document))]
+    for name, write in [*outputs, *files]:
+        if name is not None:
+            _attempt(lambda: write(name, args.force), failures)  # noqa: B023
+    if path == "-":
+        _attempt(lambda: _print(sys.stderr, shown), [])  # a lost remark is no lost result
+        _attempt(lambda: _print_json(document), failures)
+    else:
+        _attempt(lambda: _print(sys.stdout, shown), failures)
+    unexpected = [error for error in failures if not isinstance(error, ImplicitBiasError)]
+    if unexpected or len(failures) == 1:
+        raise (unexpected or failures)[0]
+    if failures:
+        raise ImplicitBiasError(" ".join(map(str, failures)))
+
+
+def _attempt(write: Callable[[], None], failures: list[Exception]) -> None:
+    try:
+        write()
+    except Exception as error:
+        failures.append(error)
+
+
+def _print(stream: Any, shown: Iterable[Any]) -> None:
+    console = console_for(stream)
+    try:
+        for what in shown:
+            console.print(what, soft_wrap=isinstance(what, str), highlight=not isinstance(what, str))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputFileError("standard output", str(error.strerror or error)) from error
+    if stream is sys.stdout:
+        write_output("")
+
+
+def _print_json(document: str | dict[str, Any] | None) -> None:
+    text = _json(document)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = ascii_json(text)
+    write_output(text)
+
+
+def _write_json(path: Any, force: bool, document: str | dict[str, Any] | None) -> None:
+    text = _json(document)
+    with refuse_to_overwrite(Path(path), force) as handle:
+        try:
+            handle.write(text.encode())
+        except UnicodeEncodeError:  # a name of a file that is no text
+            handle.write(ascii_json(text).encode())
+
+
+def _json(document: str | dict[str, Any] | None) -> str:
+    return document if isinstance(document, str) else json.dumps(document, indent=2, ensure_ascii=False) + "\n"

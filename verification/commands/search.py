@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
-from rich.text import Text
 
-from refimpl.errors import OutputFileError
+from refimpl.errors import OutputFileError, RunInterrupted
 from refimpl.files import check_output_path
 from verification.commands import options
+from verification.printing import sentence
 from verification.report import environment, shown
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "search",
-        help="look for data just below a condition on which a conclusion fails",
         description="Look for data whose condition has a slack below 1, as near to 1 as can be, and where a limit has "
         "rank above 2, a margin that is not tight, or is not the only one.",
         epilog=EXAMPLES,
@@ -56,26 +57,28 @@ def run(args: argparse.Namespace) -> int:
     options.check_outputs(args, "json")
     if args.out:
         _check_folder(Path(args.out), args.force)
-    from verification.search import search
+    from verification.search import search, write_counterexample
 
-    with options.progress() as tell:
-        found = search(
-            args.seconds, args.conclusion, args.condition, args.samples, args.neurons, args.seed, args.tries, tell
-        )
-    console = options.tables(args)
-    console.print(_table(found))
-    tried = ", ".join(f"{count} {method}" for method, count in found.directions.items())
-    console.print(Text(f"Directions tried: {tried}; flows followed on {found.flows} data sets.", style="bold"))
+    what = (args.seconds, args.conclusion, args.condition, args.samples, args.neurons, args.seed, args.tries)
+    code = 0
+    try:
+        with options.progress() as tell:
+            found = search(*what, tell)
+    except RunInterrupted as stop:
+        found, code = stop.result, 130
+    tried = ", ".join(f"{count} {method}" for method, count in found.directions.items()) or "none"
+    parts: list[Any] = [
+        _table(found),
+        sentence(f"Directions tried: {tried}; flows followed on {found.flows} data sets."),
+    ]
+    files: list[options.Output] = []
     if args.out:
         for name, counterexample in _named(found):
-            _write(counterexample, Path(args.out) / f"{name}.csv", args.force)
-            console.print(
-                f"implicit-bias verify --data {Path(args.out) / name}.csv {counterexample.command}",
-                highlight=False,
-                soft_wrap=True,
-            )
-    options.write_json(args, _document(found) | {"environment": environment()})
-    return 0
+            path = Path(args.out) / f"{name}.csv"
+            files.append((str(path), partial(write_counterexample, counterexample)))
+            parts.append(f"implicit-bias verify --data {quote(str(path))} {counterexample.command}")
+    options.deliver(args, parts, _document(found) | {"environment": environment()}, files)
+    return code
 
 
 def _check_folder(folder: Path, force: bool) -> None:
@@ -86,12 +89,6 @@ def _check_folder(folder: Path, force: bool) -> None:
     for conclusion in ("rank", "margin", "limits"):
         for which in ("closest", "smallest"):
             check_output_path(folder / f"{conclusion}-{which}.csv", force)
-
-
-def _write(found: Counterexample, path: Path, force: bool) -> None:
-    from verification.search import write_counterexample
-
-    write_counterexample(found, path, force)
 
 
 def _named(found: SearchResult) -> list[tuple[str, Counterexample]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from refimpl.errors import RunInterrupted
 from refimpl.files import refuse_to_overwrite
 from verification.commands import options
+from verification.report import Report
 from verification.verify import DEFAULT_SCALES, verify
 
 __all__ = ["add_parser", "run"]
@@ -24,7 +27,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "verify",
-        help="which claims of the theory hold on a data set, with what slack",
         description="Check every claim of the theory on a data set: hypothesis, measurement, bound, verdict.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -50,23 +52,26 @@ def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     options.check_outputs(args, "json", "html", "save")
     problem = options.problem_from(args)
-    with options.progress() as tell:
-        report = verify(
-            problem.network,
-            problem.data,
-            seed=args.seed,
-            loss=problem.loss,
-            scales=args.init_scales,
-            method=args.method,
-            progress=tell,
-            step_size=args.step_size,
-            descent_steps=args.steps,
-        )
-    options.tables(args).print(report)
-    options.write_json(args, report.to_json())
-    if args.html:
-        with refuse_to_overwrite(args.html, args.force) as handle:
-            handle.write(report.to_html().encode())
-    if args.save:
-        report.save(args.save, args.force)
+    try:
+        with options.progress() as tell:
+            report = verify(
+                problem.network,
+                problem.data,
+                seed=args.seed,
+                loss=problem.loss,
+                scales=args.init_scales,
+                method=args.method,
+                progress=tell,
+                step_size=args.step_size,
+                descent_steps=args.steps,
+            )
+    except RunInterrupted as stop:
+        report = stop.result
+    html = (args.html, lambda path, force: _write_html(report, path, force))
+    options.deliver(args, [report], report.to_json(), [html, (args.save, report.save)])
     return report.exit_code
+
+
+def _write_html(report: Report, path: Any, force: bool) -> None:
+    with refuse_to_overwrite(path, force) as handle:
+        handle.write(report.to_html().encode())
