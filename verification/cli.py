@@ -163,11 +163,10 @@ def _carry_out(given: list[str]) -> int:
 
 def _told(error: BaseException, stop: _Stop) -> tuple[int, str]:
     """The exit code and the sentence for what ended the command."""
-    from refimpl.errors import ImplicitBiasError
-
     if stop.signal or isinstance(error, KeyboardInterrupt):
         return stop.exit_code, "interrupted."
-    if isinstance(error, ImplicitBiasError):
+    errors = sys.modules.get("refimpl.errors")  # an import here would meet the modules that Ctrl-C left half loaded
+    if errors is not None and isinstance(error, errors.ImplicitBiasError):
         return BAD_INPUT, f"error: {error}"
     if isinstance(error, MemoryError):
         why = f" ({error})" if str(error) else ""

@@ -165,6 +165,9 @@ class SearchResult:
             self.smallest[found.conclusion] = found
 
 
+MOST_UNITS = 4096
+"""Largest n times largest m: a flow of so many units takes some seconds, and the clock is looked at before each."""
+
 EVENTS_OF_A_UNIT = 50
 """A flow with more events than this for each unit (j, i) is given up, so that one evaluation takes a bounded time."""
 
@@ -197,7 +200,7 @@ def search(
     condition : str
         One of `CONDITIONS`: whose slack is to come near 1.
     samples, neurons : int
-        Largest n (at least 2) and m.
+        Largest n (at least 2) and m, of product at most `MOST_UNITS`.
     seed : int
     tries : int, optional
         Directions for each of the three methods, instead of a time: the same result everywhere.
@@ -222,10 +225,15 @@ def search(
     """
     seconds, neurons = as_positive("seconds", seconds), as_count("neurons", neurons)
     samples = as_count("samples", samples, 2)
+    if samples * neurons > MOST_UNITS:
+        requirement = f"be at most {MOST_UNITS}, or one evaluation takes minutes"
+        raise InvalidParameterError("samples * neurons", requirement, samples * neurons)
     if condition not in CONDITIONS:
         raise InvalidParameterError("condition", f"be one of {', '.join(CONDITIONS)}", condition)
     if conclusion not in (*CONCLUSIONS, "any"):
         raise InvalidParameterError("conclusion", f"be any or one of {', '.join(CONCLUSIONS)}", conclusion)
+    if tries is not None:
+        tries = as_count("tries", tries)
     wanted = CONCLUSIONS if conclusion == "any" else (conclusion,)
     run = _Search(SearchResult(condition), wanted, samples, neurons, as_count("seed", seed, 0), progress)
     methods = {"known": run.known, "random": run.at_random, "improved": run.improved, "targeted": run.targeted}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from fractions import Fraction
 
 from rich.table import Table
@@ -14,6 +15,9 @@ from verification.commands import options
 from verification.printing import sentence
 
 __all__ = ["add_parser", "run"]
+
+MOST_DIGITS = 400
+"""Characters of --slope; its exponent has at most three digits, as those of float64."""
 
 EXAMPLES = """examples:
   implicit-bias certify --out theorem.json
@@ -84,10 +88,16 @@ def exact_slope(text: str | None) -> Fraction | None:
     """
     if text is None:
         return None
+    found = re.fullmatch(r"\s*[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)\s*", text, re.IGNORECASE)
+    requirement = "be a number such as 0.1 or a fraction such as 1/10"
+    if not found or len(text) > MOST_DIGITS:  # so that nothing large is computed before it is refused
+        raise InvalidParameterError("slope", f"{requirement}, of at most {MOST_DIGITS} characters", text)
     try:
         value = Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
-        raise InvalidParameterError("slope", "be a number such as 0.1 or a fraction such as 1/10", text) from error
+        raise InvalidParameterError("slope", requirement, text) from error
+    if not 0 <= value <= 1:
+        raise InvalidParameterError("slope", "lie in [0, 1]", text.strip())
     return value if "/" in text else None
 
 

@@ -42,8 +42,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--init-scale", type=float, default=1e-2, metavar="S", help="initialization scale, in units of 1/R_max"
     )
     parser.add_argument("--step-size", type=float, metavar="ALPHA", help="step size (default: n/(R_max² Σa²))")
-    parser.add_argument("--steps", type=int, default=300, help="number of steps (default: 300)")
-    parser.add_argument("--record-every", type=int, default=1, metavar="K", help="steps between records (default: 1)")
+    parser.add_argument("--steps", type=options.count, default=300, help="number of steps (default: 300)")
+    parser.add_argument(
+        "--record-every", type=options.count, default=1, metavar="K", help="steps between records (default: 1)"
+    )
     parser.add_argument("--smoothness", type=float, metavar="H", help="use the H-smooth activation instead of the kink")
     parser.add_argument("--plot", metavar="FILE.png", help="draw stable rank, singular values and loss by step")
     parser.add_argument("--save", metavar="FILE.npz", help="save the result (DescentResult.load reads it)")
@@ -54,6 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     options.check_outputs(args, "json", "plot", "save")
+    options.check_steps(args.steps)
     problem = options.problem_from(args)
     network = problem.network
     if args.smoothness is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
-from refimpl.errors import ImplicitBiasError, OutputFileError
+from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
 from refimpl.files import check_output_path, refuse_to_overwrite
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss, loss_by_name
@@ -29,6 +30,8 @@ __all__ = [
     "add_output_options",
     "add_problem_options",
     "check_outputs",
+    "check_steps",
+    "count",
     "deliver",
     "duration",
     "initial_weights",
@@ -39,6 +42,10 @@ __all__ = [
 
 FILE_SLOPE, FILE_NEURONS = 0.1, 8
 """Slope, and neurons of each sign, for --data FILE when no option says otherwise."""
+
+
+STEP_SECONDS, MOST_SECONDS = 1e-5, 30 * 86400.0
+"""No step of gradient descent is faster than this; more than 30 days of them are refused."""
 
 
 class Problem:
@@ -61,8 +68,8 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
         help="your data: .npz with X and y, or .csv with a label column (y, label, or the last)",
     )
     parser.add_argument("--slope", type=slope, metavar="GAMMA", help="slope of the leaky ReLU, in [0, 1]")
-    parser.add_argument("--positive", type=int, metavar="M1", help="number of neurons with a_j > 0")
-    parser.add_argument("--negative", type=int, metavar="M2", help="number of neurons with a_j < 0")
+    parser.add_argument("--positive", type=count, metavar="M1", help="number of neurons with a_j > 0")
+    parser.add_argument("--negative", type=count, metavar="M2", help="number of neurons with a_j < 0")
     parser.add_argument("--loss", default="logistic", metavar="NAME", help="logistic (default) or exponential")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
 
@@ -86,13 +93,57 @@ def problem_from(args: argparse.Namespace) -> Problem:
     loss, args.seed = loss_by_name(args.loss), as_count("seed", args.seed, 0)
     if args.data is None:
         preset = preset_named(args.preset)
+        _require_memory(args.positive, args.negative)
         network = preset.network(args.slope, args.positive, args.negative)
-        return Problem(network, preset.data(args.seed, network.slope), loss, f"preset {preset.name}")
+        data, origin = preset.data(args.seed, network.slope), f"preset {preset.name}"
+        _require_memory(args.positive, args.negative, data)
+        return Problem(network, data, loss, origin)
     slope = FILE_SLOPE if args.slope is None else args.slope
     positive = FILE_NEURONS if args.positive is None else args.positive
     negative = FILE_NEURONS if args.negative is None else args.negative
+    _require_memory(positive, negative)
     network = TwoLayerNetwork.with_signs(positive, negative, LeakyReLU(slope))
-    return Problem(network, datasets.load(args.data), loss, str(args.data))
+    data = datasets.load(args.data)
+    _require_memory(positive, negative, data)
+    return Problem(network, data, loss, str(args.data))
+
+
+def _require_memory(positive: int | None, negative: int | None, data: Dataset | None = None) -> None:
+    """Refuse numbers of neurons whose weights (m, d) and pre-activations (m, n) cannot be held, before they are made.
+
+    Raises
+    ------
+    InvalidParameterError
+        If the weights, and the pre-activations three times, take more than this process may have.
+    """
+    m, n, d = (positive or 0) + (negative or 0), 1 if data is None else data.n, 1 if data is None else data.d
+    need, have = 8.0 * m * (d + 3.0 * n), memory()
+    if need > have:
+        size = f"{need / 2**30:,.0f} GiB of memory at least, of {have / 2**30:,.1f} GiB"
+        raise InvalidParameterError("positive + negative", f"be smaller: so many neurons take {size}", m)
+
+
+def memory() -> float:
+    """Bytes that this process may have: those of the machine, or its limit (`ulimit -v`); inf where nobody says."""
+    try:
+        machine = float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+        from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
+    except (ImportError, AttributeError, ValueError, OSError):
+        return float("inf")
+    limit = getrlimit(RLIMIT_AS)[0]
+    return machine if limit == RLIM_INFINITY else min(machine, float(limit))
+
+
+def check_steps(steps: int) -> None:
+    """Refuse a number of steps that no machine takes within a month.
+
+    Raises
+    ------
+    InvalidParameterError
+    """
+    if steps * STEP_SECONDS > MOST_SECONDS:
+        most, time = MOST_SECONDS / STEP_SECONDS, duration(steps * STEP_SECONDS)
+        raise InvalidParameterError("steps", f"be at most {most:.1e}: at 10 µs a step these would take {time}", steps)
 
 
 def initial_weights(problem: Problem, scale: float, seed: int) -> Array:
@@ -101,12 +152,41 @@ def initial_weights(problem: Problem, scale: float, seed: int) -> Array:
     return gaussian_weights(problem.network.m, problem.data.d, scale / problem.data.R_max, rng)
 
 
+def count(text: str) -> int:
+    """A whole number, also written as 1e6.
+
+    Examples
+    --------
+    >>> count("300"), count("1e6")
+    (300, 1000000)
+    """
+    for read in (int, float):
+        try:
+            value = read(text)
+        except ValueError:
+            continue
+        if isinstance(value, int) or (value.is_integer() and abs(value) < 2.0**53):
+            return int(value)
+    raise argparse.ArgumentTypeError(f"{short(text)} is not a whole number such as 300 or 1e6")
+
+
+def short(text: str) -> str:
+    """`text` in quotes, cut if it is long.
+
+    Examples
+    --------
+    >>> short("x" * 100)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'"
+    """
+    return repr(text if len(text) <= 40 else text[:40] + "...")
+
+
 def numbers(text: str) -> tuple[float, ...]:
     """Numbers separated by commas."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 1e-4,1e-2,1") from error
+        raise argparse.ArgumentTypeError(f"{short(text)} is not a list of numbers such as 1e-4,1e-2,1") from error
 
 
 def duration(seconds: float) -> str:
@@ -115,11 +195,11 @@ def duration(seconds: float) -> str:
     Examples
     --------
     >>> [duration(x) for x in (3.2, 200.0, 9e3, 1e6, 1e12)]
-    ['3 s', '3.3 min', '2.5 h', '12 days', '3.2e+04 years']
+    ['3 s', '3.33 min', '2.5 h', '11.6 days', '3.17e+04 years']
     """
     for unit, size in (("years", 3.156e7), ("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 1.5 * size:
-            return f"{seconds / size:.2g} {unit}"
+            return f"{seconds / size:.3g} {unit}"
     return f"{seconds:.0f} s"
 
 

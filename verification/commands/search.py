@@ -39,13 +39,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="time budget (default: 60)")
-    parser.add_argument("--tries", type=int, metavar="N", help="directions for each method, instead of a time")
+    parser.add_argument(
+        "--tries", type=options.count, metavar="N", help="directions for each method, instead of a time"
+    )
     parser.add_argument("--conclusion", default="any", metavar="NAME", help="rank, margin, limits or any (default)")
     parser.add_argument(
         "--condition", default="refined", metavar="NAME", help="refined (default), instance_wise or paper"
     )
-    parser.add_argument("--samples", type=int, default=4, metavar="N", help="largest number of samples (default: 4)")
-    parser.add_argument("--neurons", type=int, default=4, metavar="M", help="largest number of neurons (default: 4)")
+    parser.add_argument(
+        "--samples", type=options.count, default=4, metavar="N", help="largest number of samples (default: 4)"
+    )
+    parser.add_argument(
+        "--neurons", type=options.count, default=4, metavar="M", help="largest number of neurons (default: 4)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="write what was found as .csv files that verify reads")
     options.add_output_options(parser)

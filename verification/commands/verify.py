@@ -41,7 +41,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--method", default="piecewise", metavar="NAME", help="piecewise (default) or adaptive flow")
     parser.add_argument("--step-size", type=float, metavar="ALPHA", help="of the descents (default: n/(R_max² Σa²))")
-    parser.add_argument("--steps", type=int, default=500, help="number of steps of each descent (default: 500)")
+    parser.add_argument(
+        "--steps", type=options.count, default=500, help="number of steps of each descent (default: 500)"
+    )
     parser.add_argument("--html", metavar="FILE", help="write the table as HTML")
     parser.add_argument("--save", metavar="FILE", help="save the report as .npz (Report.load reads it)")
     options.add_output_options(parser)
@@ -51,6 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     options.check_outputs(args, "json", "html", "save")
+    options.check_steps(args.steps)
     problem = options.problem_from(args)
     try:
         with options.progress() as tell:
