@@ -98,7 +98,6 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     for name, what in COMMANDS.items():
         if name == chosen:
             import_module(f"verification.commands.{name.replace('-', '_')}").add_parser(subparsers)
-            subparsers.choices[name].add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
         else:
             subparsers.add_parser(name, help=what)
     return parser
@@ -157,7 +156,7 @@ def _guarded(given: list[str], debug: bool, stop: _Stop) -> int:
 
 def _carry_out(given: list[str]) -> int:
     chosen = next((word for word in given if not word.startswith("-")), None)
-    args = build_parser(chosen).parse_args(given)
+    args = build_parser(chosen).parse_args([word for word in given if word != "--debug"])  # taken anywhere
     return int(args.run(args))
 
 
@@ -168,7 +167,7 @@ def _told(error: BaseException, stop: _Stop) -> tuple[int, str]:
     errors = sys.modules.get("refimpl.errors")  # an import here would meet the modules that Ctrl-C left half loaded
     if errors is not None and isinstance(error, errors.ImplicitBiasError):
         return BAD_INPUT, f"error: {error}"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "failed to map" in str(error)):
         why = f" ({error})" if str(error) else ""
         return BAD_INPUT, f"error: this needs more memory than there is{why}."
     if isinstance(error, BrokenPipeError):

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
+from rich.table import Column
 from rich.text import Text
 
 from verification.streams import HANDLER, printable
@@ -60,7 +61,8 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda message: None
         return
     spinner = SpinnerColumn("line" if console.options.ascii_only else "dots")
-    text = TextColumn("{task.description}", markup=False)
-    with Progress(spinner, TimeElapsedColumn(), text, console=console, transient=True) as bar:
+    text = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True))
+    time = TimeElapsedColumn(table_column=Column(no_wrap=True))
+    with Progress(spinner, time, text, console=console, transient=True, expand=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda message: bar.update(task, description=printable(message))
