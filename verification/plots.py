@@ -39,7 +39,7 @@ SIDE_NAMES = ("slope γ", "on its kink", "slope 1")
 @contextmanager
 def plain_style() -> Iterator[None]:
     """Matplotlib's own defaults, so that a user's matplotlibrc neither asks for LaTeX nor changes the picture."""
-    defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+    defaults: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
     with matplotlib.rc_context(defaults):  # a backend would stay after the context; `save_figure` needs none
         yield
 

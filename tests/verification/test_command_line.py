@@ -402,9 +402,9 @@ def test_low_memory_is_one_sentence(folder) -> None:
     import resource
 
     def limited():
-        resource.setrlimit(resource.RLIMIT_AS, (1_300_000_000, 1_300_000_000))
+        resource.setrlimit(resource.RLIMIT_AS, (450_000_000, 450_000_000))
 
-    done = started("flow", "--positive", "600000", preexec_fn=limited)
+    done = started("flow", "--positive", "100000", preexec_fn=limited)
     assert done.returncode == 2
     assert "memory" in one_sentence(done.stderr)
 
@@ -538,7 +538,7 @@ def test_examples_of_the_help_run(words, user_files, capsys) -> None:
         pytest.skip("takes long, or has tests of its own")
     if words[1] == "search":
         (user_files / "found" / "limits-closest.csv").unlink()
-    code = cli.main([*words[1:], *(["--tries", "1"] if words[1] == "search" else [])])
+    code = cli.main([*words[1:], *(["--seconds", "1"] if words[1] == "search" else [])])
     assert code in ((1,) if "--check" in words else (0, 3)), capsys.readouterr().err
 
 
