@@ -536,8 +536,9 @@ def test_examples_of_the_help_run(words, user_files, capsys) -> None:
     line = " ".join(words[1:])
     if line.startswith(SLOW) or words[1] == "conformance":
         pytest.skip("takes long, or has tests of its own")
-    if words[1] == "search":
-        (user_files / "found" / "limits-closest.csv").unlink()
+    for written in {"search": "found/limits-closest.csv", "certify": "proof.json"}.values():
+        if "--out" in words:
+            (user_files / written).unlink()
     code = cli.main([*words[1:], *(["--seconds", "1"] if words[1] == "search" else [])])
     assert code in ((1,) if "--check" in words else (0, 3)), capsys.readouterr().err
 
