@@ -21,7 +21,7 @@ import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
 from refimpl.datasets import Dataset
-from refimpl.errors import InvalidParameterError, ShapeError
+from refimpl.errors import InvalidParameterError, RunInterrupted, ShapeError
 from refimpl.losses import Loss, as_loss, mean_log_value
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.span import SpanCoordinates, weights_from_coefficients
@@ -236,13 +236,15 @@ def gradient_descent(
     Returns
     -------
     DescentResult
-        Ctrl-C and overflow end the run early and are told by `.status`, never by an exception.
+        Overflow ends the run early and is told by `.status`, never by an exception.
 
     Raises
     ------
     InvalidParameterError, ShapeError
         For bad arguments, if the records would take more than 1 GiB, the arrays more memory than there is, or the
         steps more than a week.
+    RunInterrupted
+        After Ctrl-C; its `.result` is the run up to there, with status INTERRUPTED.
 
     References
     ----------
@@ -279,7 +281,10 @@ def gradient_descent(
         "seconds": perf_counter() - started,
     }
     message = f"{status.value} ({state.step} of {steps})"
-    return DescentResult(status, message, state.C, recorder.trajectory(), W0, data.X, diagnostics)
+    result = DescentResult(status, message, state.C, recorder.trajectory(), W0, data.X, diagnostics)
+    if status is DescentStatus.INTERRUPTED:
+        raise RunInterrupted(result)
+    return result
 
 
 def gradient_descent_in_weight_space(

@@ -16,6 +16,7 @@ __all__ = [
     "InvalidParameterError",
     "MissingExtraError",
     "OutputFileError",
+    "RunInterrupted",
     "ShapeError",
     "UnreachableSlackError",
 ]
@@ -105,6 +106,31 @@ class MissingExtraError(ImplicitBiasError, ImportError):
         super().__init__(
             f'the package {package} is not installed: pip install "implicit-bias-refimpl[{extra}]" installs it.'
         )
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a long run; `result` has what was computed until then.
+
+    It is no `ImplicitBiasError`: a loop over runs stops as at any other Ctrl-C, and whoever wants to keep what there is
+    catches it.
+
+    Attributes
+    ----------
+    result : object
+        As the interrupted function would have returned it, with a status that says so.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise RunInterrupted("what there is")
+    ... except KeyboardInterrupt as stop:
+    ...     print(stop.result)
+    what there is
+    """
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+        super().__init__("interrupted")
 
 
 def _short_repr() -> reprlib.Repr:

@@ -20,7 +20,7 @@ import numpy as np
 from refimpl.archive import load_archive, save_archive, with_prefix
 from refimpl.datasets import Dataset, as_dataset
 from refimpl.descent import DescentStatus, as_initial_weights
-from refimpl.errors import ShapeError
+from refimpl.errors import RunInterrupted, ShapeError
 from refimpl.losses import Loss, as_loss, mean_log_value
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.spectrum import frobenius_norm, stable_rank_by_norms
@@ -171,6 +171,8 @@ def stochastic_gradient_descent(
     ------
     InvalidParameterError, ShapeError
         For bad arguments, and if the epochs would take more than a week or their records more memory than there is.
+    RunInterrupted
+        After Ctrl-C; its `.result` has the epochs done, with status INTERRUPTED.
 
     References
     ----------
@@ -212,7 +214,10 @@ def stochastic_gradient_descent(
     }
     path = StochasticTrajectory(*(np.array(column) for column in zip(*rows, strict=True)))
     message = f"{status.value} ({len(rows) - 1} of {epochs} epochs)"
-    return StochasticResult(status, message, run.W, path, diagnostics)
+    result = StochasticResult(status, message, run.W, path, diagnostics)
+    if status is DescentStatus.INTERRUPTED:
+        raise RunInterrupted(result)
+    return result
 
 
 class _Run:

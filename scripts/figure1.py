@@ -159,8 +159,6 @@ def descend(run: Run) -> Point:
     """Carry out one run."""
     network, data, W0 = instance(run)
     result = gradient_descent(network, data, W0, run.step_size, run.steps, record_every=1)
-    if result.status is DescentStatus.INTERRUPTED:
-        raise KeyboardInterrupt
     if result.status is not DescentStatus.FINISHED:
         raise ImplicitBiasError(f"The descent with d = {run.d}, α = {run.step_size:g} failed: {result.message}")
     path, kept, bound = result.trajectory, kept_steps(run.steps), increment_bound(network, data)

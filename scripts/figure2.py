@@ -159,8 +159,6 @@ def train(run: Run, images: Images) -> Curve:
     result = stochastic_gradient_descent(
         network, images.train, W0, run.step_size, run.epochs, run.batch_size, rng, evaluate=images.test
     )
-    if result.status is DescentStatus.INTERRUPTED:
-        raise KeyboardInterrupt
     path = result.trajectory
     measured = (path.stable_rank, path.train_accuracy, path.held_out_accuracy, path.loss)
     if result.status is not DescentStatus.FINISHED or not np.isfinite(measured).all():

@@ -99,8 +99,6 @@ class Evidence:
         for number, start in enumerate(self.starts, 1):
             self.progress(f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})")
             results.append(gradient_flow(self.network, self.data, start.W0, self.loss, method=self.method))
-            if results[-1].status is FlowStatus.INTERRUPTED:
-                raise KeyboardInterrupt
         return tuple(results)
 
     @property

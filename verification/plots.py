@@ -1,19 +1,34 @@
-"""Pictures of results, drawn with matplotlib and written as files."""
+"""Pictures of results, drawn with matplotlib and written as files.
+
+They look the same everywhere: matplotlib's own defaults and its Agg backend, whatever MPLBACKEND or a matplotlibrc say.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.figure import Figure
 
 from refimpl.descent import DescentResult
-from refimpl.errors import OutputFileError
+from refimpl.errors import ImplicitBiasError, OutputFileError
 from refimpl.files import refuse_to_overwrite
 from refimpl.flow import FlowResult
+
+_backend = os.environ.pop("MPLBACKEND", None)  # matplotlib cannot be imported with one that it does not know
+try:
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+    from matplotlib.figure import Figure
+except Exception as error:  # a matplotlibrc that is no text, say
+    raise ImplicitBiasError(f"no picture can be drawn: matplotlib does not load ({error}).") from error
+finally:
+    if _backend is not None:
+        os.environ["MPLBACKEND"] = _backend
 
 __all__ = ["descent_figure", "flow_figure", "picture_kind", "plot_descent", "plot_flow", "save_figure"]
 
@@ -23,9 +38,18 @@ SIDE_COLOURS = ("#3b6ea8", "#f2c14e", "#c8553d")
 SIDE_NAMES = ("slope γ", "on its kink", "slope 1")
 
 
+@contextmanager
+def plain_style() -> Iterator[None]:
+    """Matplotlib's own defaults, so that a user's matplotlibrc neither asks for LaTeX nor changes the picture."""
+    defaults: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+    with matplotlib.rc_context(defaults):  # a backend would stay after the context; `save_figure` needs none
+        yield
+
+
 def plot_flow(result: FlowResult, path: str | Path, force: bool = False) -> None:
     """Draw `result` into a .png, .svg or .pdf file."""
-    save_figure(flow_figure(result), path, force)
+    with plain_style():
+        save_figure(flow_figure(result), path, force)
 
 
 def flow_figure(result: FlowResult) -> Figure:
@@ -50,7 +74,8 @@ def flow_figure(result: FlowResult) -> Figure:
 
 def plot_descent(result: DescentResult, path: str | Path, force: bool = False) -> None:
     """Draw `result` into a .png, .svg or .pdf file."""
-    save_figure(descent_figure(result), path, force)
+    with plain_style():
+        save_figure(descent_figure(result), path, force)
 
 
 def descent_figure(result: DescentResult) -> Figure:

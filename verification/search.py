@@ -21,7 +21,7 @@ import numpy as np
 
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
-from refimpl.errors import InvalidParameterError, MissingExtraError
+from refimpl.errors import InvalidParameterError, MissingExtraError, RunInterrupted
 from refimpl.files import refuse_to_overwrite
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array, as_count, as_positive
@@ -165,8 +165,18 @@ class SearchResult:
             self.smallest[found.conclusion] = found
 
 
-class _TimeUpError(Exception):
-    pass
+MOST_UNITS = 4096
+"""Largest n times largest m: a flow of so many units takes some seconds, and the clock is looked at before each."""
+
+EVENTS_OF_A_UNIT = 50
+"""A flow with more events than this for each unit (j, i) is given up, so that one evaluation takes a bounded time."""
+
+SHARES = {"known": 0.2, "random": 0.2, "improved": 0.3, "targeted": 0.3}
+"""Of the time, for each method; what one leaves over goes to the next."""
+
+
+class _TimeUp(BaseException):  # as KeyboardInterrupt: no failure of what it passes through
+    """The time of a method has passed."""
 
 
 def search(
@@ -184,13 +194,13 @@ def search(
     Parameters
     ----------
     seconds : float > 0
-        Budget: half for random directions and their improvement, half for Hypothesis.
+        Budget, in the parts `SHARES`; looked at before each flow, so that the last one may exceed it.
     conclusion : str
         One of `CONCLUSIONS`, or "any".
     condition : str
         One of `CONDITIONS`: whose slack is to come near 1.
     samples, neurons : int
-        Largest n (at least 2) and m.
+        Largest n (at least 2) and m, of product at most `MOST_UNITS`.
     seed : int
     tries : int, optional
         Directions for each of the three methods, instead of a time: the same result everywhere.
@@ -204,6 +214,8 @@ def search(
     Raises
     ------
     InvalidParameterError
+    RunInterrupted
+        After Ctrl-C; its `.result` has what was found until then.
 
     Examples
     --------
@@ -213,17 +225,25 @@ def search(
     """
     seconds, neurons = as_positive("seconds", seconds), as_count("neurons", neurons)
     samples = as_count("samples", samples, 2)
+    if samples * neurons > MOST_UNITS:
+        requirement = f"be at most {MOST_UNITS}, or one evaluation takes minutes"
+        raise InvalidParameterError("samples * neurons", requirement, samples * neurons)
     if condition not in CONDITIONS:
         raise InvalidParameterError("condition", f"be one of {', '.join(CONDITIONS)}", condition)
     if conclusion not in (*CONCLUSIONS, "any"):
         raise InvalidParameterError("conclusion", f"be any or one of {', '.join(CONCLUSIONS)}", conclusion)
+    if tries is not None:
+        tries = as_count("tries", tries)
     wanted = CONCLUSIONS if conclusion == "any" else (conclusion,)
     run = _Search(SearchResult(condition), wanted, samples, neurons, as_count("seed", seed, 0), progress)
-    run.known()
-    shares = (0.25, 0.35, 0.4)
-    for method, share in zip((run.at_random, run.improved, run.targeted), shares, strict=True):
-        run.until, run.left = perf_counter() + share * seconds, tries
-        method()
+    methods = {"known": run.known, "random": run.at_random, "improved": run.improved, "targeted": run.targeted}
+    run.until = perf_counter()
+    try:
+        for name, method in methods.items():
+            run.until, run.left = run.until + SHARES[name] * seconds, tries
+            run.for_a_while(method)
+    except KeyboardInterrupt as stop:
+        raise RunInterrupted(run.result) from stop
     return run.result
 
 
@@ -239,12 +259,25 @@ class _Search:
     left: int | None = None
     trials: dict[str, tuple[float, Trial]] = field(default_factory=dict)  # conclusion -> slack and direction
 
+    def for_a_while(self, method: Callable[[], None]) -> None:
+        """Until the method ends, or its time."""
+        try:
+            method()
+        except _TimeUp:
+            return
+
+    def look_at_the_clock(self) -> None:
+        """Called before each flow."""
+        if self.left is None and perf_counter() >= self.until:
+            raise _TimeUp
+
     def go_on(self, method: str) -> bool:
-        """Whether there is time, or a try, left; counts a direction."""
+        """Whether there is a try left; counts a direction."""
+        self.look_at_the_clock()
         if self.left is not None:
             self.left -= 1
-        if (self.left is None and perf_counter() >= self.until) or (self.left is not None and self.left < 0):
-            return False
+            if self.left < 0:
+                return False
         count = self.result.directions.get(method, 0) + 1
         self.result.directions[method] = count
         if count % 20 == 0:
@@ -293,17 +326,11 @@ class _Search:
         @given(trials(self.samples, self.neurons), st.integers(1, 64))
         def attempt(trial: Trial, slack: int) -> None:
             if not self.go_on("targeted"):
-                raise _TimeUpError
+                raise _TimeUp
             found = self.examined(trial, slack / 65.0, "targeted")
             target(max((counterexample.slack for counterexample in found), default=0.0), label="slack")
 
-        try:
-            attempt()
-        except _TimeUpError:
-            return
-        except Exception as error:  # Hypothesis may report the end of the time in a group of its own
-            if not _ends_the_time(error):
-                raise
+        attempt()
 
     # --- one direction ------------------------------------------------------------------------
 
@@ -331,8 +358,10 @@ class _Search:
         data = self.data_at(trial, slack)
         if data is None:
             return []
+        self.look_at_the_clock()
         self.result.flows += 1
-        found = [x for x in violations(trial, data, self.result.condition, method) if x.conclusion in self.wanted]
+        fails = violations(trial, data, self.result.condition, method, self.look_at_the_clock)
+        found = [x for x in fails if x.conclusion in self.wanted]
         for counterexample in found:
             self.result.see(counterexample)
             if counterexample.slack > self.trials.get(counterexample.conclusion, (0.0, trial))[0]:
@@ -353,12 +382,19 @@ def slack_of(network: TwoLayerNetwork, data: Dataset, condition: str) -> float:
     return float(getattr(check_hypotheses(network, data), condition).slack)
 
 
-def violations(trial: Trial, data: Dataset, condition: str, method: str) -> Iterator[Counterexample]:
-    """The conclusions that fail on the data, from the starts that `verify` draws; none while the condition holds."""
+def violations(
+    trial: Trial, data: Dataset, condition: str, method: str, before_each: Callable[[], None] = lambda: None
+) -> Iterator[Counterexample]:
+    """The conclusions that fail on the data, from the starts that `verify` draws; none while the condition holds.
+
+    `before_each` is called before each flow.
+    """
     slack = slack_of(trial.network, data, condition)
     if not 0.0 < slack < 1.0:
         return
-    found = survey(trial.network, data, default_starts(trial.network, data, trial.seed))
+    starts = default_starts(trial.network, data, trial.seed)
+    most = EVENTS_OF_A_UNIT * data.n * trial.network.m
+    found = survey(trial.network, data, starts, max_events=most, before_each=before_each)
     if found.unfinished or not found.limits:
         return
     values = {
@@ -400,11 +436,6 @@ def trials(draw: st.DrawFn, samples: int, neurons: int) -> Trial:
     y = np.array(draw(st.lists(st.sampled_from([1.0, -1.0]), min_size=n, max_size=n)))
     positive = draw(st.integers(0, m))
     return Trial(N + N.T, y, positive, m - positive, draw(st.sampled_from(SLOPES)), draw(st.integers(0, 7)))
-
-
-def _ends_the_time(error: BaseException) -> bool:
-    inner = getattr(error, "exceptions", (error.__cause__, error.__context__))
-    return isinstance(error, _TimeUpError) or any(_ends_the_time(part) for part in inner if part is not None)
 
 
 def write_counterexample(found: Counterexample, path: str | Path, force: bool = False) -> None:

@@ -6,7 +6,7 @@ tells how many there are, and how far each is from the closed form; the phase di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +79,14 @@ class Survey:
         return float(np.mean(holds)) if len(holds) else float("nan")
 
 
-def survey(network: TwoLayerNetwork, data: Dataset, starts: Sequence[Array], loss: Loss | None = None) -> Survey:
+def survey(
+    network: TwoLayerNetwork,
+    data: Dataset,
+    starts: Sequence[Array],
+    loss: Loss | None = None,
+    max_events: int = 200_000,
+    before_each: Callable[[], None] = lambda: None,
+) -> Survey:
     """Follow the flow from each start to its limit.
 
     Parameters
@@ -90,6 +97,10 @@ def survey(network: TwoLayerNetwork, data: Dataset, starts: Sequence[Array], los
     starts : sequence of ndarray, shape (m, d)
     loss : Loss, optional
         Logistic by default.
+    max_events : int >= 1
+        Of `gradient_flow`: a flow with more is unfinished.
+    before_each : callable
+        Called before each flow; what it raises ends the survey.
 
     Returns
     -------
@@ -109,7 +120,8 @@ def survey(network: TwoLayerNetwork, data: Dataset, starts: Sequence[Array], los
     reference = exact.coefficients @ L if exact.is_kkt_point else None
     found, seen, unfinished = [], list[Array](), 0
     for W0 in starts:
-        limit = gradient_flow(network, data, W0, loss).limit
+        before_each()
+        limit = gradient_flow(network, data, W0, loss, max_events=max_events).limit
         if limit is None:
             unfinished += 1
             continue

@@ -10,7 +10,7 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.descent import as_initial_weights
-from refimpl.errors import InvalidParameterError
+from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow import METHODS
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss, as_loss
@@ -18,6 +18,7 @@ from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.spectrum import frobenius_norm
 from refimpl.validation import Array, as_callback, as_choice, as_count, as_positive, as_real_array, check_steps
 from verification.claims import CLAIMS
+from verification.claims.base import ClaimResult
 from verification.evidence import Evidence, Start
 from verification.report import Report
 
@@ -67,13 +68,14 @@ def verify(
     Returns
     -------
     Report
-        `.claims`, `.exit_code`, `.to_json()`, `.to_html()`. After Ctrl-C it holds the claims decided so far
-        and `.interrupted` is True.
+        `.claims`, `.exit_code`, `.to_json()`, `.to_html()`.
 
     Raises
     ------
     InvalidParameterError, ShapeError
         For bad arguments.
+    RunInterrupted
+        After Ctrl-C; its `.result` is the report with the claims decided so far, and `.interrupted` set.
 
     Examples
     --------
@@ -100,14 +102,15 @@ def verify(
     alpha = float(np.ldexp(alpha, 2 * e))
     evidence = Evidence(network, scaled, loss, starts, seed, method, progress, data.sha256, k, e, alpha, descent_steps)
     began = perf_counter()
-    rows, interrupted = [], False
+    rows: list[ClaimResult] = []
     try:
         for claim in CLAIMS:
             if claim.applies(evidence):
                 rows.append(claim.evaluate(evidence, perf_counter))
-    except KeyboardInterrupt:
-        interrupted = True
-    return Report.from_evidence(evidence, tuple(rows), perf_counter() - began, interrupted)
+    except KeyboardInterrupt as stop:
+        so_far = Report.from_evidence(evidence, tuple(rows), perf_counter() - began, interrupted=True)
+        raise RunInterrupted(so_far) from stop
+    return Report.from_evidence(evidence, tuple(rows), perf_counter() - began)
 
 
 def default_starts(network: TwoLayerNetwork, data: Dataset, seed: int = 0) -> list[Array]:

@@ -8,6 +8,7 @@ their sums and in φ'(0) (1, γ or their mean), and must pass every check. Mista
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -557,8 +558,13 @@ class SelfTestRow:
         return self.caught == self.wrong
 
 
-def self_test() -> list[SelfTestRow]:
+def self_test(progress: Callable[[str], None] = lambda message: None) -> list[SelfTestRow]:
     """Every wrong implementation against the check named for it, and every right one against all checks.
+
+    Parameters
+    ----------
+    progress : callable
+        Called with a sentence before each check.
 
     Returns
     -------
@@ -570,9 +576,13 @@ def self_test() -> list[SelfTestRow]:
     >>> all(row.as_expected for row in self_test())
     True
     """
-    rows = [_row(name, WRONG[name], check, wrong=True) for name, check in NAMED_CHECK.items()]
+    pairs = [(name, WRONG[name], check, True) for name, check in NAMED_CHECK.items()]
     for name, implementation in RIGHT.items():
-        rows += [_row(name, implementation, check, wrong=False) for check in applicable_checks(implementation)]
+        pairs += [(name, implementation, check, False) for check in applicable_checks(implementation)]
+    rows = []
+    for number, (name, implementation, check, wrong) in enumerate(pairs, 1):
+        progress(f"check {number} of {len(pairs)}: {check} of the implementation “{name}”")
+        rows.append(_row(name, implementation, check, wrong))
     return rows
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.descent import as_initial_weights
-from refimpl.errors import InvalidParameterError
+from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow.adaptive import adaptive_flow
 from refimpl.flow.bounds import Bounds
 from refimpl.flow.piecewise import piecewise_flow
@@ -94,13 +94,15 @@ def gradient_flow(
     Returns
     -------
     FlowResult
-        `.status` says how the flow ended and is never an exception; `.limit` is None unless it
-        is CONVERGED.
+        `.status` says how the flow ended; `.limit` is None unless it is CONVERGED.
 
     Raises
     ------
     InvalidParameterError, ShapeError
         For bad arguments, and for a W0 so large that float64 holds no margin to 1e-3.
+    RunInterrupted
+        After Ctrl-C; its `.result` is the path so far, with status INTERRUPTED, or the whole flow if that had ended
+        and its repetition was interrupted.
 
     References
     ----------
@@ -144,9 +146,13 @@ def gradient_flow(
     )
     first = METHODS[method](span, loss, scaled.X, bounds, np.zeros(0))
     result = first.reordered(neurons, samples).in_units_of(data.X, k, e)
-    if not estimate_error or result.status is FlowStatus.INTERRUPTED:
+    if result.status is FlowStatus.INTERRUPTED:
+        raise RunInterrupted(result)
+    if not estimate_error:
         return result
     second = METHODS[method](span, loss, scaled.X, bounds.tightened(TIGHTENING, SMALLEST_RTOL), first.trajectory.s)
+    if second.status is FlowStatus.INTERRUPTED:
+        raise RunInterrupted(result)
     difference = difference_of(first, second)
     return replace(result, diagnostics=result.diagnostics | {"error_estimate": difference})
 

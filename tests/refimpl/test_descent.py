@@ -16,7 +16,7 @@ from refimpl.descent import (
     gradient_descent,
     gradient_descent_in_weight_space,
 )
-from refimpl.errors import FileFormatError, InvalidParameterError, OutputFileError, ShapeError
+from refimpl.errors import FileFormatError, InvalidParameterError, OutputFileError, RunInterrupted, ShapeError
 from refimpl.flow.result import FlowResult
 from refimpl.span import SpanCoordinates
 
@@ -289,9 +289,17 @@ class Interrupt:
             raise KeyboardInterrupt
 
 
+def kept(run):
+    """What an interrupted run hands to the caller who wants it; the others stop, as at any Ctrl-C."""
+    with pytest.raises(RunInterrupted) as stop:
+        run()
+    assert isinstance(stop.value, KeyboardInterrupt)
+    return stop.value.result
+
+
 def test_an_interrupted_run_keeps_everything_up_to_there():
     network, data, W0 = problem()
-    result = gradient_descent(network, data, W0, 0.5, 100, record_every=3, progress=Interrupt(8))
+    result = kept(lambda: gradient_descent(network, data, W0, 0.5, 100, record_every=3, progress=Interrupt(8)))
     complete = gradient_descent(network, data, W0, 0.5, 8, record_every=3)
     assert result.status is DescentStatus.INTERRUPTED
     assert result.diagnostics["steps_taken"] == 8
@@ -311,7 +319,7 @@ def test_an_interruption_while_recording_loses_nothing(monkeypatch):
         return singular_values(self, C)
 
     monkeypatch.setattr(SpanCoordinates, "singular_values", interrupted_once)
-    result = gradient_descent(network, data, W0, 0.5, 10)
+    result = kept(lambda: gradient_descent(network, data, W0, 0.5, 10))
     assert result.status is DescentStatus.INTERRUPTED
     assert result.trajectory.step.tolist() == [0, 1, 2]
 
@@ -438,7 +446,7 @@ def test_files_of_other_kinds_are_refused(tmp_path):
 
 def test_summary_is_json_without_nan():
     network, data, _ = problem()
-    result = gradient_descent(network, data, np.zeros((5, data.d)), 0.5, 2, progress=Interrupt(1))
+    result = kept(lambda: gradient_descent(network, data, np.zeros((5, data.d)), 0.5, 2, progress=Interrupt(1)))
     summary = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert summary["status"] == "INTERRUPTED"
     assert summary["final"]["step"] == 1

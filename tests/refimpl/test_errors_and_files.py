@@ -26,7 +26,8 @@ EXAMPLES = [
 def test_every_class_is_shown_and_has_the_one_root():
     classes = {c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, ImplicitBiasError)}
     assert classes - {ImplicitBiasError} == {type(error) for error in EXAMPLES}
-    assert set(errors.__all__) == {c.__name__ for c in classes}
+    assert set(errors.__all__) == {c.__name__ for c in classes} | {"RunInterrupted"}
+    assert not issubclass(errors.RunInterrupted, Exception)  # nobody takes Ctrl-C for a fault
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)

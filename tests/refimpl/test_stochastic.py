@@ -9,7 +9,7 @@ import pytest
 
 from refimpl import Dataset, ExponentialLoss, LeakyReLU, SmoothLeakyReLU, TwoLayerNetwork, datasets
 from refimpl.descent import DescentResult, DescentStatus, gradient_descent_in_weight_space
-from refimpl.errors import FileFormatError, InvalidParameterError, ShapeError
+from refimpl.errors import FileFormatError, InvalidParameterError, RunInterrupted, ShapeError
 from refimpl.stochastic import StochasticResult, stochastic_gradient_descent
 
 ROUNDING = 1e-12
@@ -124,7 +124,9 @@ def test_an_interruption_keeps_the_epochs_done():
         if epoch == 2:
             raise KeyboardInterrupt
 
-    result = run(network, data, W0, epochs=50, progress=interrupt)
+    with pytest.raises(RunInterrupted) as stop:
+        run(network, data, W0, epochs=50, progress=interrupt)
+    result = stop.value.result
     assert result.status is DescentStatus.INTERRUPTED
     assert "(2 of 50 epochs)" in result.message
     assert result.trajectory.epoch.tolist() == [0, 1, 2]

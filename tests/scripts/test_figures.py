@@ -328,8 +328,7 @@ def test_as_commands_in_two_processes_each(made, tmp_path) -> None:
     errors = {name: process.communicate()[1] for name, process in running.items()}
     for name, key in (("figure1", "points"), ("figure2", "curves")):
         assert running[name].returncode == 0, errors[name]
-        assert "Traceback" not in errors[name]
-        assert "... " in errors[name]
+        assert errors[name] == ""  # progress is for terminals
         for ours, theirs in zip(document(name, made)[key], document(name, tmp_path / "out")[key], strict=True):
             assert ours["run"] == theirs["run"]
             np.testing.assert_allclose(ours["stable_rank"], theirs["stable_rank"], rtol=1e-9)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import re
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
 
 from rich.table import Table
-from rich.text import Text
 
 from refimpl.errors import InvalidParameterError
 from verification.certificate import CONCLUSIONS, Certificate, certify, reject_early
 from verification.certificate_checker import CheckResult, check_certificate
 from verification.commands import options
+from verification.printing import sentence
 
 __all__ = ["add_parser", "run"]
+
+MOST_DIGITS = 400
+"""Characters of --slope; its exponent has at most three digits, as those of float64."""
 
 EXAMPLES = """examples:
   implicit-bias certify --out theorem.json
@@ -30,7 +34,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "certify",
-        help="prove in exact arithmetic that every KKT point is the closed form, or check such a proof",
         description="Decide over the rationals what is true of the max-margin problem on a data set.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -67,16 +70,13 @@ def run(args: argparse.Namespace) -> int:
             tell(f"ball arithmetic for {problem.origin}")
             reason = reject_early(problem.network, problem.data, fraction)
         if reason:
-            with options.results(args) as console:
-                console.print(Text(f"Not proven: {reason} (ball arithmetic; no certificate was made).", style="bold"))
+            options.deliver(args, [sentence(f"Not proven: {reason} (ball arithmetic; no certificate was made).")])
             return 3
     with options.progress() as tell:
         tell(f"exact certificate for {problem.origin}")
         certificate = certify(problem.network, problem.data, fraction, tell)
-    with options.results(args, None, (args.out, lambda path: certificate.save(path, args.force))) as console:
-        console.print(_table(certificate))
-        if certificate.failed_step:
-            console.print(Text(f"Not proven: {certificate.failed_step}.", style="bold"))
+    failed = [sentence(f"Not proven: {certificate.failed_step}.")] if certificate.failed_step else []
+    options.deliver(args, [_table(certificate), *failed], files=[(args.out, certificate.save)])
     return 0 if certificate.proves_every_kkt_point else 3
 
 
@@ -85,9 +85,8 @@ def _check(args: argparse.Namespace, problem: options.Problem, slope: Fraction |
     with options.progress() as tell:
         tell(f"checking {args.check} with integers and fractions only")
         result = check_certificate(args.check, problem.data.X, problem.data.y)
-    accepted, sentence = _judged(args, result, slope)
-    with options.results(args) as console:
-        console.print(Text(sentence, style="bold"))
+    accepted, verdict = _judged(args, result, slope)
+    options.deliver(args, [sentence(verdict)])
     return 0 if accepted else 1
 
 
@@ -116,14 +115,17 @@ def exact_slope(text: str | None) -> Fraction | None:
     """
     if text is None:
         return None
+    found = re.fullmatch(r"\s*[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)\s*", text, re.IGNORECASE)
+    requirement = "be a number such as 0.1 or a fraction such as 1/10"
+    if not found or len(text) > MOST_DIGITS:  # so that nothing large is computed before it is refused
+        raise InvalidParameterError("slope", f"{requirement}, of at most {MOST_DIGITS} characters", text)
     try:
-        parts = [int(part) for part in text.split("/")] if "/" in text else []
-        value = Fraction(*parts) if parts else float(text)  # a float: 1e999999999 is inf at once, as a fraction never
-    except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise InvalidParameterError("slope", "be a number such as 0.1 or a fraction such as 1/10", text) from error
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise InvalidParameterError("slope", requirement, text) from error
     if not 0 <= value <= 1:
-        raise InvalidParameterError("slope", "lie in [0, 1]", text)
-    return value if isinstance(value, Fraction) else None
+        raise InvalidParameterError("slope", "lie in [0, 1]", text.strip())
+    return value if "/" in text else None
 
 
 def _slope_text(slope: Fraction) -> str:

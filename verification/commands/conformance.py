@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from rich.text import Text
-
 from refimpl.errors import InvalidParameterError
 from verification.commands import options
+from verification.printing import sentence
 from verification.report import environment
 
 __all__ = ["add_parser", "run"]
@@ -28,7 +27,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "conformance",
-        help="judge any implementation by golden vectors and properties",
         description="Ask an implementation of the network everything that is known, and print a scoreboard.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -55,9 +53,7 @@ def run(args: argparse.Namespace) -> int:
         skips = read_skips(args.skips) if args.skips else Skips({})
         with options.progress() as tell:
             board = run_conformance(implementation, args.implementation, skips, tell)
-    with options.results(args, board.as_dict() | {"environment": environment()}) as console:
-        console.print(board.table())
-        if board.failed:
-            console.print(board.failures())
-        console.print(Text(board.summary(), style="bold"))
+    failures = [board.failures()] if board.failed else []
+    document = board.as_dict() | {"environment": environment()}
+    options.deliver(args, [board.table(), *failures, sentence(board.summary())], document)
     return board.exit_code

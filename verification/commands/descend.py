@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from rich.table import Table
-from rich.text import Text
 
 from refimpl.activations import SmoothLeakyReLU
 from refimpl.descent import DescentResult, DescentStatus, gradient_descent
+from refimpl.errors import RunInterrupted
 from refimpl.network import TwoLayerNetwork
 from verification.commands import options
 from verification.descents import unit_step
+from verification.printing import sentence
 from verification.report import environment, shown
 
 __all__ = ["add_parser", "run"]
@@ -31,7 +33,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "descend",
-        help="gradient descent: loss, margins, ranks and norms by step",
         description="Gradient descent from a Gaussian start, with loss, smallest margin, rank and stable rank by step.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -41,10 +42,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--init-scale", type=float, default=1e-2, metavar="S", help="initialization scale, in units of 1/R_max"
     )
     parser.add_argument("--step-size", type=float, metavar="ALPHA", help="step size (default: n/(R_max² Σa²))")
-    parser.add_argument("--steps", type=int, default=300, help="number of steps (default: 300)")
+    parser.add_argument("--steps", type=options.count, default=300, help="number of steps (default: 300)")
     parser.add_argument(
         "--record-every",
-        type=int,
+        type=options.count,
         metavar="K",
         help="steps between records (default: 1 up to step 40, then a twentieth of it)",
     )
@@ -60,31 +61,43 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     options.check_outputs(args, "json", "plot", "save")
+    options.check_steps(args.steps)
     problem = options.problem_from(args)
     network = problem.network
     if args.smoothness is not None:
         network = TwoLayerNetwork(network.second_layer, SmoothLeakyReLU(network.slope, args.smoothness))
     W0 = options.initial_weights(problem, args.init_scale, args.seed)
     step_size = unit_step(network, problem.data) if args.step_size is None else args.step_size
-    with options.progress() as tell:
-        tell(f"gradient descent on {problem.origin}, {args.steps} steps")
-
-        def tell_steps(step: int) -> None:
-            if step % 100 == 0:
-                tell(f"gradient descent on {problem.origin}, step {step} of {args.steps}")
-
-        result = gradient_descent(
-            network, problem.data, W0, step_size, args.steps, problem.loss, args.record_every, tell_steps
-        )
-    content = {"schema_version": 1, **_content(result), "environment": environment()}
-    saved = (args.save, lambda path: result.save(path, args.force))
-    with options.results(args, content, saved, (args.plot, lambda path: _plot(result, path, args.force))) as console:
-        console.print(_table(result))
-        console.print(Text(result.message, style="bold"))
+    try:
+        with options.progress() as tell:
+            steps_told = _StepsTold(tell, problem.origin, args.steps)
+            result = gradient_descent(
+                network, problem.data, W0, step_size, args.steps, problem.loss, args.record_every, steps_told
+            )
+    except RunInterrupted as stop:
+        result = stop.result
+    document = {"schema_version": 1, **_content(result), "environment": environment()}
+    plot = (args.plot, lambda path, force: _plot(result, path, force))
+    options.deliver(args, [_table(result), sentence(result.message)], document, [(args.save, result.save), plot])
     return {DescentStatus.FINISHED: 0, DescentStatus.INTERRUPTED: 130, DescentStatus.DIVERGED: 3}[result.status]
 
 
-def _plot(result: DescentResult, path: str | Path, force: bool) -> None:
+class _StepsTold:
+    """Tells, at most ten times a second, how many steps were taken and how long the rest will take."""
+
+    def __init__(self, tell: Callable[[str], None], origin: str, steps: int) -> None:
+        self.tell, self.what, self.steps, self.started, self.next = tell, origin, steps, perf_counter(), 0.0
+        tell(f"gradient descent on {origin}, {steps} steps")
+
+    def __call__(self, step: int) -> None:
+        now = perf_counter()
+        if now >= self.next:
+            self.next = now + 0.1
+            left = (self.steps - step) * (now - self.started) / step
+            self.tell(f"gradient descent on {self.what}, step {step} of {self.steps}, {options.duration(left)} left")
+
+
+def _plot(result: DescentResult, path: str, force: bool) -> None:
     from verification.plots import plot_descent  # matplotlib takes a second to import
 
     plot_descent(result, path, force)

@@ -8,10 +8,11 @@ from time import perf_counter
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
+from refimpl.errors import RunInterrupted
 from refimpl.flow import FlowResult, FlowStatus, gradient_flow
 from verification.commands import options
+from verification.printing import sentence
 from verification.report import environment, shown
 
 __all__ = ["add_parser", "run"]
@@ -27,7 +28,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "flow",
-        help="gradient flow to its limit",
         description="Follow the gradient flow of the loss from a Gaussian start to its limit direction.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -60,25 +60,27 @@ def run(args: argparse.Namespace) -> int:
     options.check_outputs(args, "json", "plot", "save")
     problem = options.problem_from(args)
     W0 = options.initial_weights(problem, args.init_scale, args.seed)
-    with options.progress() as tell:
-        tell(f"gradient flow on {problem.origin}")
-        started = perf_counter()
-        result = gradient_flow(
-            problem.network,
-            problem.data,
-            W0,
-            problem.loss,
-            method=args.method,
-            max_time=args.max_time,
-            estimate_error=args.estimate_error,
-        )
-        seconds = perf_counter() - started
-    content = {"schema_version": 1, **result.to_dict(), "environment": environment()}
-    saved = (args.save, lambda path: result.save(path, args.force))
-    with options.results(args, content, saved, (args.plot, lambda path: _plot(result, path, args.force))) as console:
-        console.print(_table(result, seconds))
-        console.print(Text(result.message, style="bold"))
-    return {FlowStatus.CONVERGED: 0, FlowStatus.INTERRUPTED: 130}.get(result.status, 3)
+    started, interrupted = perf_counter(), False
+    try:
+        with options.progress() as tell:
+            tell(f"gradient flow on {problem.origin}")
+            result = gradient_flow(
+                problem.network,
+                problem.data,
+                W0,
+                problem.loss,
+                method=args.method,
+                max_time=args.max_time,
+                estimate_error=args.estimate_error,
+            )
+    except RunInterrupted as stop:
+        result, interrupted = stop.result, True
+    document = {"schema_version": 1, **result.to_dict(), "environment": environment()}
+    parts = [_table(result, perf_counter() - started), sentence(result.message)]
+    options.deliver(
+        args, parts, document, [(args.save, result.save), (args.plot, lambda *where: _plot(result, *where))]
+    )
+    return 130 if interrupted else 0 if result.status is FlowStatus.CONVERGED else 3
 
 
 def _plot(result: FlowResult, path: str | Path, force: bool) -> None:

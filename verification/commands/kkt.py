@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
-from rich.text import Text
 
 from refimpl.archive import is_npz, read_npy, read_npz
 from refimpl.network import TwoLayerNetwork
 from verification.commands import options
 from verification.kkt import KKTStatus, kkt_residuals
+from verification.printing import sentence
 from verification.report import environment, shown
 
 __all__ = ["add_parser", "run"]
@@ -28,7 +28,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "kkt",
-        help="KKT residuals of given weights",
         description="Measure how far given first-layer weights are from a KKT point of the max-margin problem.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -63,9 +62,8 @@ def run(args: argparse.Namespace) -> int:
     table.add_row("relative duality gap", shown(found.duality_gap))
     table.add_row("rank, σ₃/σ₁", f"{found.rank}, {shown(found.singular_value_ratio)}")
     table.add_row("units at their kink", str(found.units_at_kink))
-    with options.results(args, {"schema_version": 1, **_plain(vars(found)), "environment": environment()}) as console:
-        console.print(table)
-        console.print(Text(found.message, style="bold"))
+    document = {"schema_version": 1, **_plain(vars(found)), "environment": environment()}
+    options.deliver(args, [table, sentence(found.message)], document)
     return 0 if found.status is KKTStatus.MEASURED else 3
 
 

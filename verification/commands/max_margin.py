@@ -26,7 +26,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "max-margin",
-        help="the max-margin problem in parameter space, by CVXPY and in closed form",
         description="Solve the convex program (C) by CVXPY, compare it with the closed form, and find z*.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -84,6 +83,5 @@ def run(args: argparse.Namespace) -> int:
         "linear": {"status": linear.status.name, "norm": linear.norm if np.isfinite(linear.norm) else None},
         "environment": environment(),
     }
-    with options.results(args, content) as console:
-        console.print(table)
+    options.deliver(args, [table], content)
     return 0 if solved else 3

@@ -6,18 +6,16 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
-from refimpl.errors import InvalidParameterError, OutputFileError
+from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
 from refimpl.files import check_paths, refuse_to_overwrite
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss, loss_by_name
@@ -25,18 +23,22 @@ from refimpl.network import TwoLayerNetwork
 from refimpl.tables import DEFAULT, Choices, ReadReport
 from refimpl.validation import Array, as_count
 from verification.presets import PRESETS, preset_named
+from verification.printing import console_for, progress
+from verification.streams import ascii_json, printable, remark, write_output
 
 __all__ = [
     "Problem",
     "add_output_options",
     "add_problem_options",
     "check_outputs",
+    "check_steps",
+    "count",
+    "deliver",
+    "duration",
     "initial_weights",
     "numbers",
     "problem_from",
     "progress",
-    "results",
-    "tables",
 ]
 
 INPUTS = ("data", "weights", "check", "skips")
@@ -44,6 +46,10 @@ INPUTS = ("data", "weights", "check", "skips")
 
 FILE_SLOPE, FILE_NEURONS = 0.1, 8
 """Slope, and neurons of each sign, for --data FILE when no option says otherwise."""
+
+
+STEP_SECONDS, MOST_SECONDS = 1e-5, 30 * 86400.0
+"""No step of gradient descent is faster than this; more than 30 days of them are refused."""
 
 
 class Problem:
@@ -84,8 +90,8 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
         "--drop-column", action="append", default=[], metavar="NAME|N", help="leave a column out (may be repeated)"
     )
     parser.add_argument("--slope", type=slope, metavar="GAMMA", help="slope of the leaky ReLU, in [0, 1]")
-    parser.add_argument("--positive", type=int, metavar="M1", help="number of neurons with a_j > 0")
-    parser.add_argument("--negative", type=int, metavar="M2", help="number of neurons with a_j < 0")
+    parser.add_argument("--positive", type=count, metavar="M1", help="number of neurons with a_j > 0")
+    parser.add_argument("--negative", type=count, metavar="M2", help="number of neurons with a_j < 0")
     parser.add_argument("--loss", default="logistic", metavar="NAME", help="logistic (default) or exponential")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
 
@@ -126,14 +132,20 @@ def problem_from(args: argparse.Namespace) -> Problem:
         if choices != DEFAULT:
             raise InvalidParameterError("data", "be given where options say how it is read", None)
         preset = preset_named(args.preset)
+        _require_memory(args.positive, args.negative)
         network = preset.network(args.slope, args.positive, args.negative)
-        return Problem(network, preset.data(args.seed, network.slope), loss, f"preset {preset.name}")
+        data, origin = preset.data(args.seed, network.slope), f"preset {preset.name}"
+        _require_memory(args.positive, args.negative, data)
+        return Problem(network, data, loss, origin)
     slope = FILE_SLOPE if args.slope is None else args.slope
     positive = FILE_NEURONS if args.positive is None else args.positive
     negative = FILE_NEURONS if args.negative is None else args.negative
+    _require_memory(positive, negative)
     network = TwoLayerNetwork.with_signs(positive, negative, LeakyReLU(slope))
     data, report = datasets.read(args.data, choices)
-    _tell(f"... read {report.sentence}", *(f"implicit-bias: warning: {text}." for text in report.warnings))
+    _require_memory(positive, negative, data)
+    for text in (f"... read {report.sentence}", *(f"implicit-bias: warning: {words}." for words in report.warnings)):
+        remark(f"{printable(text)}\n")
     return Problem(network, data, loss, str(args.data), report)
 
 
@@ -142,11 +154,42 @@ def _choices(args: argparse.Namespace) -> Choices:
     return Choices(args.header, args.label_column, args.positive_label, classes, tuple(args.drop_column))
 
 
-def _tell(*sentences: str) -> None:
-    """Lines on standard error, with what its encoding lacks replaced."""
-    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    for sentence in sentences:
-        print(sentence.encode(encoding, "replace").decode(encoding), file=sys.stderr)
+def _require_memory(positive: int | None, negative: int | None, data: Dataset | None = None) -> None:
+    """Refuse numbers of neurons whose weights (m, d) and pre-activations (m, n) cannot be held, before they are made.
+
+    Raises
+    ------
+    InvalidParameterError
+        If the weights, and the pre-activations three times, take more than this process may have.
+    """
+    m, n, d = (positive or 0) + (negative or 0), 1 if data is None else data.n, 1 if data is None else data.d
+    need, have = 8.0 * m * (d + 3.0 * n), memory()
+    if need > have:
+        size = f"{need / 2**30:,.0f} GiB of memory at least, of {have / 2**30:,.1f} GiB"
+        raise InvalidParameterError("positive + negative", f"be smaller: so many neurons take {size}", m)
+
+
+def memory() -> float:
+    """Bytes that this process may have: those of the machine, or its limit (`ulimit -v`); inf where nobody says."""
+    try:
+        machine = float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+        from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
+    except (ImportError, AttributeError, ValueError, OSError):
+        return float("inf")
+    limit = getrlimit(RLIMIT_AS)[0]
+    return machine if limit == RLIM_INFINITY else min(machine, float(limit))
+
+
+def check_steps(steps: int) -> None:
+    """Refuse a number of steps that no machine takes within a month.
+
+    Raises
+    ------
+    InvalidParameterError
+    """
+    if steps * STEP_SECONDS > MOST_SECONDS:
+        most, time = MOST_SECONDS / STEP_SECONDS, duration(steps * STEP_SECONDS)
+        raise InvalidParameterError("steps", f"be at most {most:.1e}: at 10 µs a step these would take {time}", steps)
 
 
 def initial_weights(problem: Problem, scale: float, seed: int) -> Array:
@@ -155,88 +198,140 @@ def initial_weights(problem: Problem, scale: float, seed: int) -> Array:
     return gaussian_weights(problem.network.m, problem.data.d, scale / problem.data.R_max, rng)
 
 
+def count(text: str) -> int:
+    """A whole number, also written as 1e6.
+
+    Examples
+    --------
+    >>> count("300"), count("1e6")
+    (300, 1000000)
+    """
+    for read in (int, float):
+        try:
+            value = read(text)
+        except ValueError:
+            continue
+        if isinstance(value, int) or (value.is_integer() and abs(value) < 2.0**53):
+            return int(value)
+    raise argparse.ArgumentTypeError(f"{short(text)} is not a whole number such as 300 or 1e6")
+
+
+def short(text: str) -> str:
+    """`text` in quotes, cut if it is long.
+
+    Examples
+    --------
+    >>> short("x" * 100)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'"
+    """
+    return repr(text if len(text) <= 40 else text[:40] + "...")
+
+
 def numbers(text: str) -> tuple[float, ...]:
     """Numbers separated by commas."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 1e-4,1e-2,1") from error
+        raise argparse.ArgumentTypeError(f"{short(text)} is not a list of numbers such as 1e-4,1e-2,1") from error
 
 
-def tables(args: argparse.Namespace) -> Console:
-    """Where tables go: standard output, or standard error if JSON goes there."""
-    stream = sys.stderr if args.json == "-" else sys.stdout
-    console = Console(file=stream)
-    return console if console.is_terminal else Console(file=stream, width=180)
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    Examples
+    --------
+    >>> [duration(x) for x in (3.2, 200.0, 9e3, 1e6, 1e12)]
+    ['3 s', '3.33 min', '2.5 h', '11.6 days', '3.17e+04 years']
+    """
+    for unit, size in (("years", 3.156e7), ("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.0f} s"
 
 
-@contextmanager
-def progress() -> Iterator[Any]:
-    """A function that tells what is being done: a spinner on a terminal, else lines on standard error."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda message: console.print(f"... {message}", highlight=False, soft_wrap=True)
-        return
-    with console.status("starting") as status:
-        yield status.update
+Output = tuple[str | None, Callable[[Any, bool], None]]
+"""A path, if that output was asked for, and what writes it: called with the path and --force."""
 
 
-@contextmanager
-def results(
+def deliver(
     args: argparse.Namespace,
-    content: str | dict[str, Any] | None = None,
-    *files: tuple[str | Path | None, Callable[[str | Path], None]],
-) -> Iterator[Console]:
-    """Write the files that were asked for, then hand out the console for the tables, which the block prints.
-
-    An output that fails takes no other with it: the rest is written and printed, then the error is raised.
+    shown: Iterable[Any],
+    document: str | dict[str, Any] | None = None,
+    files: Iterable[Output] = (),
+) -> None:
+    """Hand out results: --json and the other files first, then the tables; what fails takes nothing else with it.
 
     Parameters
     ----------
     args : argparse.Namespace
-    content : str or dict, optional
-        What --json writes.
-    *files : (path, function)
-        `function(path)` writes one file; nothing is done where the path is None.
+        With `json` and `force`, where there are such options.
+    shown : iterable
+        What rich renders, for standard output, or for standard error if the JSON goes to standard output (`--json -`).
+    document : str or dict, optional
+        The JSON.
+    files : iterable of (path or None, callable)
+        Other outputs.
 
     Raises
     ------
-    OutputFileError
-        At the end, with all that failed.
+    ImplicitBiasError
+        After everything else, if an output could not be written.
     """
-    text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    if args.json not in (None, "-"):
-        files = ((args.json, lambda path: _write_text(path, text, args.force)), *files)
-    failures = []
-    for path, write in files:
-        if path is not None:
-            try:
-                write(path)
-            except OutputFileError as error:
-                failures.append(error)
-    try:
-        yield tables(args)
-        _end_of_output(text if args.json == "-" else "")
-    except BrokenPipeError:
-        if not failures:
-            raise
-    except OSError as error:
-        failures.append(OutputFileError("standard output", str(error.strerror or error)))
-        with suppress(OSError, AttributeError):  # or Python complains again at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    failures: list[Exception] = []
+    path = getattr(args, "json", None)
+    outputs: list[Output] = [(None if path == "-" else path, lambda path, force: _write_json(path, force, document))]
+    for name, write in [*outputs, *files]:
+        if name is not None:
+            _attempt(lambda: write(name, args.force), failures)  # noqa: B023
+    if path == "-":
+        _attempt(lambda: _print(sys.stderr, shown), [])  # a lost remark is no lost result
+        _attempt(lambda: _print_json(document), failures)
+    else:
+        _attempt(lambda: _print(sys.stdout, shown), failures)
+    unexpected = [error for error in failures if not isinstance(error, ImplicitBiasError)]
+    if unexpected or len(failures) == 1:
+        raise (unexpected or failures)[0]
     if failures:
-        others = (f"; nor `{error.path}`: {error.reason}" for error in failures[1:])
-        raise OutputFileError(failures[0].path, failures[0].reason + "".join(others))
+        raise ImplicitBiasError(" ".join(map(str, failures)))
 
 
-def _write_text(path: str | Path, text: str, force: bool) -> None:
-    with refuse_to_overwrite(path, force) as handle:
-        handle.write(text.encode())
+def _attempt(write: Callable[[], None], failures: list[Exception]) -> None:
+    try:
+        write()
+    except Exception as error:
+        failures.append(error)
 
 
-def _end_of_output(text: str) -> None:
-    """Write what remains to standard output, and find out whether it arrived."""
-    if sys.stdout is None:
-        raise OSError("it is closed")
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def _print(stream: Any, shown: Iterable[Any]) -> None:
+    console = console_for(stream)
+    try:
+        for what in shown:
+            console.print(what, soft_wrap=isinstance(what, str), highlight=not isinstance(what, str))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputFileError("standard output", str(error.strerror or error)) from error
+    if stream is sys.stdout:
+        write_output("")
+
+
+def _print_json(document: str | dict[str, Any] | None) -> None:
+    text = _json(document)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = ascii_json(text)
+    write_output(text)
+
+
+def _write_json(path: Any, force: bool, document: str | dict[str, Any] | None) -> None:
+    text = _json(document)
+    with refuse_to_overwrite(Path(path), force) as handle:
+        try:
+            handle.write(text.encode())
+        except UnicodeEncodeError:  # a name of a file that is no text
+            handle.write(ascii_json(text).encode())
+
+
+def _json(document: str | dict[str, Any] | None) -> str:
+    return document if isinstance(document, str) else json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
-from rich.text import Text
 
+from refimpl.errors import RunInterrupted
 from refimpl.files import make_folder
 from verification.commands import options
+from verification.printing import sentence
 from verification.report import environment, shown
 
 if TYPE_CHECKING:
@@ -30,20 +33,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "search",
-        help="look for data just below a condition on which a conclusion fails",
         description="Look for data whose condition has a slack below 1, as near to 1 as can be, and where a limit has "
         "rank above 2, a margin that is not tight, or is not the only one.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="time budget (default: 60)")
-    parser.add_argument("--tries", type=int, metavar="N", help="directions for each method, instead of a time")
+    parser.add_argument(
+        "--tries", type=options.count, metavar="N", help="directions for each method, instead of a time"
+    )
     parser.add_argument("--conclusion", default="any", metavar="NAME", help="rank, margin, limits or any (default)")
     parser.add_argument(
         "--condition", default="refined", metavar="NAME", help="refined (default), instance_wise or paper"
     )
-    parser.add_argument("--samples", type=int, default=4, metavar="N", help="largest number of samples (default: 4)")
-    parser.add_argument("--neurons", type=int, default=4, metavar="M", help="largest number of neurons (default: 4)")
+    parser.add_argument(
+        "--samples", type=options.count, default=4, metavar="N", help="largest number of samples (default: 4)"
+    )
+    parser.add_argument(
+        "--neurons", type=options.count, default=4, metavar="M", help="largest number of neurons (default: 4)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="write what was found as .csv files that verify reads")
     options.add_output_options(parser)
@@ -58,23 +66,26 @@ def run(args: argparse.Namespace) -> int:
     options.check_outputs(args, "json", more=more)
     from verification.search import search, write_counterexample
 
-    with options.progress() as tell:
-        found = search(
-            args.seconds, args.conclusion, args.condition, args.samples, args.neurons, args.seed, args.tries, tell
-        )
-    named = _named(found) if args.out else []
-    files = [
-        (Path(args.out) / f"{name}.csv", lambda path, found=x: write_counterexample(found, path, args.force))
-        for name, x in named
+    what = (args.seconds, args.conclusion, args.condition, args.samples, args.neurons, args.seed, args.tries)
+    code = 0
+    try:
+        with options.progress() as tell:
+            found = search(*what, tell)
+    except RunInterrupted as stop:
+        found, code = stop.result, 130
+    tried = ", ".join(f"{count} {method}" for method, count in found.directions.items()) or "none"
+    parts: list[Any] = [
+        _table(found),
+        sentence(f"Directions tried: {tried}; flows followed on {found.flows} data sets."),
     ]
-    with options.results(args, _document(found) | {"environment": environment()}, *files) as console:
-        console.print(_table(found))
-        tried = ", ".join(f"{count} {method}" for method, count in found.directions.items())
-        console.print(Text(f"Directions tried: {tried}; flows followed on {found.flows} data sets.", style="bold"))
-        for name, x in named:
-            line = f"implicit-bias verify --data {Path(args.out) / name}.csv {x.command}"
-            console.print(Text(line), soft_wrap=True)
-    return 0
+    files: list[options.Output] = []
+    if args.out:
+        for name, counterexample in _named(found):
+            path = Path(args.out) / f"{name}.csv"
+            files.append((str(path), partial(write_counterexample, counterexample)))
+            parts.append(f"implicit-bias verify --data {quote(str(path))} {counterexample.command}")
+    options.deliver(args, parts, _document(found) | {"environment": environment()}, files)
+    return code
 
 
 def _named(found: SearchResult) -> list[tuple[str, Counterexample]]:

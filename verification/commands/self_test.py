@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from verification.commands import options
+from verification.printing import sentence
 from verification.report import environment, shown
 
 __all__ = ["add_parser", "run"]
@@ -23,7 +24,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "self-test",
-        help="run the checks against implementations that are wrong on purpose",
         description="Run each check against an implementation that is wrong on purpose, and against right ones.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -38,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from verification.wrong_on_purpose import self_test
 
     with options.progress() as tell:
-        tell("checks against implementations that are wrong on purpose")
-        rows = self_test()
+        rows = self_test(tell)
     table = Table("implementation", "check", "measured", "tolerance", "outcome")
     for row in rows:
         outcome = "caught" if row.caught else "passed"
@@ -48,12 +47,10 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(*cells, Text(outcome if row.as_expected else f"{outcome}: WRONG", style=style))
     wrong, right = [row for row in rows if row.wrong], [row for row in rows if not row.wrong]
     caught, passed = sum(row.caught for row in wrong), sum(not row.caught for row in right)
-    sentence = f"{caught} of {len(wrong)} wrong implementations caught, {passed} of {len(right)} right ones passed."
+    summary = f"{caught} of {len(wrong)} wrong implementations caught, {passed} of {len(right)} right ones passed."
     content = [
         {"implementation": r.implementation, "check": r.named_check, "wrong": r.wrong, "caught": r.caught} for r in rows
     ]
-    document = {"schema_version": 1, "rows": content, "summary": sentence, "environment": environment()}
-    with options.results(args, document) as console:
-        console.print(table)
-        console.print(Text(sentence, style="bold"))
+    document = {"schema_version": 1, "rows": content, "summary": summary, "environment": environment()}
+    options.deliver(args, [table, sentence(summary)], document)
     return 0 if all(row.as_expected for row in rows) else 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from rich.table import Table
-from rich.text import Text
 
 from verification.commands import options
+from verification.printing import sentence
 from verification.vectors import KINDS, VECTORS_VERSION, export_cases, load_vectors
 
 __all__ = ["add_parser", "run"]
@@ -22,7 +22,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "vectors",
-        help="list the golden vectors, or export them for another language",
         description="Golden vectors: inputs as numbers, outputs with proven errors, a tolerance for each case.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -53,14 +52,11 @@ def _list(args: argparse.Namespace) -> int:
         cases = load_vectors(kind)
         total += len(cases)
         table.add_row(kind, str(len(cases)), ", ".join(sorted({flag for case in cases for flag in case.flags})))
-    with options.results(args) as console:
-        console.print(table)
-        console.print(Text(f"{total} cases, version {VECTORS_VERSION}", style="bold"))
+    options.deliver(args, [table, sentence(f"{total} cases, version {VECTORS_VERSION}")])
     return 0
 
 
 def _export(args: argparse.Namespace) -> int:
     count = export_cases(args.folder, args.force)
-    with options.results(args) as console:
-        console.print(Text(f"{count} cases written to {args.folder}", style="bold"))
+    options.deliver(args, [sentence(f"{count} cases written to {args.folder}")])
     return 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from typing import Any
 
+from refimpl.errors import RunInterrupted
 from refimpl.files import refuse_to_overwrite
 from verification.commands import options
 from verification.report import Report
@@ -27,7 +28,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "verify",
-        help="which claims of the theory hold on a data set, with what slack",
         description="Check every claim of the theory on a data set: hypothesis, measurement, bound, verdict.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -42,7 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--method", default="piecewise", metavar="NAME", help="piecewise (default) or adaptive flow")
     parser.add_argument("--step-size", type=float, metavar="ALPHA", help="of the descents (default: n/(R_max² Σa²))")
-    parser.add_argument("--steps", type=int, default=500, help="number of steps of each descent (default: 500)")
+    parser.add_argument(
+        "--steps", type=options.count, default=500, help="number of steps of each descent (default: 500)"
+    )
     parser.add_argument("--html", metavar="FILE", help="write the table as HTML")
     parser.add_argument("--save", metavar="FILE", help="save the report as .npz (Report.load reads it)")
     options.add_output_options(parser)
@@ -52,26 +54,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     options.check_outputs(args, "json", "html", "save")
+    options.check_steps(args.steps)
     problem = options.problem_from(args)
-    with options.progress() as tell:
-        report = verify(
-            problem.network,
-            problem.data,
-            seed=args.seed,
-            loss=problem.loss,
-            scales=args.init_scales,
-            method=args.method,
-            progress=tell,
-            step_size=args.step_size,
-            descent_steps=args.steps,
-        )
-    saved = (args.save, lambda path: report.save(path, args.force))
-    page = (args.html, lambda path: _write_page(report, path, args.force))
-    with options.results(args, report.to_json(), saved, page) as console:
-        console.print(report)
+    try:
+        with options.progress() as tell:
+            report = verify(
+                problem.network,
+                problem.data,
+                seed=args.seed,
+                loss=problem.loss,
+                scales=args.init_scales,
+                method=args.method,
+                progress=tell,
+                step_size=args.step_size,
+                descent_steps=args.steps,
+            )
+    except RunInterrupted as stop:
+        report = stop.result
+    html = (args.html, lambda path, force: _write_html(report, path, force))
+    options.deliver(args, [report], report.to_json(), [html, (args.save, report.save)])
     return report.exit_code
 
 
-def _write_page(report: Report, path: str | Path, force: bool) -> None:
+def _write_html(report: Report, path: Any, force: bool) -> None:
     with refuse_to_overwrite(path, force) as handle:
         handle.write(report.to_html().encode())

@@ -1,0 +1,68 @@
+"""Tables and progress, on consoles that show text as it is: no markup, and only characters that the stream has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
+from rich.table import Column
+from rich.text import Text
+
+from verification.streams import HANDLER, printable
+
+__all__ = ["PlainConsole", "console_for", "progress", "sentence"]
+
+
+class PlainConsole(Console):
+    """A console on which a name of a file is shown as it is, whatever it looks like."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As rich does, of text that the stream can take; tables measure this."""
+        return super().render_str(self._shown(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The same for text that was made with a style."""
+        if isinstance(renderable, Text) and self._shown(renderable.plain) != renderable.plain:
+            renderable = Text(self._shown(renderable.plain), style=renderable.style, end=renderable.end)
+        return super().render(renderable, options)
+
+    def on_broken_pipe(self) -> None:
+        """Whoever read standard output has gone: told to the caller (rich would exit with 1)."""
+        raise BrokenPipeError
+
+    def _shown(self, text: str) -> str:
+        lines = "\n".join(printable(line) for line in text.split("\n"))
+        return lines.encode(self.encoding, HANDLER).decode(self.encoding)
+
+
+def console_for(stream: Any) -> PlainConsole:
+    """A console as wide as the terminal; wide enough for every table where there is none."""
+    found = PlainConsole(file=stream)
+    return found if found.is_terminal else PlainConsole(file=stream, width=180)
+
+
+def sentence(text: str) -> Text:
+    """The last line of a command."""
+    return Text(printable(text), style="bold")
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """A function that tells what is being done, shown with the time it has taken; silent where no terminal is."""
+    console = PlainConsole(stderr=True)
+    if not console.is_terminal:
+        yield lambda message: None
+        return
+    spinner = SpinnerColumn("line" if console.options.ascii_only else "dots")
+    text = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True))
+    time = TimeElapsedColumn(table_column=Column(no_wrap=True))
+    with Progress(spinner, time, text, console=console, transient=True, expand=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda message: bar.update(task, description=printable(message))
