@@ -264,7 +264,7 @@ def test_command(tmp_path: Path, capsys) -> None:
     document = json.loads(out.read_text())
     assert document["counts"]["failed"] > 50
     assert len(document["items"]) == len(item_ids())
-    assert {"id", "section", "outcome", "message", "first_difference", "comment"} == set(document["items"][0])
+    assert {"id", "section", "outcome", "message", "first_difference", "comment", "printed"} == set(document["items"][0])
     assert "first that differs" in capsys.readouterr().out
     assert cli.main(["conformance", "--answers", str(tmp_path), "--skips", str(skips)]) == 2
 

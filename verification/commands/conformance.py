@@ -8,6 +8,7 @@ from rich.text import Text
 
 from refimpl.errors import InvalidParameterError
 from verification.commands import options
+from verification.conformance.board import Item
 from verification.report import environment
 
 __all__ = ["add_parser", "run"]
@@ -37,6 +38,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     subject.add_argument("--implementation", metavar="PACKAGE.MODULE:OBJECT", help="a Python object or module")
     subject.add_argument("--answers", metavar="DIR", help="answers written beside cases of `vectors export`")
     parser.add_argument("--skips", metavar="FILE", help="items that are not asked, each with its reason")
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="that one call of the implementation may take (default: 60)",
+    )
     options.add_output_options(parser)
     parser.set_defaults(run=run)
 
@@ -46,19 +54,26 @@ def run(args: argparse.Namespace) -> int:
     options.check_outputs(args, "json")
     if args.answers and args.skips:
         raise InvalidParameterError("skips", "go with --implementation: leave an answer out to skip it", args.skips)
-    from verification.conformance import Skips, judge_answers, load_implementation, read_skips, run_conformance
+    from verification.conformance import Skips, judge_answers, read_skips, run_in_process
 
     if args.answers:
         board = judge_answers(args.answers)
     else:
-        implementation = load_implementation(args.implementation)
         skips = read_skips(args.skips) if args.skips else Skips({})
         with options.progress() as tell:
-            board = run_conformance(implementation, args.implementation, skips, tell)
+            board = run_in_process(args.implementation, skips, tell, args.time_limit)
     console = options.tables(args)
     console.print(board.table())
     if board.failed:
         console.print(board.failures())
     console.print(Text(board.summary(), style="bold"))
+    if board.printed:
+        console.print(Text(_printed(board.printed)))
     options.write_json(args, board.as_dict() | {"environment": environment()})
     return board.exit_code
+
+
+def _printed(items: list[Item]) -> str:
+    """One sentence."""
+    first = next(iter(items[0].printed.strip().splitlines()), "")
+    return f"It printed something during {len(items)} items; the first is {items[0].id}: {first[:120]!r}"

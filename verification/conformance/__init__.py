@@ -7,6 +7,7 @@ under pytest: `pytest --pyargs verification.conformance --implementation package
 
 from verification.conformance.board import Item, Outcome, Scoreboard
 from verification.conformance.calls import load_implementation
+from verification.conformance.process import run_in_process
 from verification.conformance.run import (
     Skips,
     ask,
@@ -27,4 +28,5 @@ __all__ = [
     "load_implementation",
     "read_skips",
     "run_conformance",
+    "run_in_process",
 ]

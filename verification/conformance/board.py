@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Item", "Outcome", "Scoreboard"]
+__all__ = ["Item", "Outcome", "Scoreboard", "as_dict"]
 
 
 class Outcome(Enum):
@@ -39,6 +39,8 @@ class Item:
         Of a failed item: the first intermediate that differs.
     comment : str
         What the item is.
+    printed : str
+        What the implementation printed meanwhile, if it ran in a process of its own; shortened.
     """
 
     id: str
@@ -47,6 +49,19 @@ class Item:
     message: str = ""
     first_difference: str | None = None
     comment: str = ""
+    printed: str = ""
+
+    @staticmethod
+    def from_dict(content: dict[str, Any]) -> Item:
+        """The item that `as_dict` made the content from.
+
+        Examples
+        --------
+        >>> item = Item("checks/loss_values", "checks", Outcome.FAILED, "raised SystemExit")
+        >>> Item.from_dict(as_dict(item)) == item
+        True
+        """
+        return Item(**(content | {"outcome": Outcome(content["outcome"])}))
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,11 @@ class Scoreboard:
         """One sentence."""
         counts = Counter(item.outcome for item in self.items)
         return ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome) + f": {self.subject}"
+
+    @property
+    def printed(self) -> list[Item]:
+        """The items during which the implementation printed something."""
+        return [item for item in self.items if item.printed]
 
     def table(self) -> Table:
         """One line a section."""
@@ -126,4 +146,5 @@ def as_dict(item: Item) -> dict[str, Any]:
         "message": item.message,
         "first_difference": item.first_difference,
         "comment": item.comment,
+        "printed": item.printed,
     }

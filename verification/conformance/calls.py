@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import select
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,16 @@ from refimpl.errors import InvalidParameterError
 from refimpl.validation import Array
 from verification.vectors import Answer
 
-__all__ = ["ArgumentChangedError", "WrongTypeError", "call", "load_implementation", "offers"]
+__all__ = [
+    "ArgumentChangedError",
+    "SideEffectError",
+    "WrongTypeError",
+    "call",
+    "load_implementation",
+    "offers",
+    "raised",
+    "watched",
+]
 
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "forward": ("W", "a", "slope", "X"),
@@ -34,8 +46,16 @@ class ArgumentChangedError(Exception):
     """A function wrote into an array that it was given."""
 
 
+class SideEffectError(Exception):
+    """A function ended the program, closed standard output, or left a copy of the process behind."""
+
+
 class WrongTypeError(Exception):
     """A function returned something other than float64."""
+
+
+before_each_call: Callable[[], Any] | None = None
+"""Called before each function of the implementation, where a time limit is kept."""
 
 
 def load_implementation(name: str) -> Any:
@@ -59,16 +79,19 @@ def load_implementation(name: str) -> Any:
         for part in filter(None, attribute.split(".")):
             found = getattr(found, part)
         return found() if inspect.isclass(found) else found
-    except InvalidParameterError:
+    except (InvalidParameterError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        why = f"name something that can be imported, such as package.module:object ({type(error).__name__}: {error})"
+    except BaseException as error:  # SystemExit too
+        why = f"name something that can be imported, such as package.module:object ({_told(error)})"
         raise InvalidParameterError("implementation", why, name) from error
 
 
 def offers(implementation: Any, function: str) -> bool:
     """Whether the implementation has the function."""
-    return callable(getattr(implementation, function, None))
+    try:
+        return callable(getattr(implementation, function, None))
+    except Exception:
+        return False
 
 
 def call(implementation: Any, function: str, inputs: dict[str, Any], as_it_is: bool = False) -> Answer:
@@ -86,20 +109,102 @@ def call(implementation: Any, function: str, inputs: dict[str, Any], as_it_is: b
 
     Raises
     ------
-    ArgumentChangedError, WrongTypeError
+    ArgumentChangedError, SideEffectError, WrongTypeError
     Exception
-        Whatever the function raises.
+        Whatever the function raises; `SideEffectError` in place of SystemExit and the like.
     """
     given = [inputs[name] if as_it_is else _copy(inputs[name]) for name in ARGUMENTS[function]]
     kept = [_copy(value) for value in given]
     method: Callable[..., Any] = getattr(implementation, function)
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    if before_each_call is not None:
+        before_each_call()
+    with warnings.catch_warnings(), np.errstate(all="ignore"), watched():
         warnings.simplefilter("ignore")
         found = method(*given)
     for name, before, after in zip(ARGUMENTS[function], kept, given, strict=True):
         if isinstance(before, np.ndarray) and before.tobytes() != after.tobytes():
             raise ArgumentChangedError(f"`{name}` was changed in place")
     return Answer(_as_float64(found))
+
+
+def raised(error: BaseException) -> str:
+    """In words, for the scoreboard.
+
+    Examples
+    --------
+    >>> raised(SystemExit(0))
+    'raised SystemExit: 0'
+    """
+    if isinstance(error, ArgumentChangedError | SideEffectError | WrongTypeError):
+        return str(error)
+    return f"raised {_told(error)}"
+
+
+def _told(error: BaseException) -> str:
+    """Name and text of an exception, on one line, also if its text cannot be had."""
+    try:
+        text = " ".join(str(error).split())[:160]
+    except BaseException:
+        text = "its text cannot be shown"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Turn what would end the program, or spoil it, into a `SideEffectError`."""
+    owner, stdout, forks = os.getpid(), getattr(sys, "stdout", None), _Forks.count
+    _Forks.watched += 1
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit, GeneratorExit, classes of its own
+        raise SideEffectError(f"raised {_told(error)}") from error
+    finally:
+        _Forks.watched -= 1
+        if os.getpid() != owner:  # a copy of the process that came back from the function
+            _Forks.tell_and_end()
+        now, sys.stdout = getattr(sys, "stdout", None), stdout
+        if _Forks.count > forks and _Forks.copy_came_back():
+            raise SideEffectError("forked, and the copy of the process came back from the function as well")
+        if stdout is not None and stdout.closed:
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            raise SideEffectError("closed sys.stdout")
+        if now is not stdout:
+            raise SideEffectError("deleted sys.stdout" if now is None else "left another sys.stdout behind")
+
+
+class _Forks:
+    """Forks of this process while a function of the implementation runs."""
+
+    count, watched = 0, 0
+    pipe: tuple[int, int] | None = None
+
+    @classmethod
+    def before(cls) -> None:
+        """Make the pipe through which a copy tells that it came back."""
+        if cls.watched:
+            cls.count += 1
+            cls.pipe = cls.pipe or os.pipe()
+
+    @classmethod
+    def tell_and_end(cls) -> None:
+        """End the copy."""
+        if cls.pipe is not None:
+            os.write(cls.pipe[1], b"1")
+        os._exit(0)
+
+    @classmethod
+    def copy_came_back(cls) -> bool:
+        """Whether a copy told, within half a second."""
+        if cls.pipe is None or not select.select([cls.pipe[0]], [], [], 0.5)[0]:
+            return False
+        os.read(cls.pipe[0], 1)
+        return True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_Forks.before)
 
 
 def _copy(value: Any) -> Any:

@@ -13,13 +13,24 @@ import numpy as np
 
 from refimpl.errors import FileFormatError
 from verification.conformance.board import Item, Outcome, Scoreboard
-from verification.conformance.calls import ArgumentChangedError, WrongTypeError, call, offers
+from verification.conformance.calls import SideEffectError, call, offers, raised, watched
 from verification.conformance.judge import judge, judge_intermediates
 from verification.conformance.probe import first_difference
 from verification.implementation_checks import CHECKS, NEEDS
 from verification.vectors import Answer, VectorCase, load_vectors, read_answers
 
-__all__ = ["Skips", "ask", "item_ids", "judge_answers", "read_skips", "run_conformance"]
+__all__ = [
+    "NO_SKIPS",
+    "Skips",
+    "ask",
+    "failed",
+    "item_ids",
+    "judge_answers",
+    "read_skips",
+    "run_conformance",
+    "section_of",
+    "skipped",
+]
 
 CORE = ("forward", "loss", "gradient", "descent")
 """What the checks call, beside what `NEEDS` names."""
@@ -43,6 +54,9 @@ class Skips:
     def reason(self, id: str) -> str | None:
         """Why the item is skipped; None if it is not."""
         return next((reason for pattern, reason in self.reasons.items() if fnmatchcase(id, pattern)), None)
+
+
+NO_SKIPS = Skips({})
 
 
 def read_skips(path: str | Path) -> Skips:
@@ -107,7 +121,7 @@ def item_ids() -> list[str]:
 def run_conformance(
     implementation: Any,
     subject: str = "",
-    skips: Skips = Skips({}),
+    skips: Skips = NO_SKIPS,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Scoreboard:
     """Ask an implementation everything.
@@ -143,16 +157,39 @@ def run_conformance(
     return Scoreboard(subject or type(implementation).__name__, tuple(items))
 
 
-def ask(implementation: Any, id: str, skips: Skips = Skips({})) -> Item:
+def ask(implementation: Any, id: str, skips: Skips = NO_SKIPS) -> Item:
     """Ask an implementation one item."""
     kind, _, name = id.partition("/")
-    section = f"vectors: {_cases()[name].kind}" if kind == "vectors" else kind
     reason = skips.reason(id)
     if reason is not None:
-        return Item(id, section, Outcome.SKIPPED, reason)
+        return skipped(id, reason)
     if kind == "vectors":
-        return _vector_item(implementation, _cases()[name], id, section)
+        return _vector_item(implementation, _cases()[name], id, section_of(id))
     return _check_item(implementation, name, id) if kind == "checks" else _property_item(implementation, name, id)
+
+
+def section_of(id: str) -> str:
+    """The line of the scoreboard that the item belongs to.
+
+    Examples
+    --------
+    >>> section_of("vectors/loss-001"), section_of("checks/loss_values")
+    ('vectors: loss', 'checks')
+    """
+    kind, _, name = id.partition("/")
+    return f"vectors: {_cases()[name].kind}" if kind == "vectors" else kind
+
+
+def skipped(id: str, reason: str) -> Item:
+    """The item, not asked."""
+    return Item(id, section_of(id), Outcome.SKIPPED, reason)
+
+
+def failed(id: str, message: str, printed: str = "") -> Item:
+    """The item, failed without a judgement."""
+    kind, _, name = id.partition("/")
+    comment = _cases()[name].comment if kind == "vectors" else ""
+    return Item(id, section_of(id), Outcome.FAILED, message, comment=comment, printed=printed)
 
 
 def judge_answers(folder: str | Path) -> Scoreboard:
@@ -193,10 +230,8 @@ def _vector_item(implementation: Any, case: VectorCase, id: str, section: str) -
     try:
         judgement = judge(case, call(implementation, case.function, case.arguments))
         right, message = judgement.right, judgement.message
-    except (ArgumentChangedError, WrongTypeError) as error:
-        return Item(id, section, Outcome.FAILED, str(error), comment=case.comment)
     except Exception as error:
-        return Item(id, section, Outcome.FAILED, _raised(error), comment=case.comment)
+        return failed(id, raised(error))
     differs = None if right else first_difference(implementation, case.arguments)
     return Item(id, section, Outcome.PASSED if right else Outcome.FAILED, message, differs, case.comment)
 
@@ -204,6 +239,8 @@ def _vector_item(implementation: Any, case: VectorCase, id: str, section: str) -
 def _refusal_item(implementation: Any, case: VectorCase, id: str, section: str) -> Item:
     try:
         answer = call(implementation, case.function, case.arguments)
+    except SideEffectError as error:
+        return failed(id, str(error))
     except Exception:
         answer = Answer(None)
     judgement = judge(case, answer)
@@ -216,10 +253,10 @@ def _check_item(implementation: Any, name: str, id: str) -> Item:
     if missing:
         return Item(id, "checks", Outcome.NOT_OFFERED, f"there is no `{missing[0]}`")
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), watched():
             result = CHECKS[name](implementation)
     except Exception as error:
-        return Item(id, "checks", Outcome.FAILED, _raised(error))
+        return failed(id, raised(error))
     return Item(
         id, "checks", Outcome.PASSED if result.passed else Outcome.FAILED, "" if result.passed else result.message
     )
@@ -238,8 +275,3 @@ def _property_item(implementation: Any, name: str, id: str) -> Item:
         return Item(id, "properties", Outcome.NOT_OFFERED, f"there is no `{missing[0]}`", comment=prop.statement)
     message = run_property(prop, implementation)
     return Item(id, "properties", Outcome.FAILED if message else Outcome.PASSED, message or "")
-
-
-def _raised(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"raised {type(error).__name__}: {text[:160]}"
