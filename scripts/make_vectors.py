@@ -1,4 +1,4 @@
-"""Make the golden vectors: the one generator of verification/vectors/*.json.
+"""Make the golden vectors: the one generator of verification/conformance/vectors/*.json.
 
     python scripts/make_vectors.py --check      # compare with the files that are there, to the last digit
     python scripts/make_vectors.py              # write them again
@@ -24,23 +24,24 @@ from refimpl.datasets import Dataset
 from refimpl.errors import ImplicitBiasError
 from refimpl.validation import Array
 from verification import oracle
-from verification.vectors.format import FOLDER, KINDS, NOTES, SCHEMA_VERSION, VECTORS_VERSION, canonical, seal_of
+from verification.conformance.contract import OPERATIONS
+from verification.conformance.vectors.format import (
+    FOLDER,
+    KINDS,
+    NOTES,
+    SCHEMA_VERSION,
+    VECTORS_VERSION,
+    canonical,
+    seal_of,
+)
 
 EPS, NORMAL = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 
-ANY_ORDER = (
-    "(d + m + 4) eps times the sum of the absolute values of all terms bounds the rounding of any order of summation, "
-    "in the preactivations and in what follows from them; one smallest normal float, because some "
-    "hardware flushes smaller ones to zero"
+ANY_ORDER, STEPS, SPECTRUM, PROGRAM, LIMIT, RESIDUAL = (
+    OPERATIONS[name].tolerance
+    for name in ("forward", "descent", "stable_rank", "max_margin", "flow_limit", "kkt_residuals")
 )
-STEPS = (
-    "rounding of each step, as for the gradient, carried on by the Lipschitz constant of the gradient within the "
-    "pattern of slopes, which no unit leaves by rounding"
-)
-SPECTRUM = "64 max(m, d) eps, relative: backward error of a singular value decomposition"
-PROGRAM = "1e-6 of the largest entry: solvers of convex programs reach 1e-8 at their default tolerances"
-LIMIT = "1e-6 of the largest entry: the largest tolerance that a verdict of this project may have"
-RESIDUAL = "1e-7: a norm computed as the root of a difference ends at sqrt(eps) = 1.5e-8"
+"""Where tolerances come from: the contract says it."""
 
 
 @dataclass

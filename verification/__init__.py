@@ -1,13 +1,39 @@
-"""How we know: conditions, max margin, KKT residuals, and the claims with their verdicts."""
+"""How we know: conditions, max margin, KKT residuals, and the claims with their verdicts.
 
-from verification.certificate import certify, reject_early
-from verification.certificate_checker import check_certificate
-from verification.enumeration import count_programs, global_optimum
-from verification.hypotheses import check_hypotheses
-from verification.kkt import kkt_residuals
-from verification.max_margin import closed_form, linear_max_margin, max_margin
-from verification.report import Report
-from verification.verify import verify
+Nothing is imported until it is used: `pytest` loads this package, for the plugin of `verification.conformance`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from verification.certificate import certify, reject_early
+    from verification.certificate_checker import check_certificate
+    from verification.enumeration import count_programs, global_optimum
+    from verification.hypotheses import check_hypotheses
+    from verification.kkt import kkt_residuals
+    from verification.max_margin import closed_form, linear_max_margin, max_margin
+    from verification.report import Report
+    from verification.verify import verify
+
+_HOMES = {
+    "Report": "report",
+    "certify": "certificate",
+    "check_certificate": "certificate_checker",
+    "check_hypotheses": "hypotheses",
+    "closed_form": "max_margin",
+    "count_programs": "enumeration",
+    "global_optimum": "enumeration",
+    "kkt_residuals": "kkt",
+    "linear_max_margin": "max_margin",
+    "max_margin": "max_margin",
+    "reject_early": "certificate",
+    "verify": "verify",
+}
 
 __all__ = [
     "Report",
@@ -23,3 +49,22 @@ __all__ = [
     "reject_early",
     "verify",
 ]
+
+
+class _Package(ModuleType):
+    """Two modules have the names of functions: `verification.verify` is the function, whoever imported the module."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 
 from rich.text import Text
 
 from refimpl.errors import InvalidParameterError
 from verification.commands import options
 from verification.conformance.board import Item
+from verification.conformance.contract import contract_text
 from verification.report import environment
 
 __all__ = ["add_parser", "run"]
@@ -19,8 +21,11 @@ EXAMPLES = """examples:
   implicit-bias conformance --implementation mymodule --skips skips.txt
   implicit-bias conformance --answers answers/
 
-An implementation is a module or object with forward, loss, gradient, descent (docs/conformance.md);
 a skips file has lines such as  vectors/flow_limit-*  # takes an hour
+
+An implementation is a module or object with (docs/conformance.md)
+
+{contract}
 
 exit codes: 0 nothing failed; 1 something failed, or nothing passed; 2 bad input"""
 
@@ -31,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "conformance",
         help="judge any implementation by golden vectors and properties",
         description="Ask an implementation of the network everything that is known, and print a scoreboard.",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES.format(contract=textwrap.indent(contract_text(), "  ")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subject = parser.add_mutually_exclusive_group(required=True)

@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     options.check_outputs(args, "json")
-    from verification.wrong_on_purpose import self_test
+    from verification.conformance.self_test import self_test
 
     with options.progress() as tell:
         tell("checks against implementations that are wrong on purpose")

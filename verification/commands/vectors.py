@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from verification.commands import options
-from verification.vectors import KINDS, VECTORS_VERSION, export_cases, load_vectors
+from verification.conformance.vectors import KINDS, VECTORS_VERSION, export_cases, load_vectors
 
 __all__ = ["add_parser", "run"]
 

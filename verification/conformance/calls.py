@@ -16,7 +16,8 @@ import numpy as np
 
 from refimpl.errors import InvalidParameterError
 from refimpl.validation import Array
-from verification.vectors import Answer
+from verification.conformance.contract import ARGUMENTS
+from verification.conformance.vectors import Answer
 
 __all__ = [
     "ArgumentChangedError",
@@ -28,18 +29,6 @@ __all__ = [
     "raised",
     "watched",
 ]
-
-ARGUMENTS: dict[str, tuple[str, ...]] = {
-    "forward": ("W", "a", "slope", "X"),
-    "loss": ("W", "a", "slope", "X", "y", "loss"),
-    "gradient": ("W", "a", "slope", "X", "y", "loss"),
-    "descent": ("W", "a", "slope", "X", "y", "loss", "step_size", "steps"),
-    "stable_rank": ("W",),
-    "max_margin": ("a", "slope", "X", "y"),
-    "flow_limit": ("W0", "a", "slope", "X", "y", "loss"),
-    "kkt_residuals": ("W", "a", "slope", "X", "y"),
-}
-"""The arguments of each function, in order."""
 
 
 class ArgumentChangedError(Exception):
@@ -68,7 +57,7 @@ def load_implementation(name: str) -> Any:
 
     Examples
     --------
-    >>> type(load_implementation("verification.wrong_on_purpose:ScalarLoops")).__name__
+    >>> type(load_implementation("verification.conformance.subjects.styles:ScalarLoops")).__name__
     'ScalarLoops'
     """
     module, _, attribute = name.partition(":")
@@ -101,7 +90,7 @@ def call(implementation: Any, function: str, inputs: dict[str, Any], as_it_is: b
     ----------
     implementation : object
     function : str
-        A key of `ARGUMENTS`.
+        A key of `verification.conformance.contract.OPERATIONS`.
     inputs : dict
         At least its arguments, by name.
     as_it_is : bool
@@ -122,8 +111,10 @@ def call(implementation: Any, function: str, inputs: dict[str, Any], as_it_is: b
         warnings.simplefilter("ignore")
         found = method(*given)
     for name, before, after in zip(ARGUMENTS[function], kept, given, strict=True):
-        if isinstance(before, np.ndarray) and before.tobytes() != after.tobytes():
+        if isinstance(before, np.ndarray) and _bytes(before) != _bytes(after):
             raise ArgumentChangedError(f"`{name}` was changed in place")
+        if isinstance(after, np.ndarray) and isinstance(found, np.ndarray) and np.shares_memory(found, after):
+            raise WrongTypeError(f"the result is a view of `{name}`: what is done to one is done to the other")
     return Answer(_as_float64(found))
 
 
@@ -211,11 +202,23 @@ def _copy(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
+def _bytes(x: Array) -> bytes:
+    return np.ascontiguousarray(x).tobytes()
+
+
 def _as_float64(found: Any) -> Array:
     """float64 as it is; pairs such as (v, u) stacked."""
     if isinstance(found, tuple | list):
-        return np.array([_as_float64(part) for part in found])
-    array = np.asarray(found)
+        parts = [_as_float64(part) for part in found]
+        if len({part.shape for part in parts}) > 1:
+            raise WrongTypeError(f"the parts of the result have shapes {', '.join(str(part.shape) for part in parts)}")
+        return np.array(parts)
+    if isinstance(found, np.matrix | np.ma.MaskedArray):
+        raise WrongTypeError(f"the result is a {type(found).__name__} and must be an ndarray")
+    try:
+        array = np.asarray(found)
+    except Exception as error:
+        raise WrongTypeError(f"the result is a {type(found).__name__}, not an array") from error
     if array.dtype != np.float64 and not (isinstance(found, int) and not isinstance(found, bool)):
         raise WrongTypeError(f"the result is {array.dtype} and must be float64")
     return np.asarray(array, dtype=np.float64)

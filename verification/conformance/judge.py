@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.validation import Array
-from verification.vectors import Answer, VectorCase
+from verification.conformance.vectors import Answer, VectorCase
 
 __all__ = ["INTERMEDIATES", "Judgement", "judge", "judge_intermediates"]
 
@@ -49,7 +49,7 @@ def judge(case: VectorCase, answer: Answer) -> Judgement:
 
     Examples
     --------
-    >>> from verification.vectors import load_vectors
+    >>> from verification.conformance.vectors import load_vectors
     >>> case = load_vectors("loss")[0]
     >>> judge(case, Answer(case.low)).right, judge(case, Answer(1.001 * case.low)).right
     (True, False)

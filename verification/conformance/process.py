@@ -78,7 +78,7 @@ def run_in_process(
     --------
     >>> from verification.conformance.run import Skips
     >>> skips = Skips({"vectors/[!f]*": "to be quick", "checks/*": "too", "properties/*": "too"})
-    >>> run_in_process("verification.wrong_on_purpose:Einsum", skips).summary().split(",")[1]
+    >>> run_in_process("verification.conformance.subjects.styles:Einsum", skips).summary().split(",")[1]
     ' 0 failed'
     """
     if not time_limit > 0.0:

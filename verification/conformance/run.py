@@ -9,15 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from refimpl.errors import FileFormatError
 from verification.conformance.board import Item, Outcome, Scoreboard
-from verification.conformance.calls import SideEffectError, call, offers, raised, watched
+from verification.conformance.calls import SideEffectError, call, offers, raised
+from verification.conformance.checks import CHECKS
+from verification.conformance.contract import REFUSES
 from verification.conformance.judge import judge, judge_intermediates
 from verification.conformance.probe import first_difference
-from verification.implementation_checks import CHECKS, NEEDS
-from verification.vectors import Answer, VectorCase, load_vectors, read_answers
+from verification.conformance.vectors import Answer, VectorCase, load_vectors, read_answers
 
 __all__ = [
     "NO_SKIPS",
@@ -31,12 +30,6 @@ __all__ = [
     "section_of",
     "skipped",
 ]
-
-CORE = ("forward", "loss", "gradient", "descent")
-"""What the checks call, beside what `NEEDS` names."""
-
-REFUSES = "refuses_bad_input"
-"""An implementation that has this attribute, true, is asked to refuse bad input; a bare formula is not."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +122,8 @@ def run_conformance(
     Parameters
     ----------
     implementation : object or module
-        See `verification.implementation_checks.Implementation`; `stable_rank`, `max_margin`, `flow_limit`,
-        `kkt_residuals` are optional, and bad input is tried only if `refuses_bad_input` is true.
+        With functions of `verification.conformance.contract.OPERATIONS`; bad input is tried only if
+        `refuses_bad_input` is true.
     subject : str
         Its name on the scoreboard.
     skips : Skips
@@ -143,7 +136,7 @@ def run_conformance(
 
     Examples
     --------
-    >>> from verification.wrong_on_purpose import Einsum
+    >>> from verification.conformance.subjects.styles import Einsum
     >>> run_conformance(Einsum(), skips=Skips({"properties/*": "to be quick"})).exit_code
     0
     """
@@ -193,7 +186,7 @@ def failed(id: str, message: str, printed: str = "") -> Item:
 
 
 def judge_answers(folder: str | Path) -> Scoreboard:
-    """Judge the answers in a folder that `verification.vectors.export_cases` wrote.
+    """Judge the answers in a folder that `verification.conformance.vectors.export_cases` wrote.
 
     A case without an answer is not offered.
 
@@ -249,21 +242,14 @@ def _refusal_item(implementation: Any, case: VectorCase, id: str, section: str) 
 
 
 def _check_item(implementation: Any, name: str, id: str) -> Item:
-    missing = [function for function in (*CORE, *_optional(name)) if not offers(implementation, function)]
+    check = CHECKS[name]
+    missing = [function for function in check.needs if not offers(implementation, function)]
     if missing:
-        return Item(id, "checks", Outcome.NOT_OFFERED, f"there is no `{missing[0]}`")
-    try:
-        with np.errstate(all="ignore"), watched():
-            result = CHECKS[name](implementation)
-    except Exception as error:
-        return failed(id, raised(error))
-    return Item(
-        id, "checks", Outcome.PASSED if result.passed else Outcome.FAILED, "" if result.passed else result.message
-    )
-
-
-def _optional(name: str) -> tuple[str, ...]:
-    return (NEEDS[name],) if name in NEEDS else ()
+        return Item(id, "checks", Outcome.NOT_OFFERED, f"there is no `{missing[0]}`", comment=check.statement)
+    result = check(implementation)
+    if result.passed:
+        return Item(id, "checks", Outcome.PASSED)
+    return Item(id, "checks", Outcome.FAILED, result.message)
 
 
 def _property_item(implementation: Any, name: str, id: str) -> Item:

@@ -19,7 +19,7 @@ import numpy as np
 from refimpl.errors import FileFormatError
 from refimpl.files import check_output_path, refuse_to_overwrite
 from refimpl.validation import Array
-from verification.vectors.format import VECTORS_VERSION, VectorCase, canonical, load_vectors
+from verification.conformance.vectors.format import VECTORS_VERSION, VectorCase, canonical, load_vectors
 
 __all__ = ["Answer", "export_cases", "read_answers"]
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from refimpl.errors import FileFormatError, InvalidParameterError
 from refimpl.validation import Array
+from verification.conformance.contract import KINDS
 
 __all__ = [
     "FOLDER",
@@ -38,19 +39,6 @@ FOLDER = Path(__file__).parent
 SCHEMA_VERSION = 1
 VECTORS_VERSION = "1.0.0"
 """Of the vectors, not of the package; docs/conformance.md says when which number changes."""
-
-KINDS = (
-    "forward",
-    "loss",
-    "gradient",
-    "descent",
-    "stable_rank",
-    "max_margin",
-    "flow_limit",
-    "kkt_residuals",
-    "refusals",
-)
-"""One file each."""
 
 NOTES = {
     "below-conditions": "No condition of docs/theory.md, section 5, holds.",

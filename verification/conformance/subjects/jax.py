@@ -1,0 +1,81 @@
+"""JAX's `grad` in float64; φ'(0) = 1, which is what `jax.nn.leaky_relu` backpropagates.
+
+Importing this module switches JAX to float64 for the whole process (`jax_enable_x64`).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from refimpl.errors import MissingExtraError
+from refimpl.validation import Array
+
+try:
+    jax: Any = import_module("jax")
+except ImportError as error:
+    raise MissingExtraError("jax", "jax") from error
+
+jax.config.update("jax_enable_x64", True)
+jnp = jax.numpy
+
+__all__ = ["JaxImplementation", "implementation"]
+
+
+class JaxImplementation:
+    """Forward pass and losses as a user of JAX writes them.
+
+    Examples
+    --------
+    >>> implementation.forward(np.eye(2), np.array([1.0, -1.0]), 0.5, np.array([[2.0, -4.0]]))
+    array([4.])
+    """
+
+    slope_at_kink = "1"
+
+    def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
+        """f(x_i; W), shape (n,)."""
+        return np.array(_outputs(W, a, slope, X))
+
+    def loss(self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> float:
+        """L(W)."""
+        return float(_loss(W, a, slope, X, y, loss))
+
+    def gradient(self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
+        """∇L(W) by `jax.grad`, shape (m, d)."""
+        return np.array(_gradient(jnp.asarray(W), a, slope, X, y, loss))
+
+    def descent(
+        self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str, step_size: float, steps: int
+    ) -> Array:
+        """W after `steps` steps, shape (m, d)."""
+        weights = jnp.asarray(W)
+        for _ in range(steps):
+            weights = weights - step_size * _gradient(weights, a, slope, X, y, loss)
+        return np.array(weights)
+
+    def stable_rank(self, W: Array) -> float:
+        """‖W‖_F²/‖W‖₂² from singular values."""
+        sigma = jnp.linalg.svd(W, compute_uv=False)
+        return float(jnp.sum((sigma / sigma[0]) ** 2))
+
+
+def _outputs(W: Any, a: Any, slope: Any, X: Any) -> Any:
+    return jax.nn.leaky_relu(jnp.asarray(X) @ jnp.asarray(W).T, slope) @ jnp.asarray(a)
+
+
+def _loss(W: Any, a: Any, slope: Any, X: Any, y: Any, loss: str) -> Any:
+    q = jnp.asarray(y) * _outputs(W, a, slope, X)
+    return jnp.mean(jax.nn.softplus(-q) if loss == "logistic" else jnp.exp(-q))
+
+
+@partial(jax.jit, static_argnames="loss")
+def _gradient(W: Any, a: Any, slope: Any, X: Any, y: Any, loss: str) -> Any:
+    return jax.grad(_loss)(W, a, slope, X, y, loss)
+
+
+implementation = JaxImplementation()
+"""For `--implementation verification.adapters.jax:implementation`."""
