@@ -137,7 +137,7 @@ OPERATIONS: dict[str, Operation] = {
             "kkt_residuals",
             ("W", "a", "slope", "X", "y"),
             "four numbers",
-            "stationarity, feasibility, complementarity, relative duality gap",
+            "stationarity, feasibility, complementarity, relative gap; all but feasibility inf if a margin is <= 0",
             False,
             "1e-7: a norm computed as the root of a difference ends at sqrt(eps) = 1.5e-8",
         ),

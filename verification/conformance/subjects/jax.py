@@ -38,29 +38,37 @@ class JaxImplementation:
 
     def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
         """f(x_i; W), shape (n,)."""
+        W, a, X = _native(W, a, X)
         return np.array(_outputs(W, a, slope, X))
 
     def loss(self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> float:
         """L(W)."""
+        W, a, X, y = _native(W, a, X, y)
         return float(_loss(W, a, slope, X, y, loss))
 
     def gradient(self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
         """∇L(W) by `jax.grad`, shape (m, d)."""
-        return np.array(_gradient(jnp.asarray(W), a, slope, X, y, loss))
+        W, a, X, y = _native(W, a, X, y)
+        return np.array(_gradient(W, a, slope, X, y, loss))
 
     def descent(
         self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str, step_size: float, steps: int
     ) -> Array:
         """W after `steps` steps, shape (m, d)."""
-        weights = jnp.asarray(W)
+        weights, a, X, y = _native(W, a, X, y)
         for _ in range(steps):
             weights = weights - step_size * _gradient(weights, a, slope, X, y, loss)
         return np.array(weights)
 
     def stable_rank(self, W: Array) -> float:
         """‖W‖_F²/‖W‖₂² from singular values."""
-        sigma = jnp.linalg.svd(W, compute_uv=False)
+        sigma = jnp.linalg.svd(_native(W)[0], compute_uv=False)
         return float(jnp.sum((sigma / sigma[0]) ** 2))
+
+
+def _native(*arrays: Array) -> list[Array]:
+    """In this machine's order of bytes: `jax.jit` reads others as if they were."""
+    return [np.asarray(x, dtype=np.float64) for x in arrays]
 
 
 def _outputs(W: Any, a: Any, slope: Any, X: Any) -> Any:

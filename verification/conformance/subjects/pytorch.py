@@ -72,8 +72,8 @@ class PyTorchImplementation:
 
 
 def _tensor(x: Array) -> Any:
-    """A copy, so that nothing is written into the caller's array."""
-    return torch.tensor(x, dtype=torch.float64)
+    """A copy, so that nothing is written into the caller's array, of any memory layout and order of bytes."""
+    return torch.tensor(np.array(x, dtype=np.float64, order="C"), dtype=torch.float64)
 
 
 implementation = PyTorchImplementation()

@@ -7,13 +7,14 @@ import numpy as np
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
 from refimpl.descent import gradient_descent
+from refimpl.errors import InvalidDataError
 from refimpl.flow import gradient_flow
 from refimpl.losses import loss_by_name
 from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import stable_rank
 from refimpl.validation import Array
 from verification.kkt import kkt_residuals
-from verification.max_margin import max_margin
+from verification.max_margin import SolveStatus, max_margin
 
 __all__ = ["Descent", "ReferenceImplementation", "network", "reference_implementation"]
 
@@ -79,6 +80,8 @@ class ReferenceImplementation(Descent):
     def max_margin(self, a: Array, slope: float, X: Array, y: Array) -> tuple[Array, Array]:
         """The solution (v, u) of the convex program (C)."""
         solution = max_margin(network(a, slope), Dataset(X, y))
+        if solution.status is SolveStatus.INFEASIBLE:
+            raise InvalidDataError("X", "the convex program (C) has no solution: the data are not separable by it")
         return solution.v, solution.u
 
     def flow_limit(self, W0: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
