@@ -44,6 +44,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     subject.add_argument("--answers", metavar="DIR", help="answers written beside cases of `vectors export`")
     parser.add_argument("--skips", metavar="FILE", help="items that are not asked, each with its reason")
     parser.add_argument(
+        "--dtype",
+        default="float64",
+        metavar="NAME",
+        help="float64 (default), float32, float16 or bfloat16: the vectors with bounds of rounding for that format",
+    )
+    parser.add_argument(
         "--time-limit",
         type=float,
         default=60.0,
@@ -62,11 +68,11 @@ def run(args: argparse.Namespace) -> int:
     from verification.conformance import Skips, judge_answers, read_skips, run_in_process
 
     if args.answers:
-        board = judge_answers(args.answers)
+        board = judge_answers(args.answers, args.dtype)
     else:
         skips = read_skips(args.skips) if args.skips else Skips({})
         with options.progress() as tell:
-            board = run_in_process(args.implementation, skips, tell, args.time_limit)
+            board = run_in_process(args.implementation, skips, tell, args.time_limit, args.dtype)
     console = options.tables(args)
     console.print(board.table())
     if board.failed:

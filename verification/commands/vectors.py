@@ -36,6 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Write each case as ID.json and ID.txt; answers go beside them as ID.answer.json or ID.answer.txt.",
     )
     export.add_argument("folder", metavar="DIR")
+    export.add_argument(
+        "--dtype", default="float64", metavar="NAME", help="float64 (default), float32, float16, bfloat16"
+    )
     export.add_argument("--force", action="store_true", help="overwrite files that exist")
     export.set_defaults(run=_export, json=None)
     parser.set_defaults(run=run)
@@ -60,6 +63,8 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    count = export_cases(args.folder, args.force)
+    from verification.conformance.precision import cases_in
+
+    count = export_cases(args.folder, args.force, cases_in(args.dtype))
     options.tables(args).print(Text(f"{count} cases written to {args.folder}", style="bold"))
     return 0

@@ -73,10 +73,13 @@ class Scoreboard:
     subject : str
         The implementation, or the folder with answers.
     items : tuple of Item
+    dtype : str
+        In which everything was asked.
     """
 
     subject: str
     items: tuple[Item, ...]
+    dtype: str = "float64"
 
     @property
     def failed(self) -> list[Item]:
@@ -91,6 +94,18 @@ class Scoreboard:
     def count(self, outcome: Outcome, section: str | None = None) -> int:
         """Number of items with this outcome, in one section or in all."""
         return sum(item.outcome is outcome and section in (None, item.section) for item in self.items)
+
+    @property
+    def badge(self) -> str:
+        """What people can publish: how many of the items that were asked passed.
+
+        Examples
+        --------
+        >>> Scoreboard("mine", (Item("checks/a", "checks", Outcome.PASSED),), "float32").badge
+        '1/1 float32'
+        """
+        passed = self.count(Outcome.PASSED)
+        return f"{passed}/{passed + len(self.failed)} {self.dtype}"
 
     def summary(self) -> str:
         """One sentence."""
@@ -131,6 +146,8 @@ class Scoreboard:
         return {
             "schema_version": 1,
             "subject": self.subject,
+            "dtype": self.dtype,
+            "badge": self.badge,
             "counts": {outcome.value: self.count(outcome) for outcome in Outcome},
             "items": [as_dict(item) for item in self.items],
             "exit_code": self.exit_code,

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from verification.conformance.board import Item, Scoreboard
+from verification.conformance.precision import format_named
 from verification.conformance.run import NO_SKIPS, Skips, failed, item_ids, section_of, skipped
 
 __all__ = ["TIME_LIMIT", "ImplementationError", "run_in_process"]
@@ -50,42 +51,47 @@ def run_in_process(
     skips: Skips = NO_SKIPS,
     progress: Callable[[str], None] = lambda message: None,
     time_limit: float = TIME_LIMIT,
+    dtype: str = "float64",
 ) -> Scoreboard:
     """Ask the implementation that `name` names everything, in a process of its own.
 
-    Parameters
-    ----------
-    name : str
-        package.module:object.
-    skips : Skips
-    progress : callable
-        Called with a sentence before each section.
-    time_limit : float > 0
-        Seconds that one call may take, and the import.
+        Parameters
+        ----------
+        name : str
+            package.module:object.
+        skips : Skips
+        progress : callable
+            Called with a sentence before each section.
+        time_limit : float > 0
+            Seconds that one call may take, and the import.
+        dtype : str
+            As in `run_conformance`.
 
-    Returns
-    -------
-    Scoreboard
+        Returns
+        -------
+        Scoreboard
 
-    Raises
-    ------
-    InvalidParameterError
-        If the time limit is not positive, or the import ends the process or takes longer.
-    ImplementationError
-        If the implementation cannot be loaded.
+        Raises
+        ------
+        InvalidParameterError
+            If the time limit is not positive, or the import ends the process or takes longer.
+        ImplementationError
+            If the implementation cannot be loaded.
 
-    Examples
-    --------
-    >>> from verification.conformance.run import Skips
-    >>> skips = Skips({"vectors/[!f]*": "to be quick", "checks/*": "too", "properties/*": "too"})
-    >>> run_in_process("verification.conformance.subjects.styles:Einsum", skips).summary().split(",")[1]
-    ' 0 failed'
+        Examples
+        --------
+        >>> from verification.conformance.precision import format_named
+    from verification.conformance.run import Skips
+        >>> skips = Skips({"vectors/[!f]*": "to be quick", "checks/*": "too", "properties/*": "too"})
+        >>> run_in_process("verification.conformance.subjects.styles:Einsum", skips).summary().split(",")[1]
+        ' 0 failed'
     """
     if not time_limit > 0.0:
         raise InvalidParameterError("time_limit", "be a positive number of seconds", time_limit)
+    format_named(dtype)
     items, slow, section = list[Item](), Counter[str](), ""
     ids = item_ids()
-    with _Subject(name, time_limit) as subject:
+    with _Subject(name, time_limit, dtype) as subject:
         for id in ids:
             if section_of(id) != section:
                 section = section_of(id)
@@ -95,7 +101,7 @@ def run_in_process(
                 reason = f"{SLOW_ITEMS} other items of this section ran out of time"
             items.append(skipped(id, reason) if reason is not None else subject.ask(id))
             slow[section] += items[-1].message.startswith(_OUT_OF_TIME)
-    return Scoreboard(name, tuple(items))
+    return Scoreboard(name, tuple(items), dtype)
 
 
 _PROGRAM = """
@@ -111,8 +117,8 @@ _OUT_OF_TIME = "no answer within"
 class _Subject:
     """The process, started when it is needed."""
 
-    def __init__(self, name: str, time_limit: float) -> None:
-        self.name, self.time_limit = name, time_limit
+    def __init__(self, name: str, time_limit: float, dtype: str) -> None:
+        self.name, self.time_limit, self.dtype = name, time_limit, dtype
         self.process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> _Subject:
@@ -156,7 +162,7 @@ class _Subject:
         threading.Thread(target=_pass_on, args=(self.process.stdout, self.lines), daemon=True).start()
         try:
             self._answer(START_LIMIT)
-            self._send({"implementation": self.name, "time_limit": self.time_limit})
+            self._send({"implementation": self.name, "time_limit": self.time_limit, "dtype": self.dtype})
             found = self._answer(self.time_limit)
         except _EndedError:
             raise self._cannot_load(f"its import ended the process: {self._how_it_ended()}") from None

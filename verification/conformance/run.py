@@ -15,6 +15,7 @@ from verification.conformance.calls import SideEffectError, call, offers, raised
 from verification.conformance.checks import CHECKS
 from verification.conformance.contract import REFUSES
 from verification.conformance.judge import judge, judge_intermediates
+from verification.conformance.precision import InFormat, case_in, format_named
 from verification.conformance.probe import first_difference
 from verification.conformance.vectors import Answer, VectorCase, load_vectors, read_answers
 
@@ -50,6 +51,8 @@ class Skips:
 
 
 NO_SKIPS = Skips({})
+
+ONLY_FLOAT64 = "compares to the rounding of float64: asked in float64"
 
 
 def read_skips(path: str | Path) -> Skips:
@@ -116,6 +119,7 @@ def run_conformance(
     subject: str = "",
     skips: Skips = NO_SKIPS,
     progress: Callable[[str], None] = lambda message: None,
+    dtype: str = "float64",
 ) -> Scoreboard:
     """Ask an implementation everything.
 
@@ -129,6 +133,8 @@ def run_conformance(
     skips : Skips
     progress : callable
         Called with a sentence before each section.
+    dtype : str
+        A key of `verification.conformance.precision.FORMATS`; other than in float64 the vectors alone are asked.
 
     Returns
     -------
@@ -142,22 +148,27 @@ def run_conformance(
     """
     items, section = [], ""
     for id in item_ids():
-        item = ask(implementation, id, skips)
+        item = ask(implementation, id, skips, dtype)
         if item.section != section:
             section = item.section
             progress(section)
         items.append(item)
-    return Scoreboard(subject or type(implementation).__name__, tuple(items))
+    return Scoreboard(subject or type(implementation).__name__, tuple(items), dtype)
 
 
-def ask(implementation: Any, id: str, skips: Skips = NO_SKIPS) -> Item:
+def ask(implementation: Any, id: str, skips: Skips = NO_SKIPS, dtype: str = "float64") -> Item:
     """Ask an implementation one item."""
+    form = format_named(dtype)
     kind, _, name = id.partition("/")
     reason = skips.reason(id)
     if reason is not None:
         return skipped(id, reason)
-    if kind == "vectors":
-        return _vector_item(implementation, _cases()[name], id, section_of(id))
+    case = case_in(_cases()[name], form) if kind == "vectors" else ONLY_FLOAT64 if dtype != "float64" else ""
+    if isinstance(case, str) and case:
+        return skipped(id, case)
+    if isinstance(case, VectorCase):
+        asked = implementation if dtype == "float64" else InFormat(implementation, form)
+        return _vector_item(asked, case, id, section_of(id))
     return _check_item(implementation, name, id) if kind == "checks" else _property_item(implementation, name, id)
 
 
@@ -185,7 +196,7 @@ def failed(id: str, message: str, printed: str = "") -> Item:
     return Item(id, section_of(id), Outcome.FAILED, message, comment=comment, printed=printed)
 
 
-def judge_answers(folder: str | Path) -> Scoreboard:
+def judge_answers(folder: str | Path, dtype: str = "float64") -> Scoreboard:
     """Judge the answers in a folder that `verification.conformance.vectors.export_cases` wrote.
 
     A case without an answer is not offered.
@@ -195,8 +206,13 @@ def judge_answers(folder: str | Path) -> Scoreboard:
     FileFormatError
         If a case was changed, or an answer cannot be read.
     """
-    answers, items = read_answers(folder), []
-    for case in _cases().values():
+    form, items = format_named(dtype), list[Item]()
+    cases = {id: case_in(case, form) for id, case in _cases().items()}
+    answers = read_answers(folder, [case for case in cases.values() if isinstance(case, VectorCase)])
+    for name, case in cases.items():
+        if isinstance(case, str):
+            items.append(skipped(f"vectors/{name}", case))
+            continue
         id, section = f"vectors/{case.id}", f"vectors: {case.kind}"
         if case.id not in answers:
             items.append(Item(id, section, Outcome.NOT_OFFERED, "there is no answer", comment=case.comment))
@@ -205,7 +221,7 @@ def judge_answers(folder: str | Path) -> Scoreboard:
         differs = None if judgement.right else judge_intermediates(case, answers[case.id].intermediates)
         outcome = Outcome.PASSED if judgement.right else Outcome.FAILED
         items.append(Item(id, section, outcome, judgement.message, differs, case.comment))
-    return Scoreboard(str(folder), tuple(items))
+    return Scoreboard(str(folder), tuple(items), dtype)
 
 
 @cache
@@ -225,7 +241,8 @@ def _vector_item(implementation: Any, case: VectorCase, id: str, section: str) -
         right, message = judgement.right, judgement.message
     except Exception as error:
         return failed(id, raised(error))
-    differs = None if right else first_difference(implementation, case.arguments)
+    exact = not isinstance(implementation, InFormat)
+    differs = first_difference(implementation, case.arguments) if exact and not right else None
     return Item(id, section, Outcome.PASSED if right else Outcome.FAILED, message, differs, case.comment)
 
 

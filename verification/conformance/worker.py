@@ -42,7 +42,7 @@ def main() -> None:
         return
     tell({"loaded": True})
     for line in requests:
-        item = _answer(implementation, json.loads(line), first["time_limit"], tell)
+        item = _answer(implementation, json.loads(line), first, tell)
         _flush()
         tell({"item": item, "marked": _mark()})
 
@@ -67,18 +67,18 @@ def _load(name: str) -> Any:
         raise InvalidParameterError("implementation", "not interrupt its own import", name) from error
 
 
-def _answer(implementation: Any, id: str, time_limit: float, tell: Any) -> dict[str, Any]:
+def _answer(implementation: Any, id: str, terms: dict[str, Any], tell: Any) -> dict[str, Any]:
     from verification.conformance import calls
     from verification.conformance.board import as_dict
     from verification.conformance.run import ask, failed
 
     def begin() -> None:
         tell(CALL)
-        _end_if_forgotten(time_limit)
+        _end_if_forgotten(terms["time_limit"])
 
     calls.before_each_call = begin
     try:
-        return as_dict(ask(implementation, id))
+        return as_dict(ask(implementation, id, dtype=terms["dtype"]))
     except BaseException as error:  # KeyboardInterrupt, raised by the implementation
         return as_dict(failed(id, calls.raised(error)))
     finally:

@@ -36,39 +36,50 @@ class JaxImplementation:
 
     slope_at_kink = "1"
 
+    def __init__(self, dtype: str = "float64") -> None:
+        self.dtype = jnp.dtype(dtype)
+
+    def with_dtype(self, dtype: str) -> JaxImplementation:
+        """The same in another format; bfloat16 numbers come and go as float32 arrays."""
+        return JaxImplementation(dtype)
+
     def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
         """f(x_i; W), shape (n,)."""
-        W, a, X = _native(W, a, X)
-        return np.array(_outputs(W, a, slope, X))
+        W, a, X = self._native(W, a, X)
+        return self._array(_outputs(W, a, slope, X))
 
     def loss(self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> float:
         """L(W)."""
-        W, a, X, y = _native(W, a, X, y)
+        W, a, X, y = self._native(W, a, X, y)
         return float(_loss(W, a, slope, X, y, loss))
 
     def gradient(self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
         """∇L(W) by `jax.grad`, shape (m, d)."""
-        W, a, X, y = _native(W, a, X, y)
-        return np.array(_gradient(W, a, slope, X, y, loss))
+        W, a, X, y = self._native(W, a, X, y)
+        return self._array(_gradient(W, a, slope, X, y, loss))
 
     def descent(
         self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str, step_size: float, steps: int
     ) -> Array:
         """W after `steps` steps, shape (m, d)."""
-        weights, a, X, y = _native(W, a, X, y)
+        weights, a, X, y = self._native(W, a, X, y)
         for _ in range(steps):
             weights = weights - step_size * _gradient(weights, a, slope, X, y, loss)
-        return np.array(weights)
+        return self._array(weights)
 
     def stable_rank(self, W: Array) -> float:
         """‖W‖_F²/‖W‖₂² from singular values."""
-        sigma = jnp.linalg.svd(_native(W)[0], compute_uv=False)
+        weights = self._native(W)[0]
+        wide = weights.astype(jnp.float32) if self.dtype.itemsize < 4 else weights  # no decomposition in fewer bits
+        sigma = jnp.linalg.svd(wide, compute_uv=False)
         return float(jnp.sum((sigma / sigma[0]) ** 2))
 
+    def _native(self, *arrays: Array) -> list[Any]:
+        """In this machine's order of bytes: `jax.jit` reads others as if they were."""
+        return [jnp.asarray(np.asarray(x, dtype=np.float64), dtype=self.dtype) for x in arrays]
 
-def _native(*arrays: Array) -> list[Array]:
-    """In this machine's order of bytes: `jax.jit` reads others as if they were."""
-    return [np.asarray(x, dtype=np.float64) for x in arrays]
+    def _array(self, x: Any) -> Array:
+        return np.array(x, dtype=np.float32 if self.dtype == jnp.bfloat16 else None)
 
 
 def _outputs(W: Any, a: Any, slope: Any, X: Any) -> Any:

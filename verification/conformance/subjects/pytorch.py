@@ -32,48 +32,61 @@ class PyTorchImplementation:
 
     slope_at_kink = "γ"
 
+    def __init__(self, dtype: str = "float64") -> None:
+        self.dtype = getattr(torch, dtype)
+
+    def with_dtype(self, dtype: str) -> PyTorchImplementation:
+        """The same in another format; bfloat16 numbers come and go as float32 arrays."""
+        return PyTorchImplementation(dtype)
+
     def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
         """f(x_i; W), shape (n,)."""
-        return np.asarray(self._outputs(_tensor(W), _tensor(a), slope, _tensor(X)).numpy())
+        return self._array(self._outputs(self._tensor(W), self._tensor(a), slope, self._tensor(X)))
 
     def loss(self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> float:
         """L(W)."""
-        return float(self._loss(_tensor(W), a, slope, X, y, loss))
+        return float(self._loss(self._tensor(W), a, slope, X, y, loss))
 
     def gradient(self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
         """∇L(W) by autograd, shape (m, d)."""
-        weights = _tensor(W).requires_grad_(True)
+        weights = self._tensor(W).requires_grad_(True)
         self._loss(weights, a, slope, X, y, loss).backward()
-        return np.asarray(weights.grad.numpy())
+        return self._array(weights.grad)
 
     def descent(
         self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str, step_size: float, steps: int
     ) -> Array:
         """W after `steps` steps of `torch.optim.SGD`, shape (m, d)."""
-        weights = _tensor(W).requires_grad_(True)
+        weights = self._tensor(W).requires_grad_(True)
         optimizer = torch.optim.SGD([weights], lr=step_size)
         for _ in range(steps):
             optimizer.zero_grad()
             self._loss(weights, a, slope, X, y, loss).backward()
             optimizer.step()
-        return np.asarray(weights.detach().numpy())
+        return self._array(weights)
 
     def stable_rank(self, W: Array) -> float:
         """‖W‖_F²/‖W‖₂² from singular values."""
-        sigma = torch.linalg.svdvals(_tensor(W))
+        wide = (
+            torch.float32 if self.dtype in (torch.float16, torch.bfloat16) else self.dtype
+        )  # no decomposition in those
+        sigma = torch.linalg.svdvals(self._tensor(W).to(wide))
         return float(((sigma / sigma[0]) ** 2).sum())
+
+    def _tensor(self, x: Array) -> Any:
+        """A copy, so that nothing is written into the caller's array, of any memory layout and order of bytes."""
+        return torch.tensor(np.array(x, dtype=np.float64, order="C"), dtype=torch.float64).to(self.dtype)
+
+    def _array(self, x: Any) -> Array:
+        x = x.detach()
+        return np.asarray((x.float() if x.dtype == torch.bfloat16 else x).numpy())
 
     def _outputs(self, W: Any, a: Any, slope: float, X: Any) -> Any:
         return torch.nn.functional.leaky_relu(X @ W.T, slope) @ a
 
     def _loss(self, W: Any, a: Array, slope: float, X: Array, y: Array, loss: str) -> Any:
-        q = _tensor(y) * self._outputs(W, _tensor(a), slope, _tensor(X))
+        q = self._tensor(y) * self._outputs(W, self._tensor(a), slope, self._tensor(X))
         return (-torch.nn.functional.logsigmoid(q) if loss == "logistic" else torch.exp(-q)).mean()
-
-
-def _tensor(x: Array) -> Any:
-    """A copy, so that nothing is written into the caller's array, of any memory layout and order of bytes."""
-    return torch.tensor(np.array(x, dtype=np.float64, order="C"), dtype=torch.float64)
 
 
 implementation = PyTorchImplementation()

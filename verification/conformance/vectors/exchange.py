@@ -46,7 +46,7 @@ class Answer:
     flat: bool = False
 
 
-def export_cases(folder: str | Path, force: bool = False) -> int:
+def export_cases(folder: str | Path, force: bool = False, cases: list[VectorCase] | None = None) -> int:
     """Write every case into `folder`, which is made if need be.
 
     Parameters
@@ -54,6 +54,8 @@ def export_cases(folder: str | Path, force: bool = False) -> int:
     folder : path
     force : bool
         Overwrite files that exist.
+    cases : list of VectorCase, optional
+        By default all of them; `verification.conformance.precision.cases_in` has those of another format.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def export_cases(folder: str | Path, force: bool = False) -> int:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    cases = load_vectors()
+    cases = load_vectors() if cases is None else cases
     files = _files_of(cases)
     for name in files:
         check_output_path(folder / name, force)
@@ -85,8 +87,8 @@ def export_cases(folder: str | Path, force: bool = False) -> int:
     return len(cases)
 
 
-def read_answers(folder: str | Path) -> dict[str, Answer]:
-    """The answers in a folder that `export_cases` wrote, by the id of their case.
+def read_answers(folder: str | Path, exported: list[VectorCase] | None = None) -> dict[str, Answer]:
+    """The answers in a folder that `export_cases` wrote (by default all cases), by the id of their case.
 
     Raises
     ------
@@ -94,7 +96,7 @@ def read_answers(folder: str | Path) -> dict[str, Answer]:
         If a case was changed or is of another version, or an answer is no answer, or to no case.
     """
     folder = Path(folder)
-    cases = {case.id: case for case in load_vectors()}
+    cases = {case.id: case for case in (load_vectors() if exported is None else exported)}
     _check_manifest(folder, list(cases.values()))
     answers: dict[str, Answer] = {}
     for path in sorted(folder.glob("*.answer.*")):
