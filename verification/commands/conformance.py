@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import textwrap
 
+from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from refimpl.errors import InvalidParameterError
 from verification.commands import options
-from verification.conformance.board import Item
+from verification.conformance.board import Item, differences, read_board
 from verification.conformance.contract import contract_text
 from verification.report import environment
 
@@ -19,7 +21,9 @@ EXAMPLES = """examples:
   implicit-bias conformance --implementation mypackage.mymodule:network
   implicit-bias conformance --implementation verification.adapters.pytorch:implementation --json board.json
   implicit-bias conformance --implementation mymodule --skips skips.txt
+  implicit-bias conformance --implementation torch:mypackage.MyModule --dtype float32
   implicit-bias conformance --answers answers/
+  implicit-bias conformance --compare before.json after.json
 
 a skips file has lines such as  vectors/flow_limit-*  # takes an hour
 
@@ -42,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("--implementation", metavar="PACKAGE.MODULE:OBJECT", help="a Python object or module")
     subject.add_argument("--answers", metavar="DIR", help="answers written beside cases of `vectors export`")
+    subject.add_argument("--compare", nargs=2, metavar="JSON", help="two files of --json: the items that differ")
     parser.add_argument("--skips", metavar="FILE", help="items that are not asked, each with its reason")
     parser.add_argument(
         "--dtype",
@@ -65,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     options.check_outputs(args, "json")
     if args.answers and args.skips:
         raise InvalidParameterError("skips", "go with --implementation: leave an answer out to skip it", args.skips)
+    if args.compare:
+        return _compare(args)
     from verification.conformance import Skips, judge_answers, read_skips, run_in_process
 
     if args.answers:
@@ -82,6 +89,22 @@ def run(args: argparse.Namespace) -> int:
         console.print(Text(_printed(board.printed)))
     options.write_json(args, board.as_dict() | {"environment": environment()})
     return board.exit_code
+
+
+def _compare(args: argparse.Namespace) -> int:
+    """1 if an item differs."""
+    first, second = (read_board(path) for path in args.compare)
+    found = differences(first, second)
+    table = Table("item", *(escape(f"{board['subject']} {board['badge']}") for board in (first, second)))
+    for row in found:
+        table.add_row(*map(Text, row))
+    console = options.tables(args)
+    if found:
+        console.print(table)
+    console.print(Text(f"{len(found)} of {len(first['outcomes'])} items differ", style="bold"))
+    rows = [{"id": id, "first": one, "second": other} for id, one, other in found]
+    options.write_json(args, {"schema_version": 1, "differences": rows})
+    return int(bool(found))
 
 
 def _printed(items: list[Item]) -> str:

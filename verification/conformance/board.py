@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Item", "Outcome", "Scoreboard", "as_dict"]
+from refimpl.errors import FileFormatError
+
+__all__ = ["Item", "Outcome", "Scoreboard", "as_dict", "differences", "read_board"]
 
 
 class Outcome(Enum):
@@ -165,3 +169,34 @@ def as_dict(item: Item) -> dict[str, Any]:
         "comment": item.comment,
         "printed": item.printed,
     }
+
+
+def read_board(path: str | Path) -> dict[str, Any]:
+    """What `implicit-bias conformance --json` wrote.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is not that.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        if content["schema_version"] != 1 or not isinstance(content["badge"], str):
+            raise ValueError
+        outcomes = {str(item["id"]): Outcome(item["outcome"]) for item in content["items"]}
+    except FileNotFoundError as error:
+        raise FileFormatError(path, "there is no such file") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileFormatError(path, "it is not what `conformance --json` writes") from error
+    return {"subject": str(content["subject"]), "badge": content["badge"], "outcomes": outcomes}
+
+
+def differences(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Items whose outcomes are not the same: (id, outcome in the first, in the second), "absent" if there is none."""
+    a, b = first["outcomes"], second["outcomes"]
+    ids = dict.fromkeys([*a, *b])
+    return [(id, _word(a.get(id)), _word(b.get(id))) for id in ids if a.get(id) is not b.get(id)]
+
+
+def _word(outcome: Outcome | None) -> str:
+    return "absent" if outcome is None else outcome.value

@@ -17,6 +17,7 @@ import numpy as np
 from refimpl.errors import InvalidParameterError
 from refimpl.validation import Array
 from verification.conformance.contract import ARGUMENTS
+from verification.conformance.habits import adapted
 from verification.conformance.vectors import Answer
 
 __all__ = [
@@ -50,6 +51,8 @@ before_each_call: Callable[[], Any] | None = None
 def load_implementation(name: str) -> Any:
     """The object that `package.module:object` names; a module if there is no object; an instance if it is a class.
 
+    `torch:package.MyModule` names a `torch.nn.Module` (`subjects/module.py`). Declared habits: `habits.py`.
+
     Raises
     ------
     InvalidParameterError
@@ -60,19 +63,39 @@ def load_implementation(name: str) -> Any:
     >>> type(load_implementation("verification.conformance.subjects.styles:ScalarLoops")).__name__
     'ScalarLoops'
     """
-    module, _, attribute = name.partition(":")
+    framework, colon, rest = name.partition(":")
+    if framework == "torch" and colon:
+        from verification.conformance.subjects.module import ModuleImplementation
+
+        module = _found(f"{rest.rpartition('.')[0]}:{rest.rpartition('.')[2]}" if ":" not in rest else rest, name)
+        return ModuleImplementation(module, name)
+    found = _found(name, name)
+    try:
+        return adapted(found() if inspect.isclass(found) else found)
+    except (InvalidParameterError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise _cannot_import(error, name) from error
+
+
+def _found(path: str, name: str) -> Any:
+    module, _, attribute = path.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")  # the user's own folder
     try:
         found: Any = importlib.import_module(module)
         for part in filter(None, attribute.split(".")):
             found = getattr(found, part)
-        return found() if inspect.isclass(found) else found
     except (InvalidParameterError, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit too
-        why = f"name something that can be imported, such as package.module:object ({_told(error)})"
-        raise InvalidParameterError("implementation", why, name) from error
+        raise _cannot_import(error, name) from error
+    return found
+
+
+def _cannot_import(error: BaseException, name: str) -> InvalidParameterError:
+    why = f"name something that can be imported, such as package.module:object ({_told(error)})"
+    return InvalidParameterError("implementation", why, name)
 
 
 def offers(implementation: Any, function: str) -> bool:

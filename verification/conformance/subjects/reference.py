@@ -29,7 +29,7 @@ class Descent:
         self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str, step_size: float, steps: int
     ) -> Array:
         """W after `steps` steps W - α∇L(W), shape (m, d)."""
-        W = np.array(W, dtype=np.float64)
+        W = np.array(W)
         for _ in range(steps):
             W = W - step_size * self.gradient(W, a, slope, X, y, loss)
         return W

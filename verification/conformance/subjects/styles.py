@@ -47,7 +47,7 @@ class ScalarLoops(Descent):
 
 
 class Einsum(Descent):
-    """Whole arrays with `numpy.einsum`, every axis named; φ'(0) = (1 + γ)/2."""
+    """Whole arrays with `numpy.einsum`, every axis named, in the arrays' own precision; φ'(0) = (1 + γ)/2."""
 
     def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
         """f(x_i; W), shape (n,)."""
@@ -69,7 +69,7 @@ class Einsum(Descent):
         return np.where(Z > 0.0, Z, slope * Z)
 
     def _slopes(self, Z: Array, slope: float) -> Array:
-        return np.where(Z > 0.0, 1.0, np.where(Z < 0.0, slope, (1.0 + slope) / 2.0))
+        return np.where(Z > 0.0, 1.0, np.where(Z < 0.0, slope, (1.0 + slope) / 2.0)).astype(Z.dtype)
 
     def _weights(self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
         """g_i = -ℓ'(q_i)."""
