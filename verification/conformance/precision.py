@@ -25,7 +25,7 @@ import numpy as np
 from refimpl.errors import InvalidParameterError
 from refimpl.validation import Array
 from verification.conformance import scalar
-from verification.conformance.calls import WrongTypeError
+from verification.conformance.calls import ArgumentChangedError, WrongTypeError
 from verification.conformance.contract import ARGUMENTS
 from verification.conformance.vectors import Tolerance, VectorCase, load_vectors
 
@@ -258,7 +258,15 @@ class InFormat:
         found = getattr(self._implementation, name)
         if name not in ARGUMENTS:
             return found
-        return lambda *arguments: self._back(found(*map(self._given, arguments)))
+        return lambda *arguments: self._called(found, name, [self._given(x) for x in arguments])
+
+    def _called(self, function: Any, name: str, given: list[Any]) -> Any:
+        kept = [x.copy() if isinstance(x, np.ndarray) else x for x in given]
+        found = function(*given)
+        for argument, before, after in zip(ARGUMENTS[name], kept, given, strict=True):
+            if isinstance(before, np.ndarray) and not np.array_equal(before, after, equal_nan=True):
+                raise ArgumentChangedError(f"`{argument}` was changed in place")
+        return self._back(found)
 
     def _given(self, x: Any) -> Any:
         return x.astype(self._form.carrier) if isinstance(x, np.ndarray) else x

@@ -15,7 +15,8 @@ from verification.conformance.board import differences, read_board
 from verification.conformance.habits import adapted
 from verification.conformance.precision import FORMATS, case_in, cases_in, format_named
 from verification.conformance.self_test import unseen_in
-from verification.conformance.subjects.styles import Einsum
+from verification.conformance.subjects.mistakes import MISTAKES
+from verification.conformance.subjects.styles import Einsum, ScalarLoops
 from verification.conformance.vectors import export_cases, load_vectors
 
 VECTORS = [id for id in item_ids() if id.startswith("vectors")]
@@ -80,6 +81,13 @@ def test_mistakes_that_float32_hides_are_small_or_belong_to_what_is_not_asked() 
     small = {title for title in unseen if "1e-7" in title} | {"slope above 1 at the kink", "single precision inside"}
     programs = {title for title in unseen if title.startswith(("max margin", "residuals", "flow limit", "limit"))}
     assert unseen == small | programs | {"negative multiplier", "flipped multiplier", "descent in place"}
+
+
+def test_changed_arguments_and_other_types_are_named() -> None:
+    item = ask(MISTAKES["descent in place"].implementation, "vectors/descent-001", dtype="float32")
+    assert item.message == "`W` was changed in place"
+    wide = ask(ScalarLoops(), "vectors/forward-001", dtype="float16")
+    assert wide.message == "the result is float64 and must be float16"
 
 
 def test_an_unknown_format(capsys) -> None:
