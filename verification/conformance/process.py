@@ -55,36 +55,35 @@ def run_in_process(
 ) -> Scoreboard:
     """Ask the implementation that `name` names everything, in a process of its own.
 
-        Parameters
-        ----------
-        name : str
-            package.module:object.
-        skips : Skips
-        progress : callable
-            Called with a sentence before each section.
-        time_limit : float > 0
-            Seconds that one call may take, and the import.
-        dtype : str
-            As in `run_conformance`.
+    Parameters
+    ----------
+    name : str
+        package.module:object.
+    skips : Skips
+    progress : callable
+        Called with a sentence before each section.
+    time_limit : float > 0
+        Seconds that one call may take, and the import.
+    dtype : str
+        As in `run_conformance`.
 
-        Returns
-        -------
-        Scoreboard
+    Returns
+    -------
+    Scoreboard
 
-        Raises
-        ------
-        InvalidParameterError
-            If the time limit is not positive, or the import ends the process or takes longer.
-        ImplementationError
-            If the implementation cannot be loaded.
+    Raises
+    ------
+    InvalidParameterError
+        If the time limit is not positive, or the import ends the process or takes longer.
+    ImplementationError
+        If the implementation cannot be loaded.
 
-        Examples
-        --------
-        >>> from verification.conformance.precision import format_named
-    from verification.conformance.run import Skips
-        >>> skips = Skips({"vectors/[!f]*": "to be quick", "checks/*": "too", "properties/*": "too"})
-        >>> run_in_process("verification.conformance.subjects.styles:Einsum", skips).summary().split(",")[1]
-        ' 0 failed'
+    Examples
+    --------
+    >>> from verification.conformance.run import Skips
+    >>> skips = Skips({"vectors/[!f]*": "to be quick", "checks/*": "too", "properties/*": "too"})
+    >>> run_in_process("verification.conformance.subjects.styles:Einsum", skips).summary().split(",")[1]
+    ' 0 failed'
     """
     if not time_limit > 0.0:
         raise InvalidParameterError("time_limit", "be a positive number of seconds", time_limit)
