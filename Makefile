@@ -57,8 +57,11 @@ conformance:
 	rm -rf .venv-conformance
 	$(PYTHON) -m venv .venv-conformance
 	.venv-conformance/bin/python -m pip install $(PIP_FLAGS) ".[conformance,torch,jax]"
-	.venv-conformance/bin/implicit-bias conformance --implementation verification.adapters.pytorch:implementation
-	.venv-conformance/bin/implicit-bias conformance --implementation verification.adapters.jax:implementation
+	for dtype in float64 float32 bfloat16; do \
+	  for name in pytorch jax; do \
+	    .venv-conformance/bin/implicit-bias conformance --dtype $$dtype --implementation verification.adapters.$$name:implementation || exit 1; \
+	  done; \
+	done
 
 clean:
 	rm -rf .venv .venv-test .venv-conformance build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Make the golden vectors: the one generator of verification/vectors/*.json.
+"""Make the golden vectors: the one generator of verification/conformance/vectors/*.json.
 
     python scripts/make_vectors.py --check      # compare with the files that are there, to the last digit
     python scripts/make_vectors.py              # write them again
@@ -14,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +25,24 @@ from refimpl.datasets import Dataset
 from refimpl.errors import ImplicitBiasError
 from refimpl.validation import Array
 from verification import oracle
-from verification.vectors.format import FOLDER, KINDS, NOTES, SCHEMA_VERSION, VECTORS_VERSION, canonical, seal_of
+from verification.conformance.contract import OPERATIONS
+from verification.conformance.vectors.format import (
+    FOLDER,
+    KINDS,
+    NOTES,
+    SCHEMA_VERSION,
+    VECTORS_VERSION,
+    canonical,
+    seal_of,
+)
 
 EPS, NORMAL = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 
-ANY_ORDER = (
-    "(d + m + 4) eps times the sum of the absolute values of all terms bounds the rounding of any order of summation, "
-    "in the preactivations and in what follows from them; one smallest normal float, because some "
-    "hardware flushes smaller ones to zero"
+ANY_ORDER, STEPS, SPECTRUM, PROGRAM, LIMIT, RESIDUAL = (
+    OPERATIONS[name].tolerance
+    for name in ("forward", "descent", "stable_rank", "max_margin", "flow_limit", "kkt_residuals")
 )
-STEPS = (
-    "rounding of each step, as for the gradient, carried on by the Lipschitz constant of the gradient within the "
-    "pattern of slopes, which no unit leaves by rounding"
-)
-SPECTRUM = "64 max(m, d) eps, relative: backward error of a singular value decomposition"
-PROGRAM = "1e-6 of the largest entry: solvers of convex programs reach 1e-8 at their default tolerances"
-LIMIT = "1e-6 of the largest entry: the largest tolerance that a verdict of this project may have"
-RESIDUAL = "1e-7: a norm computed as the root of a difference ends at sqrt(eps) = 1.5e-8"
+"""Where tolerances come from: the contract says it."""
 
 
 @dataclass
@@ -111,6 +113,31 @@ def shapes() -> Iterator[Point]:
     yield drawn("more samples than dimensions", 27, 3, 7, 2, 0.3, flags=("dependent-samples",))
     unequal = np.array([0.125, -2.0, 1.5, -0.03125])
     yield drawn("a second layer of unequal size", 28, 4, 3, 3, 0.3, a=unequal, flags=("unequal-second-layer",))
+
+
+def sizes() -> Iterator[Point]:
+    """Sizes that are multiples of nothing, copies of samples, slopes next to 0 and 1, labels in great minority."""
+    for k, (m, n, d, slope) in enumerate([(9, 3, 2, 0.3), (17, 2, 3, 0.1), (11, 5, 4, 0.2), (13, 1, 2, 0.5)]):
+        yield drawn(f"{m} neurons, n={n}, d={d}", 60 + k, m, n, d, slope, flags=("many-neurons", "unbalanced-signs"))
+    for k, (m, n, d) in enumerate([(2, 9, 3), (3, 33, 2), (2, 37, 3), (2, 67, 2)]):
+        flags = ("dependent-samples", "many-samples")
+        yield drawn(f"{n} samples, m={m}, d={d}", 70 + k, m, n, d, 0.3, flags=flags)
+    yield drawn("one dimension, samples of both signs", 80, 4, 5, 1, 0.25, flags=("dependent-samples",))
+    yield drawn("31 dimensions", 81, 2, 3, 31, 0.25, flags=())
+    copied = drawn("", 82, 3, 3, 4, 0.3)
+    rows = [0, 1, 1, 2, 1]
+    yield Point("a sample three times", copied.W, copied.a, 0.3, copied.X[rows], copied.y[rows], ("dependent-samples",))
+    for k, slope in enumerate((2.0**-8, 1e-3, 1e-6, 2.0**-30, 1.0 - 2.0**-20)):
+        yield drawn(f"slope {slope:.6g}", 90 + k, 3, 3, 3, slope, flags=("slope-near-an-end", "unbalanced-signs"))
+    rare = ("unbalanced-labels", "unbalanced-signs")
+    for sign in (1.0, -1.0):
+        many = drawn("", 100, 3, 9, 4, 0.3)
+        y = np.where(np.arange(9) == 4, sign, -sign)
+        yield Point(f"one label {sign:+g} of nine", many.W, many.a, 0.3, many.X, y, ("dependent-samples", *rare))
+        one = drawn("", 101, 3, 1, 3, 0.3)
+        yield Point(
+            f"one sample with label {sign:+g}", one.W, one.a, 0.3, one.X, np.array([sign]), ("single-sample", *rare)
+        )
 
 
 def drawn(
@@ -198,6 +225,15 @@ def margins() -> Iterator[tuple[Point, str]]:
             yield at_margins(comment, q, flags), loss
 
 
+def more_margins() -> Iterator[tuple[Point, str]]:
+    """Margins where losses are clipped from below, and beyond the range of e^q."""
+    for q, losses in (([-5.5, -7.0], 2), ([-20.0], 2), ([-750.0], 1), ([750.0], 2), ([-750.0, 750.0], 1)):
+        flags: tuple[str, ...] = ("margins-beyond-underflow",) if max(map(abs, q)) > 740.0 else ()
+        flags += ("single-sample",) if len(q) == 1 else ()
+        for loss in ("logistic", "exponential")[:losses]:
+            yield at_margins(f"margins {', '.join(f'{x:g}' for x in q)}", q, flags), loss
+
+
 def at_margins(comment: str, q: list[float], flags: tuple[str, ...]) -> Point:
     """f(x_i) = y_i q_i, through max(z, z/2) with a = 1: z_i = f_i, or 2 f_i where that is negative."""
     y = np.where(np.arange(len(q)) % 2 == 0, 1.0, -1.0)
@@ -245,7 +281,8 @@ def assert_sides_are_clear(p: Point) -> None:
 
 def forward_cases() -> Iterator[Case]:
     """f(x_i; W)."""
-    for group, points in (("shapes", shapes()), ("kinks", kinks()), ("scales", scales())):
+    groups = (("shapes", shapes()), ("kinks", kinks()), ("scales", scales()), ("sizes", sizes()))
+    for group, points in groups:
         for p in points:
             found = oracle.forward(p.W, p.a, p.slope, p.X)
             inputs = p.inputs("W", "a", "slope", "X")
@@ -288,6 +325,10 @@ def points_with_loss() -> Iterator[tuple[str, Point, str]]:
             yield "scales", p, "logistic"
     for p, loss in margins():
         yield "margins", p, loss
+    for k, p in enumerate(sizes()):
+        yield "sizes", p, ("logistic", "exponential")[k % 2]
+    for p, loss in more_margins():
+        yield "more margins", p, loss
 
 
 def descent_cases() -> Iterator[Case]:
@@ -298,6 +339,27 @@ def descent_cases() -> Iterator[Case]:
     for seed, step_size in ((40, 1e-3), (41, 4.0), (42, 0.0625)):
         p = drawn(f"step size {step_size:g}", seed, 3, 4, 5, 0.1)
         yield one_descent("step sizes", p, "logistic", step_size, 10)
+    for p, step_size, steps in long_runs():
+        yield one_descent("long runs", p, "logistic", step_size, steps)
+    for k, p in enumerate(sizes()):
+        yield one_descent("sizes", p, ("logistic", "exponential")[k % 2], 0.0625, 2)
+
+
+def long_runs() -> Iterator[tuple[Point, float, int]]:
+    """Runs that a schedule, a bound on the number of steps, a stop or a clipped gradient would end or turn."""
+    eye = np.eye(2)
+    even = Point("orthogonal samples", np.full((2, 2), 0.5), np.array([1.0, -0.5]), 0.5, eye, np.ones(2))
+    for steps in (40, 130):
+        yield even, 0.0625, steps
+    base = drawn("", 110, 3, 5, 2, 0.25, flags=("dependent-samples",))
+    yield Point("a gradient of norm 10", base.W, base.a, base.slope, 16.0 * base.X, base.y), 2.0**-8, 3
+    signs = np.array([[1.0, 1.0], [-1.0, -1.0]])
+    yield Point("a gradient of norm 2e-8", signs, even.a, 0.5, 16.0 * eye, np.ones(2)), 64.0, 40
+    base = drawn("", 124, 1, 3, 2, 0.25)
+    flags = ("dependent-samples", "single-neuron", "unbalanced-signs")
+    rising = Point("the loss falls from 1.19 to 0.36, and rises", base.W, base.a, 0.25, 2.0 * base.X, base.y, flags)
+    for steps in (3, 4):
+        yield rising, 8.0, steps
 
 
 def one_descent(group: str, p: Point, loss: str, step_size: float, steps: int) -> Case:
@@ -312,7 +374,7 @@ def descent_rounding(p: Point, loss: str, step_size: float, steps: int) -> float
     error, W = 0.0, p.W
     for step in range(steps):
         if step:
-            W = oracle.descent(p.W, p.a, p.slope, p.X, p.y, loss, step_size, step).value
+            W = oracle.descent(W, p.a, p.slope, p.X, p.y, loss, step_size, 1).value  # to the last digit
         q = Point(p.comment, W, p.a, p.slope, p.X, p.y)
         Z, size = W @ p.X.T, np.linalg.norm(p.X, axis=1)
         assert p.slope == 1.0 or np.all(np.abs(Z) > 100.0 * error * size), f"{p.comment}: too near a kink"
@@ -339,6 +401,9 @@ def stable_rank_cases() -> Iterator[Case]:
         matrices.append((f"Gaussian, {m} x {d}", normal(rng, m, d), ()))
     for power in (-150, 150):
         matrices.append((f"Gaussian times 1e{power}", power_of_ten(power) * normal(rng, 3, 3), ("extreme-scale",)))
+    matrices.append(("the identity of size 12", np.eye(12), ()))
+    matrices.append(("Gaussian, 13 x 11", normal(rng, 13, 11), ("many-neurons",)))
+    matrices.append(("eleven equal singular values and a larger one", np.diag([2.0] + [1.0] * 11), ()))
     for comment, W, flags in matrices:
         found = oracle.stable_rank(W)
         tolerance = {"absolute": 64.0 * max(W.shape) * EPS * float(found.value), "reason": SPECTRUM}
@@ -388,6 +453,27 @@ def max_margin_cases() -> Iterator[Case]:
         flags = ("below-conditions", "dependent-samples") if n > d else ("below-conditions",)
         balanced = TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.2))
         yield one_max_margin("below the conditions", f"a common direction, n={n}, d={d}", balanced, data, flags)
+    for comment, network, data, flags in one_sided():
+        yield one_max_margin("one label, one sign, many samples", comment, network, data, flags)
+
+
+def one_sided() -> Iterator[tuple[str, TwoLayerNetwork, Dataset, tuple[str, ...]]]:
+    """One label only, one sign of a only, and more than eight samples."""
+    data = on_grid(datasets.gaussian(3, 40, np.random.default_rng([10, 0])))
+    for label in (1.0, -1.0):
+        one_class = Dataset(data.X, np.full(3, label))
+        flags = ("unbalanced-labels", "unbalanced-signs")
+        yield f"all labels {label:+g}", TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.3)), one_class, flags
+        a = label * np.array([0.5, 1.0])
+        flags = ("unbalanced-signs", "unequal-second-layer")
+        yield f"all a_j of sign {label:+g}", TwoLayerNetwork(a, LeakyReLU(0.3)), data, flags
+    for n, d in ((9, 60), (12, 90)):
+        many = on_grid(datasets.gaussian(n, d, np.random.default_rng([10, n])))
+        yield f"Gaussian data, n={n}, d={d}", TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.5)), many, ()
+    eye = Dataset(np.diag([1.0, 2.0, 0.5]), np.array([1.0, -1.0, 1.0]))
+    for slope in (0.0, 1e-3):
+        flag = "slope-zero" if slope == 0.0 else "slope-near-an-end"
+        yield f"orthogonal samples, slope {slope:g}", TwoLayerNetwork.with_signs(1, 1, LeakyReLU(slope)), eye, (flag,)
 
 
 def separable(n: int, d: int, seed: int) -> Dataset:
@@ -418,6 +504,82 @@ def flow_limit_cases() -> Iterator[Case]:
     data = Dataset(np.array([[1.0, 0.125, 0.0], [0.0, 1.0, 0.125]]), np.array([1.0, -1.0]))
     W0 = grid(np.linalg.lstsq(data.X, np.array([[-300.0, 1.0], [-1.0, 2.0]]), rcond=None)[0].T)
     yield one_limit("late crossing", "z_00 starts at -300", network, data, W0, 0, ("late-crossing",))
+    yield from trapped_cases()
+
+
+def trapped_cases() -> Iterator[Case]:
+    """Data with several limits: section 14's family, from starts whose pattern provably lasts for ever."""
+    X = np.array([[5.0, 0.0], [-3.0, 4.0]])
+    for slope in (0.25, 0.125):
+        special = np.array([X[0] + slope * X[1], X[1] + slope * X[0]])
+        common = np.tile(X.sum(axis=0), (2, 1))
+        for name, W0, nudge in (
+            ("specialists", special, 0.0),
+            ("specialists", special, 0.125),
+            ("common", common, 0.0),
+        ):
+            moved = W0 + nudge * np.array([[1.0, 0.0], [0.0, -1.0]])
+            comment = f"two limits, slope {slope:g}: the {name}" + (", from near them" if nudge else "")
+            yield one_trapped(comment, np.array([1.0, 1.0]), slope, X, np.ones(2), moved / 8.0)
+    rows = np.eye(3) - 0.25  # K = 11/16 and -5/16
+    W0 = 0.5 * (rows.sum(axis=0) + rows)  # slope 1 on the own sample, 1/2 on the others
+    yield one_trapped("rank three", np.ones(3), 0.5, rows, np.ones(3), W0)
+
+
+def one_trapped(comment: str, a: Array, slope: float, X: Array, y: Array, W0: Array) -> Case:
+    """The limit of the flow from W0, exponential loss, by docs/theory.md, sections 7 and 14, over the rationals.
+
+    With W0's slopes Φ: λ solves M λ = 1, w* = λ/Σλ. KL(w*‖w) does not increase while the pattern lasts (7.6), and
+    ‖w - w*‖₁ ≤ √(2 KL) (Pinsker), so the pattern lasts for ever if at w* every z_ji goes away from its kink faster than
+    that times the largest |coefficient| of its speed.
+    """
+    F = Fraction
+    n, m, gamma = len(y), len(a), F(slope)
+    exact = [[F(x) for x in row] for row in X]
+    start = [[F(w) for w in row] for row in W0]
+    Z = [[sum(w * x for w, x in zip(row, sample, strict=True)) for sample in exact] for row in start]
+    assert all(z != 0 for row in Z for z in row), comment
+    Phi = [[F(1) if z > 0 else gamma for z in row] for row in Z]
+    K = [[sum(p * q for p, q in zip(x, z, strict=True)) for z in exact] for x in exact]
+    S = [[F(y[i] * y[k]) * K[i][k] for k in range(n)] for i in range(n)]
+    M = [[S[i][k] * sum(F(a[j]) ** 2 * Phi[j][i] * Phi[j][k] for j in range(m)) for k in range(n)] for i in range(n)]
+    lam = solve_rationals(M, [F(1)] * n)
+    assert min(lam) > 0, comment
+    star = [x / sum(lam) for x in lam]
+    q = [F(y[i]) * sum(F(a[j]) * Phi[j][i] * Z[j][i] for j in range(m)) for i in range(n)]
+    weights = np.exp(-np.array([float(x - min(q)) for x in q]))
+    weights /= weights.sum()
+    kl = sum(float(s) * np.log(float(s) / w) for s, w in zip(star, weights, strict=True))
+    reach = 1.001 * np.sqrt(2.0 * max(kl, 0.0)) + 1e-9
+    for j in range(m):
+        for i in range(n):
+            # speed of y_i a_j z_ji: Σ_k a_j² Φ_jk S_ik w_k
+            pull = [F(a[j]) ** 2 * Phi[j][k] * S[i][k] for k in range(n)]
+            away = sum(p * s for p, s in zip(pull, star, strict=True)) * (1 if y[i] * a[j] * Z[j][i] > 0 else -1)
+            assert float(away) > reach * float(max(map(abs, pull))), f"{comment}: unit {j}, {i} may reach its kink"
+    W = np.array(
+        [
+            [float(sum(lam[i] * F(y[i] * a[j]) * Phi[j][i] * exact[i][k] for i in range(n))) for k in range(X.shape[1])]
+            for j in range(m)
+        ]
+    )
+    expected = {"value": W, "error": np.spacing(np.abs(W))}
+    inputs = {"W0": W0, "a": a, "slope": slope, "X": X, "y": y, "loss": "exponential"}
+    tolerance = {"absolute": 1e-6 * float(np.abs(W).max()), "reason": LIMIT}
+    return Case("several limits", comment, inputs, ("below-conditions", "unbalanced-labels"), expected, tolerance)
+
+
+def solve_rationals(A: list[list[Fraction]], b: list[Fraction]) -> list[Fraction]:
+    """x with A x = b, by Gauss and Jordan."""
+    rows = [[*row, value] for row, value in zip(A, b, strict=True)]
+    for k in range(len(rows)):
+        pivot = next(i for i in range(k, len(rows)) if rows[i][k] != 0)
+        rows[k], rows[pivot] = rows[pivot], rows[k]
+        rows[k] = [x / rows[k][k] for x in rows[k]]
+        for i in range(len(rows)):
+            if i != k:
+                rows[i] = [x - rows[i][k] * p for x, p in zip(rows[i], rows[k], strict=True)]
+    return [row[-1] for row in rows]
 
 
 def one_limit(
@@ -452,6 +614,52 @@ def kkt_cases() -> Iterator[Case]:
     network, data = TwoLayerNetwork.with_signs(1, 0, LeakyReLU(0.5)), Dataset(np.eye(2), np.array([1.0, -1.0]))
     flags = ("single-neuron", "unbalanced-signs")
     yield one_kkt("any weights", "one sample with margin 2", np.array([[1.0, -4.0]]), network, data, flags)
+    for comment, a, slope, X, y, W, flags in whole_points():
+        yield one_kkt("kinks and limits", comment, W, TwoLayerNetwork(a, LeakyReLU(slope)), Dataset(X, y), flags)
+
+
+def whole_points() -> Iterator[tuple[str, Array, float, Array, Array, Array, tuple[str, ...]]]:
+    """Whole numbers: units on kinks, unequal |a_j|, slopes 0 and 1, n > d, a margin below 0, a multiplier at 0."""
+    opposite, plus = np.array([1.0, -1.0]), np.ones(2)
+    X = np.array([[5.0, 0.0], [3.0, 4.0]])
+    W = np.array([[4.0, -3.0], [0.0, 5.0]])
+    flags: tuple[str, ...] = ("kink-at-zero", "below-conditions")
+    for slope in (0.25, 0.0):
+        more = ("slope-zero",) if slope == 0.0 else ()
+        yield f"a KKT point, two units on kinks, slope {slope:g}", opposite, slope, X, opposite, W, flags + more
+    yield "slopes at kinks beyond their bound", opposite, 0.75, X, opposite, W, flags
+    yield "no KKT point, two units on kinks", opposite, 0.25, X, opposite, W + np.array([[0.0, 0.0], [1.0, 0.0]]), flags
+    uneven = np.array([2.0, -3.0])
+    yield "unequal |a_j|, units on kinks", uneven, 0.25, X, opposite, W, (*flags, "unequal-second-layer")
+    eye = np.eye(2)
+    third = np.array([[2.0, 2.0], [-3.0, -3.0]])
+    yield "a KKT point, unequal |a_j|", np.array([1.0, -3.0]), 0.5, eye, plus, third, ("unequal-second-layer",)
+    yield "a linear network", opposite, 1.0, eye, opposite, np.array([[2.0, -1.0], [-1.0, 3.0]]), ("slope-one",)
+    both = np.array([[1.0, 0.0], [1.0, 1.0]])
+    flags = ("single-neuron", "unbalanced-labels")
+    yield "a multiplier at 0", np.ones(1), 0.5, both, plus, np.array([[3.0, -1.0]]), flags
+    tall = np.array([[2.0, 1.0], [1.0, 2.0], [-1.0, -1.0], [3.0, 0.0]])
+    labels = np.array([1.0, 1.0, -1.0, 1.0])
+    flags = ("dependent-samples",)
+    yield "more samples than dimensions", opposite, 0.25, tall, labels, np.array([[2.0, 1.0], [-1.0, -2.0]]), flags
+    yield (
+        "a margin below 0",
+        opposite,
+        0.25,
+        tall,
+        labels,
+        np.array([[2.0, -3.0], [-1.0, -2.0]]),
+        (*flags, "infeasible"),
+    )
+    yield (
+        "a margin of 0",
+        np.ones(1),
+        0.5,
+        eye,
+        plus,
+        np.array([[1.0, 0.0]]),
+        ("infeasible", "kink-at-zero", "single-neuron"),
+    )
 
 
 def one_kkt(
@@ -503,6 +711,20 @@ def refusal_cases() -> Iterator[Case]:
         ("a negative number of steps", {"steps": -1}),
     ):
         yield refusal("descent", comment, steps | change)
+
+    problem = {name: good[name] for name in ("a", "slope", "X", "y")}
+    opposed = {"X": [[1.0, 0.0], [-1.0, 0.0]], "y": [1.0, 1.0]}
+    yield refusal("max_margin", "x and -x with the same label: no separator", problem | opposed)
+    yield refusal(
+        "max_margin", "a ReLU network without neurons of the label's sign", problem | {"slope": 0.0, "a": [1.0, 1.0]}
+    )
+    yield refusal("max_margin", "labels 0 and 1", problem | {"y": [0.0, 1.0]})
+    yield refusal("max_margin", "NaN in X", problem | {"X": with_entry(p.X, "nan")})
+    yield refusal("max_margin", "slope -0.1", problem | {"slope": -0.1})
+    yield refusal("kkt_residuals", "NaN in W", problem | {"W": with_entry(p.W, "nan")})
+    yield refusal("kkt_residuals", "fewer weights than neurons", problem | {"W": p.W[:1]})
+    yield refusal("stable_rank", "W = 0", {"W": [[0.0, 0.0], [0.0, 0.0]]})
+    yield refusal("stable_rank", "infinity in W", {"W": with_entry(p.W, "inf")})
 
 
 def refusal(function: str, comment: str, inputs: dict[str, Any]) -> Case:
@@ -592,7 +814,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return plain(value.tolist())
+    if isinstance(value, float) and np.isinf(value):
+        return "inf"
     if isinstance(value, np.floating):
         return float(value)
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value

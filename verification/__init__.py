@@ -1,8 +1,10 @@
 """How we know: conditions, max margin, KKT residuals, and the claims with their verdicts.
 
-Each public name loads its module when it is first used, so that a part that needs little, such as the help of the
-command, loads little.
+Each public name loads its module when it is first used: `pytest` loads this package for the plugin of
+`verification.conformance`, and the help of the command needs little.
 """
+
+from __future__ import annotations
 
 import sys
 from importlib import import_module

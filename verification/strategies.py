@@ -13,15 +13,16 @@ z_ji at exactly 0 (docs/theory.md, section 1: φ'(0) is any number of [γ, 1]).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
+from scipy.optimize import nnls
 
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
 from refimpl.errors import MissingExtraError
-from refimpl.flow import gradient_flow
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array, BoolArray
 from verification.hypotheses import check_hypotheses
@@ -37,6 +38,7 @@ __all__ = [
     "KKTPoint",
     "KinkCase",
     "data_below_conditions",
+    "data_with_copies",
     "dyadic_data",
     "dyadics",
     "gaussian_data",
@@ -57,16 +59,24 @@ SPECIAL_MARGINS = (0.0, 1e-300, 1e-16, 1e-8, 0.5, 1.0, 36.7, 40.0, 709.0, 710.0,
 """Where formulas for losses break: cancellation near 0, e^q at the edges of float64, squares that overflow."""
 
 
-def slopes() -> st.SearchStrategy[float]:
+def slopes(edges: bool = False) -> st.SearchStrategy[float]:
     """γ: a few numbers of (0, 1), dyadic ones first.
+
+    Parameters
+    ----------
+    edges : bool
+        Also 0 (ReLU), 1 (linear), and slopes far below and just below 1.
 
     Examples
     --------
     >>> from hypothesis import find
     >>> find(slopes(), lambda slope: slope < 0.2)
     0.125
+    >>> find(slopes(edges=True), lambda slope: slope < 0.1)
+    0.0
     """
-    return st.sampled_from([0.5, 0.25, 0.125, 0.1, 0.9])
+    inside, ends = [0.5, 0.25, 0.125, 0.1, 0.9], [0.0, 1.0, 2.0**-8, 1e-3, 2.0**-20, 1.0 - 2.0**-20]
+    return st.sampled_from([*inside, *ends] if edges else inside)
 
 
 def dyadics(largest: int = 4, denominator: int = 8, nonzero: bool = False) -> st.SearchStrategy[float]:
@@ -135,6 +145,26 @@ def dyadic_data(draw: st.DrawFn, n: Range = (1, 4), d: Range = (1, 5)) -> Datase
     assume(X.any(axis=1).all())
     equal = (X[:, None, :] == X[None, :, :]).all(axis=2)
     assume(not (equal & (y[:, None] != y)).any())
+    return Dataset(X, y)
+
+
+@st.composite
+def data_with_copies(draw: st.DrawFn, n: Range = (1, 4), d: Range = (1, 5)) -> Dataset:
+    """`dyadic_data` with one of its rows once more, as it is or moved by 2⁻²⁰ of its length, with the same label.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> data = find(data_with_copies(), lambda data: data.n == 2)
+    >>> bool((data.X[0] == data.X[1]).all())
+    True
+    """
+    data = draw(dyadic_data(n, d))
+    row = draw(st.integers(0, data.n - 1))
+    copy = data.X[row] * draw(st.sampled_from([1.0, 1.0 + 2.0**-20]))
+    X, y = np.vstack([data.X, copy]), np.append(data.y, data.y[row])
+    equal = (copy == X).all(axis=1)
+    assume(not (equal & (y != data.y[row])).any())
     return Dataset(X, y)
 
 
@@ -321,15 +351,27 @@ class KKTPoint:
     distance: float
 
 
+_FEW_NEURONS = networks(st.sampled_from([0.5, 0.25]), neurons=(1, 4), unequal=False)
+
+
 @st.composite
-def kkt_points(draw: st.DrawFn, below: bool | None = None) -> KKTPoint:
-    """KKT points of (P): the only one where the paper's condition holds, the flow's limit below every condition.
+def kkt_points(
+    draw: st.DrawFn,
+    below: bool | None = None,
+    networks: st.SearchStrategy[TwoLayerNetwork] = _FEW_NEURONS,
+) -> KKTPoint:
+    """KKT points of (P): the only one where the paper's condition holds, one of several below every condition.
+
+    Below, each is the limit of the convex-concave procedure from drawn slopes: of any rank, often with units that
+    rest on their kinks. It takes less than a millisecond, so that drawing is fast on a busy machine too.
 
     Parameters
     ----------
     below : bool, optional
         True: below every condition, where units may rest on their kinks. False: under the paper's condition. By
         default either.
+    networks : strategy of TwoLayerNetwork
+        With any second layer and slope below every condition; with slope > 0 and neurons of both signs under it.
 
     Examples
     --------
@@ -339,17 +381,68 @@ def kkt_points(draw: st.DrawFn, below: bool | None = None) -> KKTPoint:
     >>> kkt_residuals(point.network, point.data, point.W).stationarity < 1e-9
     True
     """
-    network = draw(networks(st.sampled_from([0.5, 0.25]), neurons=(1, 4), unequal=False))
+    network = draw(networks)
     if draw(st.booleans()) if below is None else below:
-        data = draw(data_below_conditions(network))
-        W0 = np.array([draw(st.lists(dyadics(), min_size=data.d, max_size=data.d)) for _ in range(network.m)])
-        limit = gradient_flow(network, data, W0).limit
-        assume(limit is not None)
-        assert limit is not None
-        return KKTPoint(network, data, limit.weights(), limit.multipliers, 0.0)
+        data = draw(st.one_of(data_below_conditions(network), _repelling_data(network)))
+        bits = draw(st.lists(st.booleans(), min_size=network.m * data.n, max_size=network.m * data.n))
+        found = _local_optimum(network, data, np.array(bits).reshape(network.m, data.n))
+        assume(found is not None)
+        assert found is not None
+        return KKTPoint(network, data, *found, 0.0)
     data = draw(nearly_orthogonal_data(network.slope))
     solution = closed_form(network, data)
     return KKTPoint(network, data, solution.weights(), solution.multipliers, 0.0)
+
+
+@st.composite
+def _repelling_data(draw: st.DrawFn, network: TwoLayerNetwork) -> Dataset:
+    """Three samples of one class, K_ik = -5/11 K_ii: section 14's family, with KKT points of rank three."""
+    data = Dataset(np.eye(3) - 0.25, np.full(3, draw(st.sampled_from([1.0, -1.0]))))
+    assume(not check_hypotheses(network, data).any_satisfied)
+    return data
+
+
+def _local_optimum(network: TwoLayerNetwork, data: Dataset, active: BoolArray) -> tuple[Array, Array] | None:
+    """(W, λ) at a KKT point of (P) by the convex-concave procedure; None if it does not get there.
+
+    q_i = Σ_j a_j y_i φ(z_ji). Terms with a_j y_i < 0 are concave in W and stay. Terms with a_j y_i > 0 are the larger
+    of two linear functions; each is replaced by one of the two, that of `active`, and then by that of the solution
+    (docs/theory.md, section 13). Where the two agree, the KKT conditions of the convex program are those of (P).
+    """
+    gives = np.outer(network.second_layer, data.y) > 0.0
+    for _ in range(30):
+        rays = [(i, phi) for i in range(data.n) for phi in _corners(network.slope, gives[:, i], active[:, i])]
+        H = np.array([(data.y[i] * network.second_layer * phi)[:, None] * data.X[i] for i, phi in rays])
+        found = _least_norm(H.reshape(len(rays), -1))
+        if found is None:
+            return None
+        W = found[0].reshape(network.m, data.d)
+        reached = W @ data.X.T > 0.0
+        if np.array_equal(reached[gives], active[gives]):
+            return W, np.asarray(np.bincount([i for i, _ in rays], found[1], data.n), dtype=np.float64)
+        active = reached
+    return None
+
+
+def _corners(slope: float, gives: BoolArray, active: BoolArray) -> list[Array]:
+    """The slopes Φ_j of one sample: one choice where the kink repels, both where it attracts."""
+    choices = [(1.0 if on else slope,) if gain else (1.0, slope) for gain, on in zip(gives, active, strict=True)]
+    return [np.array(corner) for corner in product(*choices)]
+
+
+def _least_norm(H: Array) -> tuple[Array, Array] | None:
+    """The smallest V with H V >= 1 and its multipliers μ, V = Hᵀμ; None if there is no V.
+
+    Lawson and Hanson's least distance programming: nonnegative least squares for (Hᵀ; 1ᵀ) u ≈ (0; 1).
+    """
+    system = np.vstack([H.T, np.ones(len(H))])
+    target = np.zeros(len(system))
+    target[-1] = 1.0
+    u = nnls(system, target)[0]
+    residual = target - system @ u
+    if residual[-1] <= 1e-10:
+        return None
+    return -residual[:-1] / residual[-1], u / residual[-1]
 
 
 @st.composite

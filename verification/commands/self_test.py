@@ -16,6 +16,7 @@ __all__ = ["add_parser", "run"]
 EXAMPLES = """examples:
   implicit-bias self-test
   implicit-bias self-test --json self-test.json
+  implicit-bias self-test --dtype float32
 
 exit codes: 0 every wrong implementation was caught and every right one passed; 1 otherwise"""
 
@@ -28,6 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--dtype", metavar="NAME", help="only: the mistakes that no vector shows in this format")
     options.add_output_options(parser)
     parser.set_defaults(run=run)
 
@@ -35,7 +37,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     options.check_outputs(args, "json")
-    from verification.wrong_on_purpose import self_test
+    from verification.conformance.self_test import self_test, unseen_in
+
+    if args.dtype:
+        titles = unseen_in(args.dtype)
+        unseen = sentence(f"{len(titles)} mistakes are not seen in {args.dtype}.")
+        options.deliver(args, [*titles, unseen], {"schema_version": 1, "dtype": args.dtype, "unseen": titles})
+        return 0
 
     with options.progress() as tell:
         rows = self_test(tell)

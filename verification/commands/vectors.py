@@ -7,8 +7,8 @@ import argparse
 from rich.table import Table
 
 from verification.commands import options
+from verification.conformance.vectors import KINDS, VECTORS_VERSION, export_cases, load_vectors
 from verification.printing import sentence
-from verification.vectors import KINDS, VECTORS_VERSION, export_cases, load_vectors
 
 __all__ = ["add_parser", "run"]
 
@@ -35,6 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Write each case as ID.json and ID.txt; answers go beside them as ID.answer.json or ID.answer.txt.",
     )
     export.add_argument("folder", metavar="DIR")
+    export.add_argument(
+        "--dtype", default="float64", metavar="NAME", help="float64 (default), float32, float16, bfloat16"
+    )
     export.add_argument("--force", action="store_true", help="overwrite files that exist")
     export.set_defaults(run=_export, json=None)
     parser.set_defaults(run=run)
@@ -57,6 +60,8 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    count = export_cases(args.folder, args.force)
+    from verification.conformance.precision import cases_in
+
+    count = export_cases(args.folder, args.force, cases_in(args.dtype))
     options.deliver(args, [sentence(f"{count} cases written to {args.folder}")])
     return 0

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Item", "Outcome", "Scoreboard"]
+from refimpl.errors import FileFormatError
+from refimpl.files import read_json
+
+__all__ = ["Item", "Outcome", "Scoreboard", "as_dict", "differences", "read_board"]
 
 
 class Outcome(Enum):
@@ -39,6 +43,8 @@ class Item:
         Of a failed item: the first intermediate that differs.
     comment : str
         What the item is.
+    printed : str
+        What the implementation printed meanwhile, if it ran in a process of its own; shortened.
     """
 
     id: str
@@ -47,6 +53,19 @@ class Item:
     message: str = ""
     first_difference: str | None = None
     comment: str = ""
+    printed: str = ""
+
+    @staticmethod
+    def from_dict(content: dict[str, Any]) -> Item:
+        """The item that `as_dict` made the content from.
+
+        Examples
+        --------
+        >>> item = Item("checks/loss_values", "checks", Outcome.FAILED, "raised SystemExit")
+        >>> Item.from_dict(as_dict(item)) == item
+        True
+        """
+        return Item(**(content | {"outcome": Outcome(content["outcome"])}))
 
 
 @dataclass(frozen=True)
@@ -58,10 +77,13 @@ class Scoreboard:
     subject : str
         The implementation, or the folder with answers.
     items : tuple of Item
+    dtype : str
+        In which everything was asked.
     """
 
     subject: str
     items: tuple[Item, ...]
+    dtype: str = "float64"
 
     @property
     def failed(self) -> list[Item]:
@@ -77,10 +99,27 @@ class Scoreboard:
         """Number of items with this outcome, in one section or in all."""
         return sum(item.outcome is outcome and section in (None, item.section) for item in self.items)
 
+    @property
+    def badge(self) -> str:
+        """What people can publish: how many of the items that were asked passed.
+
+        Examples
+        --------
+        >>> Scoreboard("mine", (Item("checks/a", "checks", Outcome.PASSED),), "float32").badge
+        '1/1 float32'
+        """
+        passed = self.count(Outcome.PASSED)
+        return f"{passed}/{passed + len(self.failed)} {self.dtype}"
+
     def summary(self) -> str:
         """One sentence."""
         counts = Counter(item.outcome for item in self.items)
         return ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome) + f": {self.subject}"
+
+    @property
+    def printed(self) -> list[Item]:
+        """The items during which the implementation printed something."""
+        return [item for item in self.items if item.printed]
 
     def table(self) -> Table:
         """One line a section."""
@@ -111,6 +150,8 @@ class Scoreboard:
         return {
             "schema_version": 1,
             "subject": self.subject,
+            "dtype": self.dtype,
+            "badge": self.badge,
             "counts": {outcome.value: self.count(outcome) for outcome in Outcome},
             "items": [as_dict(item) for item in self.items],
             "exit_code": self.exit_code,
@@ -126,4 +167,34 @@ def as_dict(item: Item) -> dict[str, Any]:
         "message": item.message,
         "first_difference": item.first_difference,
         "comment": item.comment,
+        "printed": item.printed,
     }
+
+
+def read_board(path: str | Path) -> dict[str, Any]:
+    """What `implicit-bias conformance --json` wrote.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is not that.
+    """
+    try:
+        content = read_json(path)
+        if content["schema_version"] != 1 or not isinstance(content["badge"], str):
+            raise ValueError
+        outcomes = {str(item["id"]): Outcome(item["outcome"]) for item in content["items"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileFormatError(path, "it is not what `conformance --json` writes") from error
+    return {"subject": str(content["subject"]), "badge": content["badge"], "outcomes": outcomes}
+
+
+def differences(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Items whose outcomes are not the same: (id, outcome in the first, in the second), "absent" if there is none."""
+    a, b = first["outcomes"], second["outcomes"]
+    ids = dict.fromkeys([*a, *b])
+    return [(id, _word(a.get(id)), _word(b.get(id))) for id in ids if a.get(id) is not b.get(id)]
+
+
+def _word(outcome: Outcome | None) -> str:
+    return "absent" if outcome is None else outcome.value

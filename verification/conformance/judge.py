@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.validation import Array
-from verification.vectors import Answer, VectorCase
+from verification.conformance.vectors import Answer, VectorCase
 
 __all__ = ["INTERMEDIATES", "Judgement", "judge", "judge_intermediates"]
 
@@ -49,7 +49,7 @@ def judge(case: VectorCase, answer: Answer) -> Judgement:
 
     Examples
     --------
-    >>> from verification.vectors import load_vectors
+    >>> from verification.conformance.vectors import load_vectors
     >>> case = load_vectors("loss")[0]
     >>> judge(case, Answer(case.low)).right, judge(case, Answer(1.001 * case.low)).right
     (True, False)
@@ -67,8 +67,10 @@ def judge(case: VectorCase, answer: Answer) -> Judgement:
         value = value.reshape(case.low.shape)
     if value.shape != case.low.shape:
         return Judgement(False, np.inf, f"the shape is {value.shape} and must be {case.low.shape}")
-    if not np.isfinite(value).all():
-        return Judgement(False, np.inf, f"{_first(value, ~np.isfinite(value))} is not finite")
+    infinite = np.isinf(case.low)
+    wrong = ~np.isfinite(value) & ~(infinite & (value == np.inf))
+    if wrong.any():
+        return Judgement(False, np.inf, f"{_first(value, wrong)} is not finite")
     return _compared(case, value)
 
 
@@ -77,8 +79,9 @@ def _compared(case: VectorCase, value: Array) -> Judgement:
     assert case.high is not None
     assert case.tolerance is not None
     assert case.error is not None
-    outside = np.maximum(np.maximum(case.low - value, value - case.high), 0.0)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        outside = np.maximum(np.maximum(case.low - value, value - case.high), 0.0)
+        outside = np.where(np.isinf(case.low) & np.isinf(value), 0.0, outside)
         excess = outside / (case.tolerance.absolute + case.error)
     measured = float(excess.max())
     if measured <= 1.0:
@@ -98,7 +101,7 @@ def _looks_like(case: VectorCase, outside: Array) -> str:
     """What the error looks like, from its size and the flags of the case."""
     assert case.low is not None
     largest = float(np.abs(case.low).max())
-    relative = float(outside.max()) / largest if largest > 0.0 else np.inf
+    relative = float(outside.max()) / largest if 0.0 < largest < np.inf else np.inf
     if "tail-cancellation" in case.flags and relative > ROUNDING:
         return ": the tail cancels (log1p, or log(1 + e^-q) with the signs apart, does not)"
     if "kink-at-zero" in case.flags and case.kind == "gradient" and relative > SINGLE[1]:

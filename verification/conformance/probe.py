@@ -14,7 +14,7 @@ import numpy as np
 
 from refimpl.validation import Array
 from verification.conformance.calls import call, offers
-from verification.implementation_checks import loss_of_margin, weight_of_margin
+from verification.conformance.scalar import loss_of_margin, weight_of_margin
 
 __all__ = ["first_difference"]
 
@@ -37,7 +37,7 @@ def first_difference(implementation: Any, inputs: dict[str, Any]) -> str | None:
 
     Examples
     --------
-    >>> from verification.wrong_on_purpose import WRONG
+    >>> from verification.conformance.subjects.mistakes import WRONG
     >>> W, a, X, y = np.eye(2) + 1.0, np.ones(2), -np.eye(2), np.ones(2)
     >>> inputs = {"W": W, "a": a, "slope": 0.5, "X": X, "y": y, "loss": "logistic"}
     >>> first_difference(WRONG["slope forgotten"], inputs)

@@ -9,24 +9,29 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from refimpl.errors import FileFormatError
 from refimpl.files import read_text
 from verification.conformance.board import Item, Outcome, Scoreboard
-from verification.conformance.calls import ArgumentChangedError, WrongTypeError, call, offers
+from verification.conformance.calls import SideEffectError, call, offers, raised
+from verification.conformance.checks import CHECKS
+from verification.conformance.contract import REFUSES
 from verification.conformance.judge import judge, judge_intermediates
+from verification.conformance.precision import InFormat, case_in, format_named
 from verification.conformance.probe import first_difference
-from verification.implementation_checks import CHECKS, NEEDS
-from verification.vectors import Answer, VectorCase, load_vectors, read_answers
+from verification.conformance.vectors import Answer, VectorCase, load_vectors, read_answers
 
-__all__ = ["Skips", "ask", "item_ids", "judge_answers", "read_skips", "run_conformance"]
-
-CORE = ("forward", "loss", "gradient", "descent")
-"""What the checks call, beside what `NEEDS` names."""
-
-REFUSES = "refuses_bad_input"
-"""An implementation that has this attribute, true, is asked to refuse bad input; a bare formula is not."""
+__all__ = [
+    "NO_SKIPS",
+    "Skips",
+    "ask",
+    "failed",
+    "item_ids",
+    "judge_answers",
+    "read_skips",
+    "run_conformance",
+    "section_of",
+    "skipped",
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,11 @@ class Skips:
     def reason(self, id: str) -> str | None:
         """Why the item is skipped; None if it is not."""
         return next((reason for pattern, reason in self.reasons.items() if fnmatchcase(id, pattern)), None)
+
+
+NO_SKIPS = Skips({})
+
+ONLY_FLOAT64 = "compares to the rounding of float64: asked in float64"
 
 
 def read_skips(path: str | Path) -> Skips:
@@ -103,21 +113,24 @@ def item_ids() -> list[str]:
 def run_conformance(
     implementation: Any,
     subject: str = "",
-    skips: Skips = Skips({}),
+    skips: Skips = NO_SKIPS,
     progress: Callable[[str], None] = lambda message: None,
+    dtype: str = "float64",
 ) -> Scoreboard:
     """Ask an implementation everything.
 
     Parameters
     ----------
     implementation : object or module
-        See `verification.implementation_checks.Implementation`; `stable_rank`, `max_margin`, `flow_limit`,
-        `kkt_residuals` are optional, and bad input is tried only if `refuses_bad_input` is true.
+        With functions of `verification.conformance.contract.OPERATIONS`; bad input is tried only if
+        `refuses_bad_input` is true.
     subject : str
         Its name on the scoreboard.
     skips : Skips
     progress : callable
         Called with a sentence before each section.
+    dtype : str
+        A key of `verification.conformance.precision.FORMATS`; other than in float64 the vectors alone are asked.
 
     Returns
     -------
@@ -125,34 +138,62 @@ def run_conformance(
 
     Examples
     --------
-    >>> from verification.wrong_on_purpose import Einsum
+    >>> from verification.conformance.subjects.styles import Einsum
     >>> run_conformance(Einsum(), skips=Skips({"properties/*": "to be quick"})).exit_code
     0
     """
     items, section = [], ""
     for id in item_ids():
-        item = ask(implementation, id, skips)
+        item = ask(implementation, id, skips, dtype)
         if item.section != section:
             section = item.section
             progress(section)
         items.append(item)
-    return Scoreboard(subject or type(implementation).__name__, tuple(items))
+    return Scoreboard(subject or type(implementation).__name__, tuple(items), dtype)
 
 
-def ask(implementation: Any, id: str, skips: Skips = Skips({})) -> Item:
+def ask(implementation: Any, id: str, skips: Skips = NO_SKIPS, dtype: str = "float64") -> Item:
     """Ask an implementation one item."""
+    form = format_named(dtype)
     kind, _, name = id.partition("/")
-    section = f"vectors: {_cases()[name].kind}" if kind == "vectors" else kind
     reason = skips.reason(id)
     if reason is not None:
-        return Item(id, section, Outcome.SKIPPED, reason)
-    if kind == "vectors":
-        return _vector_item(implementation, _cases()[name], id, section)
+        return skipped(id, reason)
+    case = case_in(_cases()[name], form) if kind == "vectors" else ONLY_FLOAT64 if dtype != "float64" else ""
+    if isinstance(case, str) and case:
+        return skipped(id, case)
+    if isinstance(case, VectorCase):
+        asked = implementation if dtype == "float64" else InFormat(implementation, form)
+        return _vector_item(asked, case, id, section_of(id))
     return _check_item(implementation, name, id) if kind == "checks" else _property_item(implementation, name, id)
 
 
-def judge_answers(folder: str | Path) -> Scoreboard:
-    """Judge the answers in a folder that `verification.vectors.export_cases` wrote.
+def section_of(id: str) -> str:
+    """The line of the scoreboard that the item belongs to.
+
+    Examples
+    --------
+    >>> section_of("vectors/loss-001"), section_of("checks/loss_values")
+    ('vectors: loss', 'checks')
+    """
+    kind, _, name = id.partition("/")
+    return f"vectors: {_cases()[name].kind}" if kind == "vectors" else kind
+
+
+def skipped(id: str, reason: str) -> Item:
+    """The item, not asked."""
+    return Item(id, section_of(id), Outcome.SKIPPED, reason)
+
+
+def failed(id: str, message: str, printed: str = "") -> Item:
+    """The item, failed without a judgement."""
+    kind, _, name = id.partition("/")
+    comment = _cases()[name].comment if kind == "vectors" else ""
+    return Item(id, section_of(id), Outcome.FAILED, message, comment=comment, printed=printed)
+
+
+def judge_answers(folder: str | Path, dtype: str = "float64") -> Scoreboard:
+    """Judge the answers in a folder that `verification.conformance.vectors.export_cases` wrote.
 
     A case without an answer is not offered.
 
@@ -161,8 +202,13 @@ def judge_answers(folder: str | Path) -> Scoreboard:
     FileFormatError
         If a case was changed, or an answer cannot be read.
     """
-    answers, items = read_answers(folder), []
-    for case in _cases().values():
+    form, items = format_named(dtype), list[Item]()
+    cases = {id: case_in(case, form) for id, case in _cases().items()}
+    answers = read_answers(folder, [case for case in cases.values() if isinstance(case, VectorCase)])
+    for name, case in cases.items():
+        if isinstance(case, str):
+            items.append(skipped(f"vectors/{name}", case))
+            continue
         id, section = f"vectors/{case.id}", f"vectors: {case.kind}"
         if case.id not in answers:
             items.append(Item(id, section, Outcome.NOT_OFFERED, "there is no answer", comment=case.comment))
@@ -171,7 +217,7 @@ def judge_answers(folder: str | Path) -> Scoreboard:
         differs = None if judgement.right else judge_intermediates(case, answers[case.id].intermediates)
         outcome = Outcome.PASSED if judgement.right else Outcome.FAILED
         items.append(Item(id, section, outcome, judgement.message, differs, case.comment))
-    return Scoreboard(str(folder), tuple(items))
+    return Scoreboard(str(folder), tuple(items), dtype)
 
 
 @cache
@@ -189,17 +235,18 @@ def _vector_item(implementation: Any, case: VectorCase, id: str, section: str) -
     try:
         judgement = judge(case, call(implementation, case.function, case.arguments))
         right, message = judgement.right, judgement.message
-    except (ArgumentChangedError, WrongTypeError) as error:
-        return Item(id, section, Outcome.FAILED, str(error), comment=case.comment)
     except Exception as error:
-        return Item(id, section, Outcome.FAILED, _raised(error), comment=case.comment)
-    differs = None if right else first_difference(implementation, case.arguments)
+        return failed(id, raised(error))
+    exact = not isinstance(implementation, InFormat)
+    differs = first_difference(implementation, case.arguments) if exact and not right else None
     return Item(id, section, Outcome.PASSED if right else Outcome.FAILED, message, differs, case.comment)
 
 
 def _refusal_item(implementation: Any, case: VectorCase, id: str, section: str) -> Item:
     try:
         answer = call(implementation, case.function, case.arguments)
+    except SideEffectError as error:
+        return failed(id, str(error))
     except Exception:
         answer = Answer(None)
     judgement = judge(case, answer)
@@ -208,21 +255,14 @@ def _refusal_item(implementation: Any, case: VectorCase, id: str, section: str) 
 
 
 def _check_item(implementation: Any, name: str, id: str) -> Item:
-    missing = [function for function in (*CORE, *_optional(name)) if not offers(implementation, function)]
+    check = CHECKS[name]
+    missing = [function for function in check.needs if not offers(implementation, function)]
     if missing:
-        return Item(id, "checks", Outcome.NOT_OFFERED, f"there is no `{missing[0]}`")
-    try:
-        with np.errstate(all="ignore"):
-            result = CHECKS[name](implementation)
-    except Exception as error:
-        return Item(id, "checks", Outcome.FAILED, _raised(error))
-    return Item(
-        id, "checks", Outcome.PASSED if result.passed else Outcome.FAILED, "" if result.passed else result.message
-    )
-
-
-def _optional(name: str) -> tuple[str, ...]:
-    return (NEEDS[name],) if name in NEEDS else ()
+        return Item(id, "checks", Outcome.NOT_OFFERED, f"there is no `{missing[0]}`", comment=check.statement)
+    result = check(implementation)
+    if result.passed:
+        return Item(id, "checks", Outcome.PASSED)
+    return Item(id, "checks", Outcome.FAILED, result.message)
 
 
 def _property_item(implementation: Any, name: str, id: str) -> Item:
@@ -234,8 +274,3 @@ def _property_item(implementation: Any, name: str, id: str) -> Item:
         return Item(id, "properties", Outcome.NOT_OFFERED, f"there is no `{missing[0]}`", comment=prop.statement)
     message = run_property(prop, implementation)
     return Item(id, "properties", Outcome.FAILED if message else Outcome.PASSED, message or "")
-
-
-def _raised(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"raised {type(error).__name__}: {text[:160]}"

@@ -17,6 +17,7 @@ import numpy as np
 
 from refimpl.errors import FileFormatError, InvalidParameterError
 from refimpl.validation import Array
+from verification.conformance.contract import KINDS
 
 __all__ = [
     "FOLDER",
@@ -36,21 +37,8 @@ FOLDER = Path(__file__).parent
 """Where the vectors lie."""
 
 SCHEMA_VERSION = 1
-VECTORS_VERSION = "1.0.0"
+VECTORS_VERSION = "1.1.0"
 """Of the vectors, not of the package; docs/conformance.md says when which number changes."""
-
-KINDS = (
-    "forward",
-    "loss",
-    "gradient",
-    "descent",
-    "stable_rank",
-    "max_margin",
-    "flow_limit",
-    "kkt_residuals",
-    "refusals",
-)
-"""One file each."""
 
 NOTES = {
     "below-conditions": "No condition of docs/theory.md, section 5, holds.",
@@ -58,15 +46,20 @@ NOTES = {
     "extreme-scale": "Factors of 1e-150 to 1e150 in the inputs; no intermediate result needs to over- or underflow.",
     "inactive-constraint": "The solution has a margin above 1.",
     "kink-at-zero": "A preactivation is exactly 0, in any order of summation; any slope in [γ, 1] is right there.",
+    "infeasible": "The smallest margin of W is not positive.",
     "late-crossing": "The velocity of the flow is nearly stationary long before its last unit crosses its kink.",
+    "many-neurons": "m > 8, and no multiple of 8.",
+    "many-samples": "n > 8, and no multiple of 8.",
     "margins-beyond-underflow": "e^{-|q|} is subnormal, 0, or beyond the largest float.",
     "must-refuse": "The inputs have no answer: an exception, or its like, is the right one.",
     "signed-zero": "An input is -0.0, which means 0.",
     "single-neuron": "m = 1.",
     "single-sample": "n = 1.",
+    "slope-near-an-end": "γ is positive and at most 1/256, or just below 1.",
     "slope-one": "γ = 1: the network is linear.",
     "slope-zero": "γ = 0: a ReLU network.",
     "tail-cancellation": "log(1 + e^{-q}) or 1/(1 + e^{q}) as it is written loses all digits.",
+    "unbalanced-labels": "One label only, or one in great minority.",
     "unbalanced-signs": "m₁ ≠ m₂.",
     "unequal-second-layer": "|a_j| is not the same for all j.",
 }

@@ -4,8 +4,8 @@ One JSON file a kind (`schema.json` describes it; docs/conformance.md, "The vect
 reads and checks them; `export_cases` and `read_answers` are the way for implementations in other languages.
 """
 
-from verification.vectors.exchange import Answer, export_cases, read_answers
-from verification.vectors.format import FOLDER, KINDS, VECTORS_VERSION, Tolerance, VectorCase, load_vectors
+from verification.conformance.vectors.exchange import Answer, export_cases, read_answers
+from verification.conformance.vectors.format import FOLDER, KINDS, VECTORS_VERSION, Tolerance, VectorCase, load_vectors
 
 __all__ = [
     "FOLDER",

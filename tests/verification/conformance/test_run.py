@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -23,51 +25,22 @@ from verification.conformance import (
     read_skips,
     run_conformance,
 )
+from verification.conformance.checks import CHECKS
+from verification.conformance.contract import ARGUMENTS, KINDS, OPERATIONS, contract_text
 from verification.conformance.judge import judge, judge_intermediates
 from verification.conformance.probe import first_difference
 from verification.conformance.properties import PROPERTIES, run_property
-from verification.vectors import Answer, export_cases, load_vectors
-from verification.wrong_on_purpose import NAMED_CHECK, RIGHT, WRONG, Einsum
-
-CAUGHT_BY = {
-    "mean slope": ("gradient", "gradient"),
-    "slope forgotten in the backward pass": ("gradient", "slope"),
-    "slope forgotten": ("forward", "slope"),
-    "sign of the second layer lost": ("gradient", "gradient"),
-    "1/n forgotten in the gradient": ("gradient", "gradient"),
-    "sum in place of the mean": ("loss", "gradient"),
-    "slope 0 at the kink": ("gradient", "slope"),
-    "slope above 1 at the kink": ("gradient", "slope"),
-    "labels forgotten": ("gradient", "weight"),
-    "logistic weight for both losses": ("gradient", "weight"),
-    "cancelled weight": ("gradient", "weight"),
-    "one sample dropped": ("gradient", "gradient"),
-    "gradient off by 1e-7": ("gradient", "weight"),
-    "single precision inside": ("forward", "preactivation"),
-    "slope off by 1e-7": ("forward", "slope"),
-    "offset of 1e-7": ("forward", "preactivation"),
-    "rounded kink": ("forward", "preactivation"),
-    "clipped margins": ("loss", "loss value"),
-    "cancelled loss": ("loss", "loss value"),
-    "stale gradient": ("descent", "step"),
-    "step size off by 1e-7": ("descent", "step"),
-    "samples normalized in place": ("forward", None),
-    "overflowing loss": ("loss", "loss value"),
-    "one step too many": ("descent", "step"),
-    "descent in place": ("descent", None),
-    "negative multiplier": ("max_margin", None),
-    "flipped multiplier": ("max_margin", None),
-    "limit before the last crossing": ("flow_limit", None),
-}
-"""For each mistake the vectors that must see it, and the intermediate that most of its failures must name."""
+from verification.conformance.subjects.mistakes import MISTAKES, WRONG
+from verification.conformance.subjects.styles import RIGHT, Einsum
+from verification.conformance.vectors import Answer, export_cases, load_vectors
 
 ONLY_THERE = {
-    "slope 0 at the kink": {"vectors: gradient", "checks", "properties"},
-    "cancelled weight": {"vectors: gradient", "checks", "properties"},
-    "clipped margins": {"vectors: loss", "checks", "properties"},
-    "stale gradient": {"vectors: descent", "checks", "properties"},
-    "flipped multiplier": {"vectors: max_margin", "checks", "properties"},
-    "limit before the last crossing": {"vectors: flow_limit", "checks", "properties"},
+    "slope 0 at the kink": {"vectors: gradient", "checks"},
+    "cancelled weight": {"vectors: gradient", "vectors: descent", "checks"},
+    "clipped margins": {"vectors: loss", "checks"},
+    "stale gradient": {"vectors: descent", "checks"},
+    "flipped multiplier": {"vectors: max_margin", "checks"},
+    "limit before the last crossing": {"vectors: flow_limit", "checks"},
 }
 """Mistakes that touch one function only: the others must not be blamed."""
 
@@ -91,23 +64,25 @@ def test_the_right_ones_differ_at_the_kink() -> None:
 
 
 def test_every_mistake_is_covered_and_there_are_enough() -> None:
-    assert set(CAUGHT_BY) == set(WRONG)
-    assert len(WRONG) >= 15
+    assert len(MISTAKES) >= 65
+    for mistake in MISTAKES.values():
+        assert mistake.caught_by in item_ids()
+        assert set(mistake.vectors) <= set(KINDS)
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_implementations_are_caught_where_they_should_be(name: str) -> None:
+    mistake = MISTAKES[name]
     board = run_conformance(WRONG[name], name, Skips({"properties/*": "tested below"}))
-    kind, differs = CAUGHT_BY[name]
     failed = board.failed
-    assert f"checks/{NAMED_CHECK[name]}" in [item.id for item in failed]
-    own = [item for item in failed if item.section == f"vectors: {kind}"]
-    assert own
+    assert mistake.caught_by in [item.id for item in failed]
+    assert {f"vectors: {kind}" for kind in mistake.vectors} <= {item.section for item in failed}
+    assert bool(mistake.vectors) == any(item.section.startswith("vectors") for item in failed)
     assert board.exit_code == 1
     assert {item.section for item in failed} <= ONLY_THERE.get(name, {item.section for item in board.items})
-    if differs is not None:
+    if mistake.differs is not None:
         named = [item.first_difference for item in failed if item.section.startswith("vectors")]
-        assert named.count(differs) > len(named) / 2
+        assert named.count(mistake.differs) > len(named) / 2
 
 
 def test_properties_catch_what_they_are_about() -> None:
@@ -140,22 +115,46 @@ class Random(Einsum):
     def __init__(self) -> None:
         self.calls = 0
 
-    def gradient(self, W, a, slope, X, y, kind):
+    def gradient(self, W, a, slope, X, y, loss):
         self.calls += 1
         factor = 1.0 if X.flags.c_contiguous else 2.0
-        return factor * super().gradient(W, a, slope, X, y, kind) + 1e-13 * self.calls
+        return factor * super().gradient(W, a, slope, X, y, loss) + 1e-13 * self.calls
 
 
 class NoLimit(Einsum):
-    def flow_limit(self, W0, a, slope, X, y, kind):
+    def flow_limit(self, W0, a, slope, X, y, loss):
         return np.full_like(W0, np.nan)
 
 
 def test_layout_repetition_and_flow_properties_can_fail() -> None:
     by_name = {prop.name: prop for prop in PROPERTIES}
-    assert run_property(by_name["layout"], Random()) is not None
-    assert run_property(by_name["repeated-call"], Random()) is not None
+    assert not CHECKS["layouts"](Random()).passed
+    assert not CHECKS["repeated_calls"](Random()).passed
     assert run_property(by_name["flow_limit"], NoLimit()) is not None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (np.asmatrix, "the result is a matrix and must be an ndarray"),
+        (np.ma.masked_array, "the result is a MaskedArray and must be an ndarray"),
+        (lambda G: G + 0j, "the result is complex128 and must be float64"),
+        (lambda G: G.astype(np.float16), "the result is float16 and must be float64"),
+        (lambda G: G.astype(">f8"), "the result is >f8 and must be float64"),
+        (lambda G: G > 0.0, "the result is bool and must be float64"),
+        (lambda G: G.astype(object), "the result is object and must be float64"),
+        (lambda G: G.sum(), "the shape is () and must be (2, 2)"),
+        (lambda G: G[0], "the shape is (2,) and must be (2, 2)"),
+        (lambda G: None, "the result is object and must be float64"),
+        (lambda G: (G, G[0]), "the parts of the result have shapes (2, 2), (2,)"),
+    ],
+)
+def test_what_a_result_is_instead_of_an_array_of_floats(spoil, message: str) -> None:
+    class Spoiled(Einsum):
+        def gradient(self, W, a, slope, X, y, loss):
+            return spoil(super().gradient(W, a, slope, X, y, loss))
+
+    assert ask(Spoiled(), "vectors/gradient-001").message == message
 
 
 class Odd(Einsum):
@@ -166,10 +165,10 @@ class Odd(Einsum):
     def forward(self, W, a, slope, X):
         return super().forward(W, a, slope, X).astype(np.float32)
 
-    def gradient(self, W, a, slope, X, y, kind):
-        return super().gradient(W, a, slope, X, y, kind).T
+    def gradient(self, W, a, slope, X, y, loss):
+        return super().gradient(W, a, slope, X, y, loss).T
 
-    def loss(self, W, a, slope, X, y, kind):
+    def loss(self, W, a, slope, X, y, loss):
         raise RuntimeError("not today")
 
 
@@ -264,7 +263,9 @@ def test_command(tmp_path: Path, capsys) -> None:
     document = json.loads(out.read_text())
     assert document["counts"]["failed"] > 50
     assert len(document["items"]) == len(item_ids())
-    assert {"id", "section", "outcome", "message", "first_difference", "comment"} == set(document["items"][0])
+    assert {"id", "section", "outcome", "message", "first_difference", "comment", "printed"} == set(
+        document["items"][0]
+    )
     assert "first that differs" in capsys.readouterr().out
     assert cli.main(["conformance", "--answers", str(tmp_path), "--skips", str(skips)]) == 2
 
@@ -274,7 +275,7 @@ def test_as_tests_of_a_user(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "verification.conformance"]
     installed = subprocess.run([*command, "--help"], capture_output=True, text=True, cwd=tmp_path, check=False)
     if "--implementation" not in installed.stdout:
-        command[3:3] = ["-p", "verification.conformance_plugin"]
+        command[3:3] = ["-p", "verification.conformance.plugin"]
     wrong = [*command, "--implementation", "verification.wrong_on_purpose:MeanSlope", "-k", "gradient-00 or loss-00"]
     found = subprocess.run(wrong, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert found.returncode == 1, found.stdout + found.stderr
@@ -295,14 +296,14 @@ def test_answers_of_a_program_in_c(tmp_path: Path, capsys) -> None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("there is no C compiler")
-    source, program = Path(__file__).parents[2] / "docs" / "conformance.c", tmp_path / "answers"
+    source, program = Path(__file__).parents[3] / "docs" / "conformance.c", tmp_path / "answers"
     subprocess.run([compiler, "-O2", "-std=c11", "-o", program, source, "-lm"], check=True)
     export_cases(tmp_path / "cases")
     subprocess.run([program, *sorted((tmp_path / "cases").glob("?*-???.txt"))], check=True)
     board = judge_answers(tmp_path / "cases")
     assert board.failed == []
     assert board.count(Outcome.PASSED) == sum(
-        case.kind in ("forward", "loss", "gradient", "descent", "refusals") for case in load_vectors()
+        case.function in ("forward", "loss", "gradient", "descent") for case in load_vectors()
     )
     text = (tmp_path / "cases" / "loss-002.answer.txt").read_text()
     (tmp_path / "cases" / "loss-002.answer.txt").write_text(str(float(text) * (1.0 + 1e-7)))
@@ -337,3 +338,39 @@ def test_a_missing_framework_names_its_extra(name: str, package: str, monkeypatc
     monkeypatch.delitem(sys.modules, f"verification.adapters.{name}", raising=False)
     assert cli.main(["conformance", "--implementation", f"verification.adapters.{name}:implementation"]) == 2
     assert f"[{package}]" in capsys.readouterr().err
+
+
+# --- the contract --------------------------------------------------------------------------------------------------
+
+
+def test_the_contract_is_what_the_reference_the_vectors_and_the_checks_have() -> None:
+    needed = {name for item in (*CHECKS.values(), *PROPERTIES) for name in item.needs}
+    for name, operation in OPERATIONS.items():
+        assert tuple(inspect.signature(getattr(RIGHT["reference"], name)).parameters) == operation.arguments
+        assert set(load_vectors(name)[0].inputs) == set(operation.arguments)
+        assert name in needed
+        assert operation.required == hasattr(Einsum, name)
+        reasons = {case.tolerance.reason for case in load_vectors(name)}
+        assert reasons == {operation.tolerance}
+    assert tuple(ARGUMENTS) == KINDS[:-1]
+
+
+def test_help_and_documentation_show_the_contract(capsys) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "conformance.md").read_text(encoding="utf-8")
+    assert f"```text\n{contract_text()}\n```" in text
+    with pytest.raises(SystemExit):
+        cli.main(["conformance", "--help"])
+    assert textwrap.indent(contract_text(), "  ") in capsys.readouterr().out
+
+
+def test_the_plugin_and_the_contract_load_nothing() -> None:
+    program = (
+        "import sys, time; import pytest; start = time.perf_counter()\n"
+        "import verification.conformance.plugin, verification.conformance.contract\n"
+        "assert time.perf_counter() - start < 0.05\n"
+        "assert not {'numpy', 'scipy', 'cvxpy', 'hypothesis', 'rich'} & set(sys.modules)\n"
+        "from verification.max_margin import closed_form\n"
+        "from verification import max_margin, verify\n"
+        "assert callable(max_margin) and callable(verify)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -18,7 +18,7 @@ import numpy as np
 from refimpl.errors import FileFormatError
 from refimpl.files import as_path, check_output_path, make_folder, read_bytes, read_json, read_text, refuse_to_overwrite
 from refimpl.validation import Array
-from verification.vectors.format import VECTORS_VERSION, VectorCase, canonical, load_vectors
+from verification.conformance.vectors.format import VECTORS_VERSION, VectorCase, canonical, load_vectors
 
 __all__ = ["Answer", "export_cases", "read_answers"]
 
@@ -45,7 +45,7 @@ class Answer:
     flat: bool = False
 
 
-def export_cases(folder: str | Path, force: bool = False) -> int:
+def export_cases(folder: str | Path, force: bool = False, cases: list[VectorCase] | None = None) -> int:
     """Write every case into `folder`, which is made if need be.
 
     Parameters
@@ -53,6 +53,8 @@ def export_cases(folder: str | Path, force: bool = False) -> int:
     folder : path
     force : bool
         Overwrite files that exist.
+    cases : list of VectorCase, optional
+        By default all of them; `verification.conformance.precision.cases_in` has those of another format.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def export_cases(folder: str | Path, force: bool = False) -> int:
     ['case', 'loss-001', 'function', 'loss']
     """
     folder = make_folder(folder)
-    cases = load_vectors()
+    cases = load_vectors() if cases is None else cases
     files = _files_of(cases)
     for name in files:
         check_output_path(folder / name, force)
@@ -83,8 +85,8 @@ def export_cases(folder: str | Path, force: bool = False) -> int:
     return len(cases)
 
 
-def read_answers(folder: str | Path) -> dict[str, Answer]:
-    """The answers in a folder that `export_cases` wrote, by the id of their case.
+def read_answers(folder: str | Path, exported: list[VectorCase] | None = None) -> dict[str, Answer]:
+    """The answers in a folder that `export_cases` wrote (by default all cases), by the id of their case.
 
     Raises
     ------
@@ -94,7 +96,7 @@ def read_answers(folder: str | Path) -> dict[str, Answer]:
     folder = as_path(folder)
     if not folder.is_dir():
         raise FileFormatError(folder, "it is not a folder" if folder.exists() else "there is no such folder")
-    cases = {case.id: case for case in load_vectors()}
+    cases = {case.id: case for case in (load_vectors() if exported is None else exported)}
     _check_manifest(folder, list(cases.values()))
     answers: dict[str, Answer] = {}
     for path in sorted(folder.glob("*.answer.*")):

@@ -15,8 +15,8 @@ import pytest
 
 from refimpl.errors import FileFormatError, InvalidParameterError, OutputFileError
 from verification import cli
-from verification.vectors import FOLDER, KINDS, Answer, export_cases, load_vectors, read_answers
-from verification.vectors.format import NOTES, canonical, seal_of
+from verification.conformance.vectors import FOLDER, KINDS, Answer, export_cases, load_vectors, read_answers
+from verification.conformance.vectors.format import NOTES, canonical, seal_of
 
 SCHEMA = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

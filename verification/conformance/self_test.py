@@ -1,0 +1,139 @@
+"""The proof that the checks can fail: every mistake is caught by the check named for it, every right one passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from verification.conformance.calls import call, offers
+from verification.conformance.checks import CHECKS, applicable_checks
+from verification.conformance.contract import ARGUMENTS, REFUSES
+from verification.conformance.judge import judge
+from verification.conformance.precision import Format, InFormat, cases_in, format_named
+from verification.conformance.subjects.mistakes import MISTAKES, WRONG
+from verification.conformance.subjects.styles import RIGHT
+from verification.conformance.vectors import VectorCase
+
+__all__ = ["NAMED_CHECK", "SelfTestRow", "self_test", "unseen_in"]
+
+NAMED_CHECK: dict[str, str] = {title: mistake.caught_by.removeprefix("checks/") for title, mistake in MISTAKES.items()}
+"""For each wrong implementation, the check that must catch it."""
+
+
+@dataclass(frozen=True)
+class SelfTestRow:
+    """One implementation and one check.
+
+    Attributes
+    ----------
+    implementation : str
+        A key of `RIGHT` or `MISTAKES`.
+    named_check : str
+        A key of `CHECKS`.
+    caught : bool
+        Whether the check failed.
+    measured, tolerance : float
+        As in `CheckResult`.
+    wrong : bool
+        Whether the implementation is wrong on purpose.
+    """
+
+    implementation: str
+    named_check: str
+    caught: bool
+    measured: float
+    tolerance: float
+    wrong: bool
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether a wrong implementation was caught, or a right one passed."""
+        return self.caught == self.wrong
+
+
+def self_test(progress: Callable[[str], None] = lambda message: None) -> list[SelfTestRow]:
+    """Every wrong implementation against the check named for it, and every right one against all checks.
+
+    Parameters
+    ----------
+    progress : callable
+        Called with a sentence before each check.
+
+    Returns
+    -------
+    list of SelfTestRow
+        The checks work if every row is `as_expected`.
+
+    Examples
+    --------
+    >>> all(row.as_expected for row in self_test())
+    True
+    """
+    pairs = [(name, WRONG[name], check, True) for name, check in NAMED_CHECK.items()]
+    for name, implementation in RIGHT.items():
+        pairs += [(name, implementation, check, False) for check in applicable_checks(implementation)]
+    rows = []
+    for number, (name, implementation, check, wrong) in enumerate(pairs, 1):
+        progress(f"check {number} of {len(pairs)}: {check} of the implementation “{name}”")
+        rows.append(_row(name, implementation, check, wrong))
+    return rows
+
+
+def _row(name: str, implementation: Any, check: str, wrong: bool) -> SelfTestRow:
+    result = CHECKS[check](implementation)
+    return SelfTestRow(name, check, not result.passed, result.measured, result.tolerance, wrong)
+
+
+def unseen_in(dtype: str) -> list[str]:
+    """Titles of the mistakes that some vectors show in float64, and none shows in this format.
+
+    The bound of the rounding hides them, or no case in which they occur fits into the format.
+
+    Parameters
+    ----------
+    dtype : str
+        A key of `verification.conformance.precision.FORMATS`.
+
+    Examples
+    --------
+    >>> "slope forgotten" in unseen_in("float32"), "slope off by 1e-7" in unseen_in("float32")
+    (False, True)
+    """
+    form, unseen = format_named(dtype), []
+    cases = cases_in(dtype)
+    for title, mistake in MISTAKES.items():
+        asked = InFormat(_Cast(mistake.implementation, form), form)
+        if mistake.vectors and not any(_fails(asked, case) for case in cases):
+            unseen.append(title)
+    return unseen
+
+
+def _fails(implementation: Any, case: VectorCase) -> bool:
+    if not offers(implementation, case.function) or (case.kind == "refusals" and not hasattr(implementation, REFUSES)):
+        return False
+    try:
+        return not judge(case, call(implementation, case.function, case.arguments)).right
+    except Exception:
+        return case.kind != "refusals"
+
+
+class _Cast:
+    """Computes in float64, and rounds what comes out to the format."""
+
+    def __init__(self, implementation: Any, form: Format) -> None:
+        self._implementation, self._form = implementation, form
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._implementation, name)
+        return self._rounded(found) if name in ARGUMENTS else found
+
+    def _rounded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def rounded(*arguments: Any) -> Any:
+            wide = [x.astype(np.float64) if isinstance(x, np.ndarray) else x for x in arguments]
+            found = function(*wide)
+            return self._form.round(found).astype(self._form.carrier) if isinstance(found, np.ndarray) else found
+
+        return rounded
