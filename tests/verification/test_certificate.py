@@ -583,7 +583,7 @@ def test_data_and_layers_of_extreme_size_are_not_refused(scale):
     """The bounds on lengths leave room for what floats can hold."""
     X = np.array([[1.0, 0.1], [1e-3, 3.0]]) * scale
     X[1, 0] *= 1e-90
-    for a in ([1.0, -1.0], [1e-140, -1e140], [0.1, 5e-324]):
+    for a in ([1.0, -1.0], [1e-140, -1e140], [0.1, 1e-150]):
         for slope in (0.5, 5e-324):
             data = Dataset(X, [1, -1])
             certificate = certify(TwoLayerNetwork(a, LeakyReLU(slope)), data)

@@ -371,8 +371,8 @@ def test_the_rounding_of_a_singular_system_is_not_an_error_of_the_limit() -> Non
 
 
 def test_a_cancellation_in_a_sliding_units_matrix_is_an_error_of_the_limit() -> None:
-    """Samples 1e-4 apart with opposite labels slide: K loses eight digits, and margins of the limit are off by 1e-9."""
-    data = Dataset([[1.0, 1e-4], [1.0, -1e-4]], [1.0, -1.0])
+    """Samples 2e-4 apart with opposite labels slide: K loses eight digits, and margins of the limit are off by 1e-9."""
+    data = Dataset([[1.0, 2e-4], [1.0, -2e-4]], [1.0, -1.0])
     network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5))
     evidence = Evidence(network, data, LogisticLoss(), _starts(network, data, None, 0, DEFAULT_SCALES))
     off = max(float(np.abs(network.margins(limit.weights(), data) - 1.0).max()) for limit in evidence.limits)
