@@ -34,7 +34,7 @@ from refimpl.files import check_output_path, refuse_to_overwrite
 from refimpl.flow import FlowResult
 from refimpl.validation import Array
 from verification import certify, closed_form, kkt_residuals, max_margin, reject_early
-from verification.report import environment
+from verification.claims.report import environment
 
 LIBRARIES = ("torch", "torchdiffeq", "jax", "diffrax", "clarabel")
 
@@ -228,8 +228,8 @@ def margin() -> Rows:
     import clarabel
     from scipy import sparse
 
-    from verification.least_norm import TOLERANCE_LADDER
-    from verification.max_margin import max_margin_matrix
+    from verification.witnesses.convex_program import max_margin_matrix
+    from verification.witnesses.least_norm import TOLERANCE_LADDER
 
     rng = np.random.default_rng(0)
     data = datasets.gaussian(200, 20_000, rng)

@@ -41,10 +41,9 @@ from refimpl.descent import DescentStatus
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.paper import DescentSettings, descent_settings
 from refimpl.validation import Array, as_count, as_positive
-from verification.claims.descent_one_step_rank_drop import predicted_stable_rank
+from verification.claims.report import environment, shown
 from verification.commands.options import progress
-from verification.descents import increment_bound
-from verification.report import environment, shown
+from verification.witnesses.bounds import increment_bound, predicted_stable_rank
 
 RECALLED = "recalled from the paper, not checked against its text (†)"
 SECOND_HAND = "reported second-hand to be the paper's, not checked against its text"

@@ -4,8 +4,8 @@
     python scripts/make_vectors.py              # write them again
 
 Inputs are drawn from seeds and stored as numbers, on a grid so coarse (2⁻³⁰) that they do not depend on the machine's
-rounding. Outputs come from `verification.oracle` (ball arithmetic, rationals); tolerances, to two digits, from bounds
-of rounding errors that are stated with each case (docs/conformance.md).
+rounding. Outputs come from `verification.exact.oracle` (ball arithmetic, rationals); tolerances, to two digits, from
+bounds of rounding errors that are stated with each case (docs/conformance.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from refimpl.datasets import Dataset
 from refimpl.errors import ImplicitBiasError
 from refimpl.validation import Array
-from verification import oracle
 from verification.conformance.contract import OPERATIONS
 from verification.conformance.vectors.format import (
     FOLDER,
@@ -35,6 +34,7 @@ from verification.conformance.vectors.format import (
     canonical,
     seal_of,
 )
+from verification.exact import oracle
 
 EPS, NORMAL = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 
@@ -795,7 +795,7 @@ def document_of(kind: str) -> dict[str, Any]:
         "vectors_version": VECTORS_VERSION,
         "kind": kind,
         "subject": SUBJECTS[kind],
-        "source": "verification/oracle.py: ball arithmetic and rationals, rounded to nearest",
+        "source": "verification/exact/oracle.py: ball arithmetic and rationals, rounded to nearest",
         "generator": "scripts/make_vectors.py",
         "count": count,
         "notes": {flag: NOTES[flag] for flag in flags},

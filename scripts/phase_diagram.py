@@ -33,10 +33,10 @@ from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gaussian_weig
 from refimpl.errors import InvalidParameterError
 from refimpl.validation import Array, as_count
 from verification import check_hypotheses, global_optimum
+from verification.claims.report import environment
 from verification.commands.options import progress
-from verification.enumeration import can_be_enumerated
-from verification.report import environment
-from verification.survey import SAME, Survey, survey
+from verification.studies.survey import SAME, Survey, survey
+from verification.witnesses.enumeration import can_be_enumerated
 
 SCALES = (1e-3, 1.0, 10.0)
 """Of the starts, relative to 1/R_max; the starts of a data set take them in turn."""

@@ -25,8 +25,8 @@ from refimpl.datasets import Dataset
 from refimpl.errors import MissingExtraError
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array, BoolArray
-from verification.hypotheses import check_hypotheses
-from verification.max_margin import closed_form
+from verification.witnesses.conditions import check_hypotheses
+from verification.witnesses.limit_formula import closed_form
 
 try:
     from hypothesis import assume
@@ -376,7 +376,7 @@ def kkt_points(
     Examples
     --------
     >>> from hypothesis import find
-    >>> from verification.kkt import kkt_residuals
+    >>> from verification.witnesses.kkt import kkt_residuals
     >>> point = find(kkt_points(), lambda point: point.data.n == 2)
     >>> kkt_residuals(point.network, point.data, point.W).stationarity < 1e-9
     True

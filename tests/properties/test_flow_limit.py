@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, gaussian_weights, gradient_flow
 from refimpl.flow import FlowStatus
 from verification import strategies
-from verification.hypotheses import check_hypotheses
-from verification.kkt import kkt_residuals
-from verification.max_margin import closed_form
+from verification.witnesses.conditions import check_hypotheses
+from verification.witnesses.kkt import kkt_residuals
+from verification.witnesses.limit_formula import closed_form
 
 SLOPES = st.sampled_from([0.1, 0.25, 0.5, 0.9])
 SEEDS = st.integers(0, 2**16)

@@ -40,7 +40,7 @@ from refimpl.errors import ImplicitBiasError
 from refimpl.losses import as_loss, loss_by_name
 from refimpl.span import SpanCoordinates, coefficients_from_weights, weights_from_coefficients
 from refimpl.spectrum import gram_factor, singular_values
-from verification.max_margin import margin_bound, paper_margin_bound
+from verification.witnesses.bounds import margin_bound, paper_margin_bound
 
 try:
     import pandas
@@ -349,7 +349,7 @@ def outcome(function: Callable[..., Any], arguments: dict[str, Any]) -> str | No
 def _no_claims(monkeypatch):
     """`verify` checks its arguments; what the claims make of them takes seconds, and is for the thorough profile."""
     if not THOROUGH:
-        monkeypatch.setattr(sys.modules["verification.verify"], "CLAIMS", ())
+        monkeypatch.setattr(sys.modules["verification.claims.run"], "CLAIMS", ())
 
 
 @pytest.mark.parametrize(("name", "argument"), CASES, ids=[f"{name}-{argument}" for name, argument in CASES])

@@ -16,8 +16,8 @@ from refimpl import archive, datasets
 from refimpl.archive import map_npy, read_npy, read_npz, save_archive
 from refimpl.errors import FileFormatError
 from refimpl.flow import FlowResult
+from verification.claims.report import Report
 from verification.commands.kkt import load_weights
-from verification.report import Report
 
 X, Y = np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.25], [0.5, 0.0, 2.0]]), np.array([1.0, -1.0, 1.0])
 

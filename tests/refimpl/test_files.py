@@ -26,9 +26,9 @@ from refimpl.files import (
     read_text,
     refuse_to_overwrite,
 )
-from verification.certificate import Certificate
+from verification.claims.report import Report
 from verification.conformance import read_skips
-from verification.report import Report
+from verification.exact.certificate import Certificate
 
 
 @pytest.fixture(params=["unnamed", "named", "no hard links"])

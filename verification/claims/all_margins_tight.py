@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from verification.claims.base import LIMIT_ERROR, Claim, Measurement
-from verification.claims.conditions import near_orthogonality
-from verification.evidence import SMALLEST_TOLERANCE, Evidence
+from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence
+from verification.claims.hypotheses import near_orthogonality
 
 __all__ = ["CLAIM"]
 

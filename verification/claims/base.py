@@ -11,7 +11,7 @@ from typing import Any
 from numpy.linalg import LinAlgError
 
 from refimpl.errors import ImplicitBiasError
-from verification.evidence import Evidence
+from verification.claims.evidence import Evidence
 
 __all__ = ["Claim", "ClaimResult", "HypothesisResult", "Measurement", "Verdict"]
 

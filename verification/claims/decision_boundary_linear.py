@@ -9,8 +9,8 @@ import numpy as np
 
 from refimpl.validation import Array
 from verification.claims.base import Claim, HypothesisResult, Measurement
-from verification.claims.conditions import near_orthogonality
-from verification.evidence import Evidence
+from verification.claims.evidence import Evidence
+from verification.claims.hypotheses import near_orthogonality
 
 __all__ = ["CLAIM"]
 

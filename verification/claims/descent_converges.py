@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit, lambertw
+from scipy.special import expit
 
 from verification.claims.base import Claim, HypothesisResult, Measurement
-from verification.descents import DescentRun
-from verification.evidence import Evidence
+from verification.claims.descents import DescentRun
+from verification.claims.evidence import Evidence
+from verification.witnesses.bounds import largest_rho, off_diagonal_sums, rate_of_descent
 
 __all__ = ["CLAIM"]
 
 
-def largest_rho(evidence: Evidence) -> float:
-    """The largest ρ <= 1 that allows the step size: log(1/ρ) = κρ with κ = αAγR_max²/n, so ρ = W(κ)/κ, Lambert's W."""
-    n, A = evidence.data.n, float(np.sum(evidence.network.second_layer**2))
-    rate = evidence.alpha * A * evidence.network.slope * evidence.data.R_max**2 / n
-    return float(lambertw(rate).real) / rate if 0.0 < rate < np.inf else float(rate == 0.0)
-
-
-def row_sums(evidence: Evidence) -> np.ndarray:
-    """r_i = Σ_{k≠i} |K_ik|."""
-    K = np.abs(evidence.data.gram)
-    return np.asarray(K.sum(axis=1) - np.diagonal(K))
-
-
 def hypothesis(evidence: Evidence) -> HypothesisResult:
     """Logistic loss and ργK_ii > r_i for all i; slack: min ργK_ii/r_i."""
-    r, wanted = row_sums(evidence), largest_rho(evidence) * evidence.network.slope * np.diagonal(evidence.data.gram)
+    network, data = evidence.network, evidence.data
+    rho = largest_rho(network, data, evidence.alpha)
+    r, wanted = off_diagonal_sums(data.gram), rho * network.slope * np.diagonal(data.gram)
     slack = float(np.min(np.divide(wanted, r, out=np.where(wanted > 0.0, np.inf, 0.0), where=r > 0.0)))
     logistic = evidence.loss.name == "logistic"
     return HypothesisResult("ργK_ii > r_i, logistic", logistic and slack > 1.0, slack if logistic else 0.0)
@@ -35,13 +25,12 @@ def hypothesis(evidence: Evidence) -> HypothesisResult:
 
 def measure(evidence: Evidence) -> Measurement:
     """Largest of L(t)/bound(t) and of (least gain of the smallest margin)/(its gain), over recorded steps."""
-    gamma, A = evidence.network.slope, float(np.sum(evidence.network.second_layer**2))
-    margin = largest_rho(evidence) * gamma * np.diagonal(evidence.data.gram) - row_sums(evidence)
-    delta = gamma * A * float(margin.min())
+    network, data = evidence.network, evidence.data
+    delta, rho = (formula(network, data, evidence.alpha) for formula in (rate_of_descent, largest_rho))
     losses = [float(run.result.trajectory.loss[-1]) for run in evidence.descents]
-    details = {"delta": delta, "rho": largest_rho(evidence), "final_losses": losses, "step_size": evidence.alpha}
-    rate = evidence.alpha * delta / evidence.data.n
-    through = np.sqrt(A) * evidence.data.R_max
+    details = {"delta": delta, "rho": rho, "final_losses": losses, "step_size": evidence.alpha}
+    rate = evidence.alpha * delta / data.n
+    through = float(np.sqrt(network.mass)) * data.R_max
     ratios = [largest_ratio(run, rate, through) for run in evidence.descents] if rate > 0.0 else []
     return Measurement(
         quantity="largest loss / bound, gain bound / gain",

@@ -7,8 +7,9 @@ import numpy as np
 from refimpl.spectrum import row_norms
 from verification.claims.base import Claim, Measurement
 from verification.claims.descent_stable_rank_bounded import invertible_gram
-from verification.descents import SMALLEST_INCREMENT, DescentRun, smallest_eigenvalue
-from verification.evidence import Evidence
+from verification.claims.descents import SMALLEST_INCREMENT, DescentRun
+from verification.claims.evidence import Evidence
+from verification.witnesses.bounds import smallest_eigenvalue
 
 __all__ = ["CLAIM"]
 

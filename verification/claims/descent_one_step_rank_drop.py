@@ -11,9 +11,10 @@ import numpy as np
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array
 from verification.claims.base import Claim, HypothesisResult, Measurement
-from verification.evidence import Evidence
+from verification.claims.evidence import Evidence
+from verification.witnesses.bounds import cosines_of, expected_products, predicted_stable_rank
 
-__all__ = ["CLAIM", "predicted_stable_rank"]
+__all__ = ["CLAIM"]
 
 LEAST_WIDTH, LARGEST_DRAW = 4096, 2**20
 """At least so many neurons, and more as long as m n stays below so many units."""
@@ -25,36 +26,6 @@ LARGEST_SHARE = 0.1
 """A sampling error above this part of the prediction decides nothing."""
 
 VANISHING_SCALE = 1e-9
-
-
-def predicted_stable_rank(gram: Array, y: Array, slope: float) -> float:
-    """tr(E S)/λ_max(E S), E_ik = ((1+γ)/2)² + ((1-γ)/2)² (2/π) arcsin(K_ik/√(K_ii K_kk)).
-
-    Parameters
-    ----------
-    gram : ndarray, shape (n, n)
-    y : ndarray, shape (n,)
-    slope : float
-
-    Examples
-    --------
-    >>> round(predicted_stable_rank(np.eye(3), np.ones(3), slope=1.0), 12)
-    1.0
-    """
-    # similar to a positive semidefinite matrix: real eigenvalues
-    product = expected_products(cosines_of(gram), slope) @ (gram * np.outer(y, y))
-    return float(np.trace(product) / np.linalg.eigvals(product).real.max())
-
-
-def cosines_of(gram: Array) -> Array:
-    """K_ik/√(K_ii K_kk), within [-1, 1]."""
-    norms = np.sqrt(np.diagonal(gram))
-    return np.asarray(np.clip(gram / np.outer(norms, norms), -1.0, 1.0))
-
-
-def expected_products(cosines: Array, slope: float) -> Array:
-    """E_ik = E[Φ_ji Φ_jk] = ((1+γ)/2)² + ((1-γ)/2)² (2/π) arcsin(cos)."""
-    return np.asarray(((1.0 + slope) / 2.0) ** 2 + ((1.0 - slope) / 2.0) ** 2 * (2.0 / np.pi) * np.arcsin(cosines))
 
 
 def hypothesis(evidence: Evidence) -> HypothesisResult:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from verification.claims.base import Claim, HypothesisResult, Measurement
-from verification.descents import SMALLEST_INCREMENT, DescentRun
-from verification.evidence import Evidence
+from verification.claims.descents import SMALLEST_INCREMENT, DescentRun
+from verification.claims.evidence import Evidence
 
 __all__ = ["CLAIM", "invertible_gram"]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from verification.claims.base import LIMIT_ERROR, Claim, Measurement
-from verification.claims.conditions import loss_falls_below_threshold
-from verification.evidence import SMALLEST_TOLERANCE, Evidence
-from verification.kkt import KKTStatus
+from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence
+from verification.claims.hypotheses import loss_falls_below_threshold
+from verification.witnesses.kkt import KKTStatus
 
 __all__ = ["CLAIM"]
 

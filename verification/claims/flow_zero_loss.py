@@ -7,8 +7,8 @@ import numpy as np
 from refimpl.flow import FlowResult
 from refimpl.losses import mean_log_value
 from verification.claims.base import Claim, Measurement
-from verification.claims.conditions import log_threshold, separability
-from verification.evidence import Evidence
+from verification.claims.evidence import Evidence
+from verification.claims.hypotheses import log_threshold, separability
 
 __all__ = ["CLAIM"]
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from refimpl.flow import FlowLimit
 from verification.claims.base import Claim, Measurement
-from verification.claims.conditions import near_orthogonality
-from verification.enumeration import can_be_enumerated, count_programs
-from verification.evidence import Evidence
-from verification.max_margin import SolveStatus
+from verification.claims.evidence import Evidence
+from verification.claims.hypotheses import near_orthogonality
+from verification.witnesses.convex_program import SolveStatus
+from verification.witnesses.enumeration import can_be_enumerated, count_programs
 
 __all__ = ["CLAIM"]
 

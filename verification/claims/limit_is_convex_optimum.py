@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from verification.claims.base import Claim, Measurement
-from verification.claims.conditions import near_orthogonality
-from verification.evidence import Evidence
-from verification.max_margin import SolveStatus
+from verification.claims.evidence import Evidence
+from verification.claims.hypotheses import near_orthogonality
+from verification.witnesses.convex_program import SolveStatus
 
 __all__ = ["CLAIM"]
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from refimpl.paper import PAPER_CONSTANTS
 from verification.claims.base import Claim, Measurement
-from verification.claims.conditions import near_orthogonality
-from verification.evidence import Evidence
-from verification.max_margin import SolveStatus, margin_bound, paper_margin_bound
+from verification.claims.evidence import Evidence
+from verification.claims.hypotheses import near_orthogonality
+from verification.witnesses.bounds import margin_bound, paper_margin_bound
+from verification.witnesses.convex_program import SolveStatus
 
 __all__ = ["CLAIM"]
 

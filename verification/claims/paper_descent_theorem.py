@@ -14,8 +14,9 @@ from refimpl.initialization import gaussian_weights
 from refimpl.network import TwoLayerNetwork
 from refimpl.paper import DescentSettings, descent_settings
 from verification.claims.base import Claim, HypothesisResult, Measurement
-from verification.descents import largest_stable_rank_with_start, run_descent
-from verification.evidence import Evidence
+from verification.claims.descents import run_descent
+from verification.claims.evidence import Evidence
+from verification.witnesses.bounds import largest_stable_rank_with_start
 
 __all__ = ["CLAIM"]
 

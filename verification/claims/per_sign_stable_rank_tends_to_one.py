@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from verification.claims.base import Claim, HypothesisResult, Measurement
-from verification.claims.conditions import near_orthogonality
-from verification.descents import DescentRun
-from verification.evidence import Evidence
+from verification.claims.descents import DescentRun
+from verification.claims.evidence import Evidence
+from verification.claims.hypotheses import near_orthogonality
 
 __all__ = ["CLAIM"]
 

@@ -8,8 +8,8 @@ from refimpl.descent import DescentTrajectory
 from refimpl.spectrum import frobenius_norm, stable_rank_by_norms
 from refimpl.validation import Array
 from verification.claims.base import Claim, HypothesisResult, Measurement
-from verification.descents import largest_stable_rank_with_start
-from verification.evidence import Evidence
+from verification.claims.evidence import Evidence
+from verification.witnesses.bounds import largest_stable_rank_with_start
 
 __all__ = ["CLAIM"]
 

@@ -8,8 +8,8 @@ from refimpl.flow import FlowResult
 from refimpl.flow.piecewise import LONGEST_SEGMENT
 from refimpl.validation import Array
 from verification.claims.base import Claim, Measurement
-from verification.claims.conditions import log_threshold, loss_below_threshold
-from verification.evidence import Evidence
+from verification.claims.evidence import Evidence
+from verification.claims.hypotheses import log_threshold, loss_below_threshold
 
 __all__ = ["CLAIM"]
 

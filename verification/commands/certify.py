@@ -10,9 +10,9 @@ from fractions import Fraction
 from rich.table import Table
 
 from refimpl.errors import InvalidParameterError
-from verification.certificate import CONCLUSIONS, Certificate, certify, reject_early
-from verification.certificate_checker import CheckResult, check_certificate
 from verification.commands import options
+from verification.exact.certificate import CONCLUSIONS, Certificate, certify, reject_early
+from verification.exact.checker import CheckResult, check_certificate
 from verification.printing import sentence
 
 __all__ = ["add_parser", "run"]

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.errors import InvalidParameterError
+from verification.claims.report import environment
 from verification.commands import options
 from verification.conformance.board import Item, differences, read_board
 from verification.conformance.contract import contract_text
 from verification.printing import sentence
-from verification.report import environment
 
 __all__ = ["add_parser", "run"]
 

@@ -14,10 +14,10 @@ from refimpl.activations import SmoothLeakyReLU
 from refimpl.descent import DescentResult, DescentStatus, gradient_descent
 from refimpl.errors import RunInterrupted
 from refimpl.network import TwoLayerNetwork
+from verification.claims.descents import unit_step
+from verification.claims.report import environment, shown
 from verification.commands import options
-from verification.descents import unit_step
 from verification.printing import sentence
-from verification.report import environment, shown
 
 __all__ = ["add_parser", "run"]
 

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from refimpl.errors import RunInterrupted
 from refimpl.flow import FlowResult, FlowStatus, gradient_flow
+from verification.claims.report import environment, shown
 from verification.commands import options
 from verification.printing import sentence
-from verification.report import environment, shown
 
 __all__ = ["add_parser", "run"]
 

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from refimpl.archive import is_npz, read_npy, read_npz
 from refimpl.network import TwoLayerNetwork
+from verification.claims.report import environment, shown
 from verification.commands import options
-from verification.kkt import KKTStatus, kkt_residuals
 from verification.printing import sentence
-from verification.report import environment, shown
+from verification.witnesses.kkt import KKTStatus, kkt_residuals
 
 __all__ = ["add_parser", "run"]
 

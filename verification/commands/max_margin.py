@@ -9,9 +9,11 @@ import numpy as np
 from rich.table import Table
 
 from refimpl.spectrum import gram_factor
+from verification.claims.report import environment, shown
 from verification.commands import options
-from verification.max_margin import SolveStatus, closed_form, linear_max_margin, margin_bound, max_margin
-from verification.report import environment, shown
+from verification.witnesses.bounds import margin_bound
+from verification.witnesses.convex_program import SolveStatus, linear_max_margin, max_margin
+from verification.witnesses.limit_formula import closed_form
 
 __all__ = ["add_parser", "run"]
 

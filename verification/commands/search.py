@@ -12,12 +12,12 @@ from rich.table import Table
 
 from refimpl.errors import RunInterrupted
 from refimpl.files import make_folder
+from verification.claims.report import environment, shown
 from verification.commands import options
 from verification.printing import sentence
-from verification.report import environment, shown
 
 if TYPE_CHECKING:
-    from verification.search import Counterexample, SearchResult
+    from verification.studies.search import Counterexample, SearchResult
 
 __all__ = ["add_parser", "run"]
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     names = [f"{conclusion}-{which}.csv" for conclusion in WHAT for which in ("closest", "smallest")]
     more = {} if folder is None else {f"--out ({name})": folder / name for name in names}
     options.check_outputs(args, "json", more=more)
-    from verification.search import search, write_counterexample
+    from verification.studies.search import search, write_counterexample
 
     what = (args.seconds, args.conclusion, args.condition, args.samples, args.neurons, args.seed, args.tries)
     code = 0

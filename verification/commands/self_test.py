@@ -7,9 +7,9 @@ import argparse
 from rich.table import Table
 from rich.text import Text
 
+from verification.claims.report import environment, shown
 from verification.commands import options
 from verification.printing import sentence
-from verification.report import environment, shown
 
 __all__ = ["add_parser", "run"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from refimpl.errors import RunInterrupted
 from refimpl.files import refuse_to_overwrite
+from verification.claims.report import Report
+from verification.claims.run import DEFAULT_SCALES, verify
 from verification.commands import options
-from verification.report import Report
-from verification.verify import DEFAULT_SCALES, verify
 
 __all__ = ["add_parser", "run"]
 

@@ -141,7 +141,7 @@ def inactive_support_problem() -> tuple[TwoLayerNetwork, Dataset]:
 
     Examples
     --------
-    >>> from verification.max_margin import max_margin
+    >>> from verification.witnesses.convex_program import max_margin
     >>> network, data = inactive_support_problem()
     >>> bool(max_margin(network, data).multipliers.min() < 1e-6)
     True

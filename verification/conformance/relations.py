@@ -23,7 +23,7 @@ from verification.conformance import scalar
 from verification.conformance.calls import SideEffectError, call, offers
 from verification.conformance.contract import ARGUMENTS, REQUIRED
 from verification.conformance.scalar import Case, loss_of_margin, weight_of_margin
-from verification.kkt import kkt_residuals
+from verification.witnesses.kkt import kkt_residuals
 
 __all__ = ["answer", "convex_kkt_error", "distance_to_clarke_set"]
 

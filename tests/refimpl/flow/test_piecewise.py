@@ -25,8 +25,8 @@ from refimpl.flow.cell import Cell
 from refimpl.flow.limit import limit_from_cell
 from refimpl.losses import log_mean_weight, sample_weights
 from refimpl.span import SpanCoordinates
-from verification.kkt import kkt_residuals
-from verification.max_margin import closed_form
+from verification.witnesses.kkt import kkt_residuals
+from verification.witnesses.limit_formula import closed_form
 
 
 def below_the_conditions(seed: int, n: int = 6, d: int = 8, slope: float = 0.1, scale: float = 1e-2):

@@ -8,7 +8,7 @@ import pytest
 from refimpl import Dataset, ExponentialLoss, LeakyReLU, LogisticLoss, TwoLayerNetwork, gradient_flow
 from refimpl.errors import InvalidParameterError
 from refimpl.flow import FlowStatus
-from verification.kkt import kkt_residuals
+from verification.witnesses.kkt import kkt_residuals
 
 
 def network_of(a: list[float], slope: float) -> TwoLayerNetwork:

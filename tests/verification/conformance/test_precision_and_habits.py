@@ -197,7 +197,7 @@ def test_boards_are_compared(tmp_path: Path, capsys) -> None:
     files = []
     for name in ("Einsum", "ScalarLoops", "SlopeForgotten"):
         files.append(str(tmp_path / f"{name}.json"))
-        subject = f"verification.wrong_on_purpose:{name}"
+        subject = f"verification.conformance.self_test:{name}"
         cli.main(["conformance", "--implementation", subject, "--skips", str(skips), "--json", files[-1]])
     assert cli.main(["conformance", "--compare", files[0], files[1]]) == 0
     assert cli.main(["conformance", "--compare", files[0], files[2]]) == 1

@@ -16,7 +16,7 @@ from verification.conformance.process import SLOW_ITEMS, ImplementationError
 
 SOURCE = """
 import os, sys, time
-from verification.wrong_on_purpose import Einsum
+from verification.conformance.subjects.styles import Einsum
 
 class Unprintable(Exception):
     def __str__(self):
@@ -160,7 +160,7 @@ if sys.argv[1] == "local":
     sys.path.insert(0, "")
     import odd
 from verification.conformance.properties import PROPERTIES, run_property
-from verification.wrong_on_purpose import Einsum
+from verification.conformance.subjects.styles import Einsum
 seen = []
 class Seen(Einsum):
     def loss(self, W, *others):

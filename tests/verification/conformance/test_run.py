@@ -246,7 +246,7 @@ def test_bad_skips(tmp_path: Path, text: str, reason: str) -> None:
         read_skips(tmp_path / "none.txt")
 
 
-@pytest.mark.parametrize("name", ["nothing:x", "verification.wrong_on_purpose:Nothing", "", ":x"])
+@pytest.mark.parametrize("name", ["nothing:x", "verification.conformance.subjects.styles:Nothing", "", ":x"])
 def test_what_cannot_be_imported(name: str, capsys) -> None:
     with pytest.raises(InvalidParameterError, match="`implementation` must name something"):
         load_implementation(name)
@@ -258,7 +258,7 @@ def test_command(tmp_path: Path, capsys) -> None:
     out = tmp_path / "board.json"
     skips = tmp_path / "skips.txt"
     skips.write_text("properties/* # to be quick\n")
-    name = "verification.wrong_on_purpose:MeanSlope"
+    name = "verification.conformance.subjects.mistakes:MeanSlope"
     assert cli.main(["conformance", "--implementation", name, "--skips", str(skips), "--json", str(out)]) == 1
     document = json.loads(out.read_text())
     assert document["counts"]["failed"] > 50
@@ -276,11 +276,23 @@ def test_as_tests_of_a_user(tmp_path: Path) -> None:
     installed = subprocess.run([*command, "--help"], capture_output=True, text=True, cwd=tmp_path, check=False)
     if "--implementation" not in installed.stdout:
         command[3:3] = ["-p", "verification.conformance.plugin"]
-    wrong = [*command, "--implementation", "verification.wrong_on_purpose:MeanSlope", "-k", "gradient-00 or loss-00"]
+    wrong = [
+        *command,
+        "--implementation",
+        "verification.conformance.subjects.mistakes:MeanSlope",
+        "-k",
+        "gradient-00 or loss-00",
+    ]
     found = subprocess.run(wrong, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert found.returncode == 1, found.stdout + found.stderr
     assert "first that differs: gradient" in found.stdout
-    right = [*command, "--implementation", "verification.wrong_on_purpose:Einsum", "-k", "gradient-00 or loss-00"]
+    right = [
+        *command,
+        "--implementation",
+        "verification.conformance.subjects.styles:Einsum",
+        "-k",
+        "gradient-00 or loss-00",
+    ]
     found = subprocess.run(right, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "18 passed" in found.stdout
@@ -317,7 +329,7 @@ def test_the_file_route_needs_no_hypothesis(tmp_path: Path) -> None:
         "from verification import cli\n"
         "assert cli.main(['vectors', 'export', 'cases']) == 0\n"
         "assert cli.main(['conformance', '--answers', 'cases']) == 1\n"  # no answers: nothing passed
-        "assert cli.main(['conformance', '--implementation', 'verification.wrong_on_purpose:Einsum']) == 2\n"
+        "assert cli.main(['conformance', '--implementation', 'verification.conformance.subjects.styles:Einsum']) == 2\n"
         "assert cli.main(['search']) == 2\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
@@ -369,7 +381,7 @@ def test_the_plugin_and_the_contract_load_nothing() -> None:
         "import verification.conformance.plugin, verification.conformance.contract\n"
         "assert time.perf_counter() - start < 0.05\n"
         "assert not {'numpy', 'scipy', 'cvxpy', 'hypothesis', 'rich'} & set(sys.modules)\n"
-        "from verification.max_margin import closed_form\n"
+        "from verification.witnesses.convex_program import closed_form\n"
         "from verification import max_margin, verify\n"
         "assert callable(max_margin) and callable(verify)\n"
     )

@@ -6,7 +6,7 @@ from verification.conformance.checks import CHECKS, applicable_checks, inactive_
 from verification.conformance.self_test import NAMED_CHECK, SelfTestRow, self_test
 from verification.conformance.subjects.mistakes import WRONG
 from verification.conformance.subjects.styles import RIGHT
-from verification.max_margin import closed_form
+from verification.witnesses.limit_formula import closed_form
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -23,7 +23,7 @@ from refimpl.losses import loss_by_name
 from refimpl.validation import Array
 from verification.conformance.subjects.reference import ReferenceImplementation, network
 from verification.conformance.subjects.styles import Einsum
-from verification.max_margin import closed_form
+from verification.witnesses.limit_formula import closed_form
 
 __all__ = ["MISTAKES", "WRONG", "Mistake"]
 

@@ -13,8 +13,8 @@ from refimpl.losses import loss_by_name
 from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import stable_rank
 from refimpl.validation import Array
-from verification.kkt import kkt_residuals
-from verification.max_margin import SolveStatus, max_margin
+from verification.witnesses.convex_program import SolveStatus, max_margin
+from verification.witnesses.kkt import kkt_residuals
 
 __all__ = ["Descent", "ReferenceImplementation", "network", "reference_implementation"]
 

@@ -1,4 +1,4 @@
-"""Golden vectors: inputs as numbers, outputs of `verification.oracle` with proven errors, a tolerance for each case.
+"""Golden vectors: inputs as numbers, outputs of the oracle with proven errors, a tolerance for each case.
 
 One JSON file a kind (`schema.json` describes it; docs/conformance.md, "The vectors", explains it). `load_vectors`
 reads and checks them; `export_cases` and `read_answers` are the way for implementations in other languages.

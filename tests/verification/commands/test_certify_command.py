@@ -1,0 +1,103 @@
+"""`implicit-bias certify` as a person uses it: what is written, what is said, and the exit codes."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+
+import pytest
+
+from verification import cli
+from verification.commands.certify import exact_slope
+from verification.exact.certificate import Certificate
+
+NETWORK = ["--positive", "1", "--negative", "1"]
+
+
+@pytest.fixture
+def data_file(tmp_path):
+    (tmp_path / "data.csv").write_text("x,z,y\n1,0,1\n0,2,-1\n")
+    return str(tmp_path / "data.csv")
+
+
+@pytest.fixture
+def proof(data_file, tmp_path):
+    path = tmp_path / "proof.json"
+    assert cli.main(["certify", "--data", data_file, "--slope", "1/10", *NETWORK, "--out", str(path)]) == 0
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ([], 0, "slope 1/10, 1 positive and 1 negative"),
+        (["--slope", "1/10", *NETWORK], 0, "accepted"),
+        (["--slope", "0.1"], 0, "accepted"),
+        (["--slope", "9/10", "--positive", "5"], 1, "not of --slope 9/10 --positive 5"),
+        (["--slope", "0.9"], 1, "not of --slope 0.9"),
+        (["--slope", "3602879701896397/36028797018963968"], 1, "not of --slope 3602879701896397"),
+        (["--negative", "0"], 1, "not of --negative 0"),
+    ],
+)
+def test_a_certificate_is_checked_for_the_network_that_is_asked_for(data_file, proof, capsys, options, code, words):
+    assert cli.main(["certify", "--data", data_file, "--check", proof, *options]) == code
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", [["--out", "new.json"], ["--quick"]])
+def test_check_drops_no_option(data_file, proof, capsys, option):
+    assert cli.main(["certify", "--data", data_file, "--check", proof, *option]) == 2
+    assert f"`{option[0][2:]}` must be left out with --check" in capsys.readouterr().err
+
+
+def test_a_missing_certificate_is_bad_input(data_file, tmp_path, capsys):
+    os.mkfifo(tmp_path / "fifo")
+    regular = "only regular files are read"
+    for name, words in (("none.json", "there is no such file"), ("fifo", regular), (".", "it is a folder")):
+        assert cli.main(["certify", "--data", data_file, "--check", str(tmp_path / name)]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_samples_of_any_size_have_a_table_and_a_file(tmp_path, capsys):
+    """½‖W‖² = 125/101 · 10⁴⁰⁰: K has the factor 10⁻⁴⁰⁰, and ½ Σ λ = (1 + 1/4)/(1 + γ²) with γ = 1/10."""
+    (tmp_path / "tiny.csv").write_text("x,z,y\n1e-200,0,1\n0,2e-200,-1\n")
+    path = tmp_path / "tiny.json"
+    arguments = ["--data", str(tmp_path / "tiny.csv"), "--slope", "1/10", *NETWORK, "--out", str(path)]
+    assert cli.main(["certify", *arguments]) == 0
+    assert "1.237623762376237" in (out := capsys.readouterr().out)
+    assert "e+400" in out
+    objective = Certificate.load(path).objective * Fraction(10) ** -400
+    assert abs(objective - Fraction(125, 101)) < Fraction(1, 10**15)
+
+
+def test_the_file_is_written_before_the_table(data_file, tmp_path, monkeypatch):
+    def fails(*_):
+        raise UnicodeEncodeError("ascii", "½", 0, 1, "no such character")
+
+    monkeypatch.setattr("verification.commands.certify._table", fails)
+    path = tmp_path / "proof.json"
+    args = cli.build_parser().parse_args(["certify", "--data", data_file, *NETWORK, "--out", str(path)])
+    with pytest.raises(UnicodeEncodeError):
+        args.run(args)
+    assert Certificate.load(path).verdict == "unique_kkt_point"
+
+
+def test_numbers_of_a_rejected_form_are_not_shown(tmp_path, capsys):
+    (tmp_path / "data.csv").write_text("x,z,y\n1,0,1\n4,0.1,1\n")
+    assert cli.main(["certify", "--data", str(tmp_path / "data.csv"), *NETWORK]) == 3
+    out = capsys.readouterr().out
+    assert "exact fraction" not in out
+    assert "negative" in out
+
+
+@pytest.mark.parametrize(
+    "text", ["1e999999999", "1e400", "-1", "nan", "inf", "2/1", "1/0", "1/2/3", "a/b", "1.5/3", ""]
+)
+def test_slopes_that_are_none_end_in_a_sentence_at_once(data_file, capsys, text):
+    assert cli.main(["certify", "--data", data_file, f"--slope={text}"]) == 2
+    assert "`slope` must" in capsys.readouterr().err
+
+
+def test_slopes_as_fractions_and_floats():
+    assert exact_slope("1/10") == Fraction(1, 10)
+    assert [exact_slope(text) for text in ("0.1", "1e-320", "1", None)] == [None] * 4

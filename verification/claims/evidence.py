@@ -1,0 +1,246 @@
+"""Everything the claims look at, computed once: conditions, flows, and their independent witnesses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from refimpl.datasets import Dataset
+from refimpl.errors import InvalidParameterError, MissingExtraError
+from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
+from refimpl.flow.cell import Cell
+from refimpl.losses import Loss
+from refimpl.network import TwoLayerNetwork
+from refimpl.validation import Array
+from verification.claims.descents import DescentRun, run_descent, unit_step
+from verification.exact.certificate import Certificate, certify, reject_early
+from verification.witnesses.bounds import increment_bound
+from verification.witnesses.conditions import Hypotheses, check_hypotheses
+from verification.witnesses.convex_program import LinearMaxMargin, MaxMargin, linear_max_margin, max_margin
+from verification.witnesses.enumeration import GlobalOptimum, global_optimum
+from verification.witnesses.kkt import KKTResiduals, kkt_residuals
+from verification.witnesses.limit_formula import ClosedForm, closed_form
+
+__all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start"]
+
+SMALLEST_TOLERANCE = 1e-12
+"""No tolerance of a verdict on a limit is smaller."""
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """One initialization: its weights W0 and the scale that names it."""
+
+    scale: float
+    W0: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A network, data, starts, and what follows from them, each computed when first asked for.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+        With Σa² in [1/2, 2).
+    data : Dataset
+        In units in which R_max lies in [1, 2).
+    loss : Loss
+    starts : tuple of Start
+        At least three, of different scales.
+    method : str
+        Method of `gradient_flow`.
+    progress : callable
+        Called with a sentence before each long piece of work.
+    sha256 : str
+        Of the data as they were given.
+    unit_exponent : int
+        The data as given are 2^unit_exponent times `data`.
+    second_layer_exponent : int
+        The second layer as given is 2^second_layer_exponent times the network's.
+    step_size : float
+        α of the descents, for `network` and `data`; 0 stands for `unit_step`.
+    descent_steps : int
+        Number of steps of each descent.
+    """
+
+    network: TwoLayerNetwork
+    data: Dataset
+    loss: Loss
+    starts: tuple[Start, ...]
+    seed: int = 0
+    method: str = "piecewise"
+    progress: Callable[[str], None] = lambda message: None
+    sha256: str = ""
+    unit_exponent: int = 0
+    second_layer_exponent: int = 0
+    step_size: float = 0.0
+    descent_steps: int = 500
+
+    @cached_property
+    def hypotheses(self) -> Hypotheses:
+        """The paper's condition, the instance-wise one, the refined one."""
+        return check_hypotheses(self.network, self.data)
+
+    @cached_property
+    def flows(self) -> tuple[FlowResult, ...]:
+        """One gradient flow for each start."""
+        results = []
+        for number, start in enumerate(self.starts, 1):
+            self.progress(f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})")
+            results.append(gradient_flow(self.network, self.data, start.W0, self.loss, method=self.method))
+        return tuple(results)
+
+    @property
+    def limits(self) -> tuple[FlowLimit, ...]:
+        """The limits of the flows that have one."""
+        return tuple(flow.limit for flow in self.flows if flow.limit is not None)
+
+    @property
+    def missing_limits(self) -> str:
+        """Why a limit is missing, in one sentence; empty if none is."""
+        return self.why_no_limit(range(len(self.flows)))
+
+    def why_no_limit(self, flows: Iterable[int]) -> str:
+        """Why one of these flows has no limit, in one sentence; empty if all have one."""
+        for k in flows:
+            if self.flows[k].status is not FlowStatus.CONVERGED:
+                flow = self.flows[k]
+                return f"The flow from scale {self.starts[k].scale:g} has no limit: {flow.status.name}. {flow.message}"
+        return ""
+
+    @property
+    def flow_error(self) -> float:
+        """Largest error estimate of a limit; 0 if there is none."""
+        return max((limit_error(limit, self) for limit in self.limits), default=0.0)
+
+    @property
+    def margin_error(self) -> float:
+        """Largest error of a margin of a limit: ‖a‖ R_max times the error of W; 0 if there is no limit.
+
+        Relative to ‖z‖ >= 1/R_max that is also the error of z = Σ_j a_j w_j, once its margins are at least 1.
+        """
+        through = float(np.linalg.norm(self.network.second_layer)) * self.data.R_max
+        sizes = [limit_error(limit, self) * float(np.linalg.norm(limit.singular_values)) for limit in self.limits]
+        return through * max(sizes, default=0.0)
+
+    @cached_property
+    def kkt(self) -> tuple[KKTResiduals, ...]:
+        """KKT residuals of every limit; rows that are 0 to its error count as 0, which lies on every kink."""
+        self.progress("KKT residuals")
+        return tuple(kkt_residuals(self.network, self.data, self._weights(limit)) for limit in self.limits)
+
+    def _weights(self, limit: FlowLimit) -> Array:
+        """W of a limit, its rows below the error of W set to 0."""
+        W = limit.weights()
+        sizes = np.linalg.norm(W, axis=1)
+        rounding = max(limit_error(limit, self), SMALLEST_TOLERANCE) * float(np.linalg.norm(sizes))
+        return np.where(sizes[:, None] > rounding, W, 0.0)
+
+    @cached_property
+    def max_margin(self) -> MaxMargin:
+        """Program (C) by CVXPY."""
+        self.progress("max margin by CVXPY")
+        return max_margin(self.network, self.data)
+
+    @cached_property
+    def closed_form(self) -> ClosedForm:
+        """Docs/theory.md, section 6."""
+        return closed_form(self.network, self.data)
+
+    @cached_property
+    def global_optimum(self) -> GlobalOptimum:
+        """Global optimum of (P), docs/theory.md, section 13."""
+        self.progress("global optimum by enumeration")
+        return global_optimum(self.network, self.data, progress=self.progress)
+
+    @cached_property
+    def certificate(self) -> Certificate | None:
+        """Exact proof that every KKT point is the closed form; None where it fails, or python-flint is missing."""
+        self.progress("exact certificate")
+        try:
+            return None if reject_early(self.network, self.data) else certify(self.network, self.data)
+        except (InvalidParameterError, MissingExtraError):
+            return None
+
+    @property
+    def every_kkt_point_is_certified(self) -> bool:
+        """Whether every KKT point is proven to be the closed form."""
+        return self.certificate is not None and self.certificate.proves_every_kkt_point
+
+    @cached_property
+    def linear(self) -> LinearMaxMargin:
+        """The max-margin linear predictor z*."""
+        self.progress("linear max margin by CVXPY")
+        return linear_max_margin(self.data)
+
+    @property
+    def alpha(self) -> float:
+        """α of the descents."""
+        return self.step_size or unit_step(self.network, self.data)
+
+    @cached_property
+    def descents(self) -> tuple[DescentRun, ...]:
+        """One gradient descent from each start, recorded fifty times."""
+        runs = []
+        for number, start in enumerate(self.starts, 1):
+            self.progress(f"gradient descent {number} of {len(self.starts)} (initialization scale {start.scale:g})")
+            runs.append(self.descend(start.W0, start.scale, self.descent_steps))
+        return tuple(runs)
+
+    @property
+    def missing_descents(self) -> str:
+        """Why a descent is incomplete, in one sentence; empty if none is."""
+        return next((run.failure for run in self.descents if run.failure), "")
+
+    def descend(self, W0: Array, scale: float, steps: int, record_every: int | None = None) -> DescentRun:
+        """Descend from W0 with step size α, recording fifty times unless told otherwise."""
+        every = record_every or max(1, steps // 50)
+        return run_descent(self.network, self.data, W0, scale, self.alpha, steps, self.loss, every)
+
+    @cached_property
+    def increment_bound(self) -> float:
+        """The bound of docs/theory.md, section 8, on the stable rank of W(t) - W(0)."""
+        return increment_bound(self.network, self.data)
+
+    @cached_property
+    def factor(self) -> Array:
+        """L with K = L Lᵀ: rows of C L are rows of C X in orthonormal coordinates of the span."""
+        return self.data.gram_factor
+
+    def distance(self, C: Array, reference: Array) -> float:
+        """‖C X - reference X‖_F / ‖reference X‖_F."""
+        return float(np.linalg.norm((C - reference) @ self.factor) / np.linalg.norm(reference @ self.factor))
+
+
+def limit_error(limit: FlowLimit, evidence: Evidence) -> float:
+    """Error of a limit W, relative to ‖W‖: the root of its duality gap, or less where its λ solves a linear system.
+
+    By (12.1) of docs/theory.md, ‖W - W_opt‖² <= 2 Σ λ_i |q_i - 1| on W's own pattern, whatever λ >= 0 is used; q_i
+    has the rounding of Σ_j |a_j| Σ_k |C_jk K_ki|.
+    """
+    spread = np.abs(evidence.network.second_layer) @ (np.abs(limit.coefficients) @ np.abs(evidence.data.gram))
+    gap = 2.0 * float(np.abs(limit.multipliers) @ (np.abs(limit.margins - 1.0) + 4.0 * EPS * spread))
+    root = float(np.sqrt(gap)) / float(np.linalg.norm(limit.singular_values))
+    return min(root, 64.0 * evidence.data.n * EPS * amplification(limit, evidence)) if limit.polished else root
+
+
+def amplification(limit: FlowLimit, evidence: Evidence) -> float:
+    """How M_SS λ_S = 1 amplifies rounding: D/λ_min(M_SS), D = max_i K_ii Σ_j a_j² Φ_ji² the size of its terms.
+
+    D is taken before the Schur complements of (7.5), which may cancel most of it. S is the support of λ, equal
+    samples counted once: they share one multiplier, and W does not depend on how it is split.
+    """
+    y, K, lam = evidence.data.y, evidence.data.gram, limit.multipliers
+    cell = Cell(evidence.network, y, K, limit.pattern)
+    _, first, group = np.unique(np.column_stack([y, limit.X]), axis=0, return_index=True, return_inverse=True)
+    total = np.bincount(group.ravel(), lam)
+    S = first[total > 1e-12 * total.max()]
+    terms = np.diagonal(K) * (evidence.network.second_layer**2 @ cell.slopes**2)
+    smallest = float(np.linalg.eigvalsh(cell.matrix[np.ix_(S, S)])[0])
+    return float(terms[S].max()) / smallest if smallest > 0.0 else float("inf")

@@ -1,0 +1,63 @@
+"""The hypotheses that claims share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from refimpl.flow import FlowResult
+from verification.claims.base import HypothesisResult
+from verification.claims.evidence import Evidence
+from verification.witnesses.convex_program import SolveStatus
+
+__all__ = ["loss_below_threshold", "loss_falls_below_threshold", "near_orthogonality", "separability"]
+
+
+def near_orthogonality(evidence: Evidence) -> HypothesisResult:
+    """The weakest of the three conditions, which the other two imply (docs/theory.md, section 5)."""
+    found = evidence.hypotheses
+    return HypothesisResult("refined condition", found.refined.satisfied, found.refined.slack)
+
+
+def separability(evidence: Evidence) -> HypothesisResult:
+    """γ > 0 and a proven linear separator through the origin (docs/theory.md, section 7, "From any start")."""
+    name, linear = "slope > 0, data separable", evidence.linear
+    if evidence.network.slope == 0.0 or linear.status is SolveStatus.INFEASIBLE:
+        return HypothesisResult(name, False, None)
+    undecided = "" if linear.separable else f"Whether the data are separable is not known. {linear.status.value}"
+    return HypothesisResult(name, not undecided, None, undecided)
+
+
+def loss_below_threshold(evidence: Evidence) -> HypothesisResult:
+    """L < ℓ(0)/n at the recorded end of every flow (docs/theory.md, section 2); slack: (ℓ(0)/n) / L there."""
+    return _below(evidence, evidence.flows)
+
+
+def loss_falls_below_threshold(evidence: Evidence) -> HypothesisResult:
+    """L < ℓ(0)/n at some time of every flow (docs/theory.md, section 2); slack: (ℓ(0)/n) / L where that is recorded.
+
+    A flow ends as soon as its direction is known, be its loss large or small. Where the limit has positive
+    margins all margins grow linearly from there on, and L -> 0.
+    """
+    threshold = log_threshold(evidence)
+    late = [flow for flow in evidence.flows if flow.trajectory.log_loss[-1] >= threshold and goes_on(flow)]
+    return _below(evidence, [flow for flow in evidence.flows if flow not in late])
+
+
+def goes_on(flow: FlowResult) -> bool:
+    """Whether the flow has a limit whose margins are all positive."""
+    return flow.limit is not None and float(flow.limit.margins.min()) > 0.0
+
+
+def _below(evidence: Evidence, flows: Iterable[FlowResult]) -> HypothesisResult:
+    """L < ℓ(0)/n at the end of each of these flows; with none of them the slack is inf."""
+    log_loss = max((float(flow.trajectory.log_loss[-1]) for flow in flows), default=float("-inf"))
+    log_slack = log_threshold(evidence) - log_loss
+    slack = float(np.exp(min(log_slack, 700.0))) if np.isfinite(log_slack) else float("inf")
+    return HypothesisResult("loss < ℓ(0)/n reached", log_slack > 0.0, slack)
+
+
+def log_threshold(evidence: Evidence) -> float:
+    """log(ℓ(0)/n)."""
+    return float(evidence.loss.log_value(np.zeros(1))[0]) - float(np.log(evidence.data.n))

@@ -1,0 +1,292 @@
+"""The report of `verify`: rows of claims as a table, JSON or HTML (docs/theory.md has the claims)."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from refimpl.archive import read_npz
+from refimpl.errors import FileFormatError
+from refimpl.files import refuse_to_overwrite
+from verification.claims.base import ClaimResult, HypothesisResult, Measurement, Verdict
+from verification.claims.evidence import Evidence
+
+__all__ = ["SCHEMA_VERSION", "Report", "environment", "package_version"]
+
+SCHEMA_VERSION = 1
+
+STYLES = {
+    Verdict.HOLDS_CERTIFIED: "bold green",
+    Verdict.HOLDS_NUMERICALLY: "green",
+    Verdict.VIOLATED: "bold red",
+    Verdict.HYPOTHESIS_NOT_MET: "yellow",
+    Verdict.INCONCLUSIVE: "magenta",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What `verify` found.
+
+    Attributes
+    ----------
+    dataset, network, conditions, starts, environment : dict or list of dict
+        What was verified, and on what; plain values, ready for JSON.
+    claims : tuple of ClaimResult
+    seconds : float
+    interrupted : bool
+        Whether Ctrl-C ended it before every claim was decided.
+    """
+
+    dataset: dict[str, Any]
+    network: dict[str, Any]
+    conditions: list[dict[str, Any]]
+    starts: list[dict[str, Any]]
+    environment: dict[str, Any]
+    claims: tuple[ClaimResult, ...]
+    seconds: float
+    interrupted: bool = False
+
+    @classmethod
+    def from_evidence(
+        cls, evidence: Evidence, claims: tuple[ClaimResult, ...], seconds: float, interrupted: bool = False
+    ) -> Report:
+        """Collect what the rows do not say."""
+        data, network, found = evidence.data, evidence.network, evidence.hypotheses
+        conditions = [
+            {"name": c.name, "title": c.title, "slack": c.slack, "satisfied": c.satisfied, "note": c.note}
+            for c in (found.paper, found.instance_wise, found.refined)
+        ]
+        starts = [
+            {"scale": start.scale, "status": flow.status.name, "message": flow.message, "events": len(flow.events)}
+            for start, flow in zip(evidence.starts, vars(evidence).get("flows", ()), strict=False)
+        ]
+        return cls(
+            dataset={
+                "n": data.n,
+                "d": data.d,
+                "positive_labels": int(np.sum(data.y > 0)),
+                "R_min": float(np.ldexp(data.R_min, evidence.unit_exponent)),
+                "R_max": float(np.ldexp(data.R_max, evidence.unit_exponent)),
+                "p": float(np.ldexp(data.p, 2 * evidence.unit_exponent)),
+                "sha256": evidence.sha256 or data.sha256,
+            },
+            network={
+                "m": network.m,
+                "positive_neurons": int(network.positive.sum()),
+                "slope": network.slope,
+                "loss": evidence.loss.name,
+                "flow_method": evidence.method,
+                "seed": evidence.seed,
+            },
+            conditions=conditions,
+            starts=starts,
+            environment=environment(),
+            claims=claims,
+            seconds=seconds,
+            interrupted=interrupted,
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """130 after an interruption; 1 if a claim is VIOLATED; else 3 if one is INCONCLUSIVE; else 0."""
+        if self.interrupted:
+            return 130
+        verdicts = {row.verdict for row in self.claims}
+        return 1 if Verdict.VIOLATED in verdicts else 3 if Verdict.INCONCLUSIVE in verdicts else 0
+
+    @property
+    def summary(self) -> str:
+        """One sentence with the number of claims of each verdict."""
+        counts = {verdict: sum(row.verdict is verdict for row in self.claims) for verdict in Verdict}
+        parts = [f"{count} {verdict.name}" for verdict, count in counts.items() if count]
+        told = f"{len(self.claims)} claims in {self.seconds:.1f} s: {', '.join(parts) or 'none decided'}."
+        return f"Interrupted. {told}" if self.interrupted else told
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values in the order of the schema."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "dataset": self.dataset,
+            "network": self.network,
+            "conditions": self.conditions,
+            "starts": self.starts,
+            "environment": self.environment,
+            "claims": [row.to_dict() for row in self.claims],
+            "summary": self.summary,
+            "interrupted": self.interrupted,
+            "exit_code": self.exit_code,
+            "seconds": self.seconds,
+        }
+
+    def to_json(self) -> str:
+        """The report as JSON; numbers that JSON lacks are the strings "inf", "-inf" and "nan"."""
+        return json.dumps(_without_special_numbers(self.to_dict()), indent=2, ensure_ascii=False) + "\n"
+
+    def to_html(self) -> str:
+        """The table as a page of HTML."""
+        console = Console(record=True, width=140, file=io.StringIO())
+        console.print(self)
+        return console.export_html()
+
+    def save(self, path: str | Path, force: bool = False) -> None:
+        """Write a `.npz` archive that `load` reads (one array of text, no pickle)."""
+        with refuse_to_overwrite(path, force) as handle:
+            np.savez(handle, report=np.array(json.dumps(_without_special_numbers(self.to_dict()))))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Report:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is missing, damaged, or something else.
+        """
+        try:
+            content = _with_special_numbers(json.loads(str(read_npz(path, ["report"])["report"])))
+            rows = tuple(_row_from_dict(row) for row in content["claims"])
+            fields = {name: content[name] for name in ("dataset", "network", "conditions", "starts", "environment")}
+            return cls(**fields, claims=rows, seconds=content["seconds"], interrupted=content["interrupted"])
+        except FileFormatError:
+            raise
+        except Exception as error:
+            raise FileFormatError(path, "it is not a complete report of verify") from error
+
+    def __rich__(self) -> Group:
+        """What the command prints."""
+        return Group(self._heading(), self._table(), *self._doubts(), Text(self.summary, style="bold"))
+
+    def _heading(self) -> Text:
+        data, network = self.dataset, self.network
+        lines = [
+            f"Data: n = {data['n']} samples ({data['positive_labels']} positive) in dimension d = {data['d']}, "
+            f"norms {data['R_min']:.4g} to {data['R_max']:.4g}, largest |<x_i, x_k>| {data['p']:.3g}",
+            f"Network: m = {network['m']} neurons ({network['positive_neurons']} positive), slope "
+            f"{network['slope']:g}, {network['loss']} loss; gradient flow ({network['flow_method']}) from scales "
+            + ", ".join(f"{start['scale']:g}" for start in self.starts),
+            "Slack of the conditions (at least 1 where satisfied): "
+            + ", ".join(f"{c['name']} {shown(c['slack'])}" for c in self.conditions),
+        ]
+        return Text("\n".join(lines))
+
+    def _table(self) -> Table:
+        table = Table(show_lines=False, pad_edge=False)
+        for name, justify in (("claim", "left"), ("hypothesis", "left"), ("slack", "right"), ("measured", "left")):
+            table.add_column(name, justify=justify, no_wrap=name in ("claim", "slack"))  # type: ignore[arg-type]
+        for name in ("value", "bound", "tolerance"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
+        for row in self.claims:
+            m, h = row.measurement, row.hypothesis
+            slack = ("yes" if h.satisfied else "no") if h.slack is None else shown(h.slack)
+            cells = [row.id, h.name, slack, m.quantity, shown(m.value), shown(m.bound), shown(m.tolerance)]
+            table.add_row(*cells, Text(row.verdict.name, style=STYLES[row.verdict]))
+        return table
+
+    def _doubts(self) -> list[Text]:
+        """Reasons, each said once."""
+        reasons: dict[str, list[str]] = {}
+        for row in self.claims:
+            if row.reason:
+                reasons.setdefault(row.reason, []).append(row.id)
+        return [Text(f"{', '.join(ids)}: {reason}", style="italic") for reason, ids in reasons.items()]
+
+
+def shown(value: float | None) -> str:
+    """A number in few characters.
+
+    Examples
+    --------
+    >>> [shown(x) for x in (0.0, 1.25, 3.2e-13, 20000.0, None)]
+    ['0', '1.25', '3.2e-13', '2e+04', '-']
+    """
+    if value is None:
+        return "-"
+    if value == 0.0:
+        return "0"
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}".replace("e+0", "e+0").replace(".0e", "e")
+
+
+def package_version() -> str:
+    """Version of the installed distribution."""
+    try:
+        return version("implicit-bias-refimpl")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def environment() -> dict[str, Any]:
+    """Versions of everything that the numbers depend on."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"].get("blas", {})
+    return {
+        "implicit_bias_refimpl": package_version(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "cvxpy": _version_of("cvxpy"),
+        "solver": f"clarabel {_version_of('clarabel')}",
+        "blas": f"{blas.get('name', '?')} {blas.get('version', '?')}",
+    }
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _row_from_dict(row: dict[str, Any]) -> ClaimResult:
+    measurement = Measurement(
+        row["quantity"],
+        row["measured"],
+        row["bound"],
+        row["tolerance"],
+        row["tolerance_reason"],
+        details=row["details"],
+    )
+    return ClaimResult(
+        id=row["id"],
+        title=row["title"],
+        source=row["source"],
+        hypothesis=HypothesisResult(**row["hypothesis"]),
+        measurement=measurement,
+        verdict=Verdict[row["verdict"]],
+        reason=row["reason"],
+        seconds=row["seconds"],
+    )
+
+
+_SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+
+
+def _without_special_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_special_numbers(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_special_numbers(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _with_special_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_special_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_special_numbers(item) for item in value]
+    return _SPECIAL.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,162 @@
+"""From data to verdict: every claim of the theory on one network and one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from refimpl.datasets import Dataset
+from refimpl.descent import as_initial_weights
+from refimpl.errors import InvalidParameterError, RunInterrupted
+from refimpl.flow import METHODS
+from refimpl.initialization import gaussian_weights
+from refimpl.losses import Loss, as_loss
+from refimpl.network import TwoLayerNetwork, check_problem
+from refimpl.spectrum import frobenius_norm
+from refimpl.validation import Array, as_callback, as_choice, as_count, as_positive, as_real_array, check_steps
+from verification.claims import CLAIMS
+from verification.claims.base import ClaimResult
+from verification.claims.evidence import Evidence, Start
+from verification.claims.report import Report
+
+__all__ = ["DEFAULT_SCALES", "default_starts", "verify"]
+
+DEFAULT_SCALES = (1e-4, 1e-2, 1.0)
+"""Initialization scales, in units of 1/R_max."""
+
+
+def verify(
+    network: TwoLayerNetwork,
+    data: Dataset,
+    W0: Any = None,
+    seed: int = 0,
+    loss: Loss | str | None = None,
+    scales: Sequence[float] = DEFAULT_SCALES,
+    method: str = "piecewise",
+    progress: Callable[[str], None] = lambda message: None,
+    step_size: float | None = None,
+    descent_steps: int = 500,
+) -> Report:
+    """Check every claim of docs/theory.md on `data` and report what holds, with what slack.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+        With a `LeakyReLU`.
+    data : Dataset
+    W0 : array_like, shape (m, d), optional
+        Initial weights; the starts are W0 times each of `scales`. By default the starts are Gaussian
+        with standard deviation scale/R_max, each with a draw of its own.
+    seed : int
+        Seed of the Gaussian starts and of the test points.
+    loss : Loss or str, optional
+        Logistic by default.
+    scales : sequence of float > 0
+        At least three different ones, because one start proves little.
+    method : {"piecewise", "adaptive"}
+        Method of `gradient_flow`.
+    progress : callable, optional
+        Called with a sentence before each long piece of work.
+    step_size : float > 0, optional
+        α of the gradient descents; n/(R_max² Σa²) by default.
+    descent_steps : int >= 10
+        Number of steps of each descent.
+
+    Returns
+    -------
+    Report
+        `.claims`, `.exit_code`, `.to_json()`, `.to_html()`.
+
+    Raises
+    ------
+    InvalidParameterError, ShapeError
+        For bad arguments.
+    RunInterrupted
+        After Ctrl-C; its `.result` is the report with the claims decided so far, and `.interrupted` set.
+
+    Examples
+    --------
+    >>> from refimpl import LeakyReLU
+    >>> network = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.5))
+    >>> data = Dataset([[1.0, 0.1, 0.0], [0.0, 1.0, 0.1]], [1, -1])
+    >>> report = verify(network, data)
+    >>> report.exit_code, len(report.claims), report.claims[0].verdict.name
+    (0, 17, 'HOLDS_NUMERICALLY')
+    """
+    check_problem(network, data, "verify")
+    seed, loss, method = as_count("seed", seed, 0), as_loss(loss), as_choice("method", method, METHODS)
+    progress = as_callback("progress", progress)
+    scaled, k = data.rescaled()
+    alpha = 0.0 if step_size is None else _scaled_step(as_positive("step_size", step_size), k)
+    descent_steps = as_count("descent_steps", descent_steps, 10)
+    check_steps("descent_steps", descent_steps, descent_steps, 2 * network.m * data.n**2)
+    if W0 is not None:
+        with np.errstate(over="ignore"):
+            W0 = np.ldexp(as_initial_weights(W0, network, data), k)
+    starts = _starts(network, scaled, W0, seed, _checked_scales(scales))
+    network, e = _rescaled(network)
+    starts = tuple(Start(start.scale, np.ldexp(start.W0, e)) for start in starts)
+    alpha = float(np.ldexp(alpha, 2 * e))
+    evidence = Evidence(network, scaled, loss, starts, seed, method, progress, data.sha256, k, e, alpha, descent_steps)
+    began = perf_counter()
+    rows: list[ClaimResult] = []
+    try:
+        for claim in CLAIMS:
+            if claim.applies(evidence):
+                rows.append(claim.evaluate(evidence, perf_counter))
+    except KeyboardInterrupt as stop:
+        so_far = Report.from_evidence(evidence, tuple(rows), perf_counter() - began, interrupted=True)
+        raise RunInterrupted(so_far) from stop
+    return Report.from_evidence(evidence, tuple(rows), perf_counter() - began)
+
+
+def default_starts(network: TwoLayerNetwork, data: Dataset, seed: int = 0) -> list[Array]:
+    """The initial weights that `verify` draws for this seed."""
+    return [start.W0 for start in _starts(network, data, None, seed, DEFAULT_SCALES)]
+
+
+def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
+    values = as_real_array("scales", scales, 1)
+    if np.unique(values).size < 3:
+        raise InvalidParameterError("scales", "hold at least three different numbers", scales)
+    for scale in values:
+        if not (np.isfinite(scale) and scale > 0.0):
+            raise InvalidParameterError("scales", "hold finite positive numbers", float(scale))
+    return tuple(values.tolist())
+
+
+def _rescaled(network: TwoLayerNetwork) -> tuple[TwoLayerNetwork, int]:
+    """The network with a/2ᵉ in place of a, Σa² in [1/2, 2), and e.
+
+    By homogeneity (a, W) and (a/2ᵉ, 2ᵉW) have the same margins, and the flow of the one is the flow of the other
+    with s, and the step of a descent, times 4ᵉ; so the tolerances of the solver need not know Σa².
+    """
+    e = int(np.rint(np.log2(frobenius_norm(network.second_layer))))
+    return (TwoLayerNetwork(np.ldexp(network.second_layer, -e), network.activation), e) if e else (network, 0)
+
+
+def _starts(
+    network: TwoLayerNetwork, data: Dataset, W0: Any, seed: int, scales: tuple[float, ...]
+) -> tuple[Start, ...]:
+    if W0 is None:
+        return tuple(
+            Start(scale, gaussian_weights(network.m, data.d, scale / data.R_max, np.random.default_rng([seed, 1, k])))
+            for k, scale in enumerate(scales)
+        )
+    with np.errstate(over="ignore"):
+        starts = tuple(Start(scale, scale * W0) for scale in scales)
+    if not all(np.isfinite(start.W0).all() for start in starts):
+        raise InvalidParameterError("scales", "keep each scale · W0 within the range of float64", scales)
+    return starts
+
+
+def _scaled_step(step_size: float, k: int) -> float:
+    """α in units in which X is X/2ᵏ."""
+    with np.errstate(over="ignore", under="ignore"):
+        alpha = float(np.ldexp(step_size, 2 * k))
+    if not 0.0 < alpha < float("inf"):
+        raise InvalidParameterError("step_size", "stay within the range of float64 for X/R_max", step_size)
+    return alpha

@@ -1,0 +1,1 @@
+"""Surveys of many flows, and the search for counterexamples."""

@@ -1,0 +1,478 @@
+"""The global optimum of (P) by enumeration of slopes, without the theorem (docs/theory.md, section 13).
+
+    (P)  min ½‖W‖_F²  subject to  q_i = y_i Σ_j a_j φ(z_ji) >= 1,     z_ji = ⟨w_j, x_i⟩
+
+A unit (j, i) with a_j y_i > 0 is given a slope s_ji in {γ, 1} of its own; one with a_j y_i < 0 keeps
+-|a_j| max(γ z_ji, z_ji), which is concave. Each choice s is a convex program whose feasible set lies in
+that of (P), and their union is that of (P), so the least of their optimal values is the global optimum.
+Neurons with equal a_j may be permuted: their slope vectors count as a multiset.
+
+Each program is solved through its dual. With -max(γz, z) = min over Φ in [γ, 1] of -Φz it reads
+
+    max over λ >= 0, β of   Σ_i λ_i - ½‖R(β)‖²,    row j of R(β) = Σ_i a_j y_i β_ji x_i,
+    β_ji = s_ji λ_i where a_j y_i > 0,   γ λ_i <= β_ji <= λ_i elsewhere,
+
+and W = R(β) at the optimum. Along a ray of (λ, β) the best value is (Σλ)²/(2‖R‖²), which is unbounded
+where the program has no solution. A choice of Φ in {γ, 1} for each concave unit of sample i is a corner, and gives a
+linear constraint that W must meet; the active-set method of `least_norm.py` solves with few corners, and
+those that its W violates most are added until there are none. The
+answer is only a hint. Every (λ, β) that obeys the signs, which clipping ensures, gives a lower bound of
+its program, and W = R(β) divided by its smallest true margin an upper bound of the global optimum; both
+are computed here. A choice whose lower bound at the (λ, β) of another choice is above a value reached
+already need not be solved.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import chain, combinations_with_replacement, islice, product
+from math import comb, prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.datasets import Dataset
+from refimpl.errors import InvalidParameterError
+from refimpl.flow.result import RANK_TOLERANCE
+from refimpl.network import TwoLayerNetwork, check_problem
+from refimpl.span import weights_from_coefficients
+from refimpl.spectrum import sample_factor
+from refimpl.validation import Array, BoolArray, as_callback, as_count
+from verification.witnesses.least_norm import ACCEPTED_GAP, SolveStatus, active_set
+
+__all__ = ["MAX_PROGRAMS", "GlobalOptimum", "can_be_enumerated", "count_programs", "global_optimum"]
+
+MAX_PROGRAMS = 4096
+"""No more programs are enumerated."""
+
+MAX_UNITS = 400
+"""`can_be_enumerated` says no where there are more units (j, i): each program would take seconds."""
+
+CHUNK = 256
+"""Programs that one worker solves with one compilation; the same for any number of workers."""
+
+SOLVER = "NNLS"
+
+MAX_ROUNDS = 100
+"""Rounds of adding corners to one program; each adds at least one, and few are ever needed."""
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalOptimum:
+    """The global optimum of (P), between two bounds. If INFEASIBLE the arrays are 0 and the objective inf.
+
+    Attributes
+    ----------
+    status : SolveStatus
+        SOLVED if the relative gap is at most 1e-6. INFEASIBLE if every program has multipliers with R(β) = 0 to
+        the rounding of the data: a norm below √(2 `lower_bound`) is then excluded. UNDECIDED if no weights were found
+        and that is not so either.
+    objective : float
+        ½‖W‖_F² of `weights`, which are feasible for (P): an upper bound of the global optimum.
+    lower_bound : float
+        The least of the dual values of all programs, each recomputed in NumPy, as low as the rounding of the data
+        allows: right whatever the solver did.
+    coefficients : ndarray, shape (m, n)
+        C with W = C X.
+    X : ndarray, shape (n, d)
+    slopes : ndarray, shape (m, n)
+        The chosen slope of each unit with a_j y_i > 0, the slope on its side elsewhere.
+    margins : ndarray, shape (n,)
+        q of `weights`; the smallest is 1 to rounding.
+    singular_values : ndarray, shape (min(m, n),)
+        Of W.
+    programs : int
+        Number of choices up to symmetry.
+    solved : int
+        Programs given to the solver; the others were excluded by a lower bound.
+    infeasible : int
+        Solved programs that count as having no solution.
+    """
+
+    status: SolveStatus
+    objective: float
+    lower_bound: float
+    coefficients: Array
+    X: Array
+    slopes: Array
+    margins: Array
+    singular_values: Array
+    programs: int
+    solved: int
+    infeasible: int
+    solver: str = SOLVER
+
+    @property
+    def feasible(self) -> bool:
+        """Whether weights with q >= 1 were found."""
+        return bool(np.isfinite(self.objective))
+
+    @property
+    def gap(self) -> float:
+        """(objective - lower bound)/objective, at least 0; inf if there are no weights."""
+        return max(0.0, 1.0 - self.lower_bound / self.objective) if self.feasible else float("inf")
+
+    @property
+    def rank(self) -> int:
+        """Singular values of W above 1e-8 of the largest."""
+        sigma = self.singular_values
+        return int(np.sum(sigma > RANK_TOLERANCE * sigma[0]))
+
+    def weights(self) -> Array:
+        """W, shape (m, d)."""
+        return weights_from_coefficients(self.coefficients, self.X)
+
+    def excess(self, objective: float) -> float:
+        """How far another value of ½‖W‖_F² lies above the global optimum, relative to it."""
+        return objective / self.objective - 1.0
+
+
+def count_programs(network: TwoLayerNetwork, data: Dataset) -> int:
+    """Number of slope choices up to permutation of neurons with equal a_j.
+
+    A group of g neurons with k samples of its sign has binom(2^k + g - 1, g) multisets of slope vectors.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+        With a `LeakyReLU`.
+    data : Dataset
+
+    Returns
+    -------
+    int
+
+    References
+    ----------
+    docs/theory.md, section 13.
+
+    Examples
+    --------
+    >>> from refimpl import LeakyReLU
+    >>> network = TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.5))
+    >>> count_programs(network, Dataset(np.eye(6), [1, -1, 1, -1, 1, -1]))      # binom(8 + 1, 2)²
+    1296
+    """
+    check_problem(network, data, "count_programs")
+    if network.slope == 1.0:
+        return 1
+    groups = _groups(network)
+    return prod(comb(2 ** _samples_of_sign(a, data.y).size + size - 1, size) for a, size in groups)
+
+
+def can_be_enumerated(network: TwoLayerNetwork, data: Dataset) -> bool:
+    """Whether there are at most `MAX_PROGRAMS` programs, each of at most `MAX_UNITS` units.
+
+    Examples
+    --------
+    >>> from refimpl import LeakyReLU
+    >>> network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5))
+    >>> [can_be_enumerated(network, Dataset(np.eye(n), np.ones(n))) for n in (12, 13)]
+    [True, False]
+    """
+    return network.m * data.n <= MAX_UNITS and count_programs(network, data) <= MAX_PROGRAMS
+
+
+def global_optimum(
+    network: TwoLayerNetwork,
+    data: Dataset,
+    n_jobs: int = 1,
+    progress: Callable[[str], None] = lambda message: None,
+) -> GlobalOptimum:
+    """The global optimum of (P), with a lower bound.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+        With a `LeakyReLU`.
+    data : Dataset
+    n_jobs : int >= 1
+        Worker processes, no more than there are processors. The answer does not depend on it; so few programs are
+        left to solve that starting a process rarely pays.
+    progress : callable, optional
+        Called with a sentence after each `CHUNK` programs.
+
+    Returns
+    -------
+    GlobalOptimum
+        A solver that fails gives a wider gap, and a status, not an exception.
+
+    Raises
+    ------
+    InvalidParameterError
+        If the activation is not a `LeakyReLU`, or there are more than `MAX_PROGRAMS` programs.
+
+    References
+    ----------
+    docs/theory.md, section 13.
+
+    Examples
+    --------
+    >>> from refimpl import LeakyReLU
+    >>> network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5))
+    >>> found = global_optimum(network, Dataset([[1.0, 0.0], [0.0, 1.0]], [1, -1]))
+    >>> found.status.name, found.programs, round(found.objective, 9)
+    ('SOLVED', 4, 1.6)
+    """
+    check_problem(network, data, "global_optimum")
+    progress = as_callback("progress", progress)
+    jobs = min(as_count("n_jobs", n_jobs), os.cpu_count() or 1)
+    programs = _checked_count(network, data)
+    data, exponent = data.rescaled()
+    family = _Family.of(network, data)
+    reached = _solve_chunk(family, [next(family.choices())], float("inf")).upper
+    found: list[_Part] = []
+    for part in _solved_chunks(family, reached, jobs):
+        found.append(part)
+        done = sum(part.programs for part in found)
+        progress(f"global optimum by enumeration: {done} of {programs} programs")
+    best = min(found, key=lambda part: part.upper)
+    return _result(network, data, exponent, family, best, found)
+
+
+def _checked_count(network: TwoLayerNetwork, data: Dataset) -> int:
+    programs = count_programs(network, data)
+    if programs > MAX_PROGRAMS:
+        shown = str(programs) if programs < 10**15 else f"about 2^{programs.bit_length() - 1}"
+        raise InvalidParameterError("number of programs", f"be at most {MAX_PROGRAMS}", _Verbatim(shown))
+    return programs
+
+
+class _Verbatim(str):
+    """Text that an error shows without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _groups(network: TwoLayerNetwork) -> list[tuple[float, int]]:
+    """Each a that occurs, with the number of neurons that have it."""
+    values, sizes = np.unique(network.second_layer, return_counts=True)
+    return list(zip(values.tolist(), sizes.tolist(), strict=True))
+
+
+def _samples_of_sign(a: float, y: Array) -> NDArray[np.intp]:
+    """The samples with a y_i > 0."""
+    return np.flatnonzero(a * y > 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Family:
+    """The programs of one network and data set, in units in which ‖a‖ = 1 and R_max = 1.
+
+    U, shape (n, r), holds the unit samples in coordinates of their span, each right up to `rounding`; `norms` are the
+    ‖x_i‖, and `signed` is a_j y_i, shape (m, n).
+    """
+
+    network: TwoLayerNetwork
+    y: Array
+    U: Array
+    rounding: float
+    norms: Array
+    signed: Array
+
+    @classmethod
+    def of(cls, network: TwoLayerNetwork, data: Dataset) -> _Family:
+        a = network.second_layer / np.abs(network.second_layer).max()
+        unit = TwoLayerNetwork(a / np.linalg.norm(a), network.activation)
+        U, rounding = sample_factor(data.X, data.gram)
+        return cls(unit, data.y, U, rounding, data.norms / data.R_max, unit.second_layer[:, None] * data.y)
+
+    @property
+    def L(self) -> Array:
+        """The samples in coordinates of their span, shape (n, r)."""
+        return self.norms[:, None] * self.U
+
+    @property
+    def slope(self) -> float:
+        return self.network.slope
+
+    @property
+    def own(self) -> BoolArray:
+        """Units with a_j y_i > 0, whose slope is chosen; shape (m, n)."""
+        return np.asarray(self.signed > 0.0)
+
+    def choices(self) -> Iterator[Array]:
+        """Every choice up to symmetry as s, shape (m, n), γ where nothing is chosen; slope 1 throughout first."""
+        a = self.network.second_layer
+        values = (1.0,) if self.slope == 1.0 else (1.0, self.slope)
+        members = [np.flatnonzero(a == value) for value, _ in _groups(self.network)]
+        samples = [_samples_of_sign(a[group[0]], self.y) for group in members]
+        multisets = (
+            combinations_with_replacement(list(product(values, repeat=own.size)), group.size)
+            for group, own in zip(members, samples, strict=True)
+        )
+        for choice in product(*multisets):
+            s = np.full(self.signed.shape, self.slope)
+            for group, own, vectors in zip(members, samples, choice, strict=True):
+                s[np.ix_(group, own)] = vectors
+            yield s
+
+    def coefficients(self, s: Array, lam: Array, extra: Array) -> Array:
+        """a_j y_i β_ji with β = sλ + extra."""
+        return np.asarray(self.signed * (s * lam + extra))
+
+    def lower_bound(self, s: Array, lam: Array, extra: Array) -> float:
+        """(Σλ)²/(2‖R‖²), a lower bound of the program s where 0 <= extra <= (1 - γ)λ off the own units.
+
+        ‖R‖ is taken as long as rounding allows.
+        """
+        total, longest = float(lam.sum()), sum(self._length(s, lam, extra))
+        if total == 0.0:
+            return 0.0
+        return 0.5 * (total / longest) ** 2 if longest > 0.0 else float("inf")
+
+    def vanishes(self, s: Array, lam: Array, extra: Array) -> bool:
+        """Whether R = 0 to rounding, λ ≠ 0."""
+        length, rounding = self._length(s, lam, extra)
+        return bool(lam.any()) and length <= 4.0 * rounding
+
+    def _length(self, s: Array, lam: Array, extra: Array) -> tuple[float, float]:
+        """‖R‖ and the rounding of it."""
+        C = self.coefficients(s, lam, extra)
+        rounding = self.rounding * float(np.linalg.norm(np.abs(C) @ self.norms))
+        return float(np.linalg.norm(C @ self.L)), rounding
+
+    def margins(self, C: Array) -> Array:
+        """q of W = C X with the activation itself."""
+        return self.y * self.network.outputs(C @ self.L @ self.L.T)
+
+    def upper_bound(self, C: Array) -> float:
+        """½‖W‖² for W = C X divided by its smallest margin; inf where that is not positive."""
+        smallest = float(self.margins(C).min())
+        return 0.5 * float(np.sum((C @ self.L) ** 2)) / smallest**2 if smallest > 0.0 else float("inf")
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What became of some programs: bounds of their optimal values, and C and s of the best."""
+
+    upper: float
+    lower: float
+    C: Array
+    s: Array
+    programs: int
+    solved: int
+    infeasible: int
+
+
+def _solved_chunks(family: _Family, reached: float, jobs: int) -> Iterator[_Part]:
+    """One part for each `CHUNK` choices, in order; in worker processes if there is more than one."""
+    choices = family.choices()
+    chunks = iter(lambda: list(islice(choices, CHUNK)), [])
+    head = list(islice(chunks, 2))
+    chunks = chain(head, chunks)
+    if jobs == 1 or len(head) < 2:
+        yield from (_solve_chunk(family, chunk, reached) for chunk in chunks)
+        return
+    joblib: Any = import_module("joblib")
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
+    yield from parallel(joblib.delayed(_solve_chunk)(family, chunk, reached) for chunk in chunks)
+
+
+def _solve_chunk(family: _Family, choices: Sequence[Array], reached: float) -> _Part:
+    """Solve each choice unless the (λ, extra) of an earlier one shows that it lies above `reached`."""
+    upper, lower, solved, infeasible = float("inf"), float("inf"), 0, 0
+    best_C, best_s = np.zeros_like(family.signed), choices[0]
+    known: list[tuple[Array, Array]] = []
+    for s in choices:
+        bound = max((family.lower_bound(s, lam, extra) for lam, extra in reversed(known)), default=0.0)
+        if bound < min(reached, upper):
+            lam, extra = solve_choice(family, s)
+            known.append((lam, extra))
+            bound = max(bound, family.lower_bound(s, lam, extra))
+            C = family.coefficients(s, lam, extra)
+            value = family.upper_bound(C)
+            solved, infeasible = solved + 1, infeasible + int(family.vanishes(s, lam, extra))
+            if value < upper:
+                upper, best_C, best_s = value, C, s
+        lower = min(lower, bound)
+    return _Part(upper, lower, best_C, best_s, len(choices), solved, infeasible)
+
+
+def solve_choice(family: _Family, s: Array) -> tuple[Array, Array]:
+    """λ, shape (n,), and β - sλ, shape (m, n), of the best lower bound found for the program s; clipped to their signs.
+
+    Each sample starts with the corner in which concave units have slope γ. At a W the corner that binds has slope 1
+    where z_ji > 0; it is added where W violates it.
+    """
+    n = len(family.y)
+    samples, corners = list(range(n)), [np.where(family.own[:, i], s[:, i], family.slope) for i in range(n)]
+    seen = {(i, corner.tobytes()) for i, corner in zip(samples, corners, strict=True)}
+    best, size = (np.ones(n), np.zeros_like(s)), 1.0
+    for _ in range(MAX_ROUNDS):
+        chosen = np.array(samples)
+        slopes = np.array(corners)
+        gradients = family.signed[:, chosen].T * slopes
+        lengths = np.linalg.norm(gradients, axis=1) * family.norms[chosen]
+        if np.any(lengths == 0.0):  # a sample whose margin is 0 whatever W is
+            lam = np.zeros(n)
+            lam[chosen[np.argmin(lengths)]] = 1.0
+            return lam, np.zeros_like(s)
+        rows = (gradients * family.norms[chosen, None])[:, :, None] * family.U[chosen, None, :] / lengths[:, None, None]
+        U, b = rows.reshape(len(chosen), -1), lengths.min() / lengths
+        xi = np.zeros(U.shape[1])
+        for point, mu in active_set(U, b, size):
+            xi, candidate = point, _from_corners(family, s, chosen, slopes, mu / lengths)
+            best = max(best, candidate, key=lambda answer: family.lower_bound(s, *answer))
+        size = float(np.linalg.norm(xi)) or 1.0
+        Z = xi.reshape(s.shape[0], -1) @ family.U.T
+        binding = np.where(family.own, s, np.where(Z > 0.0, 1.0, family.slope))
+        new = [i for i in range(n) if (i, binding[:, i].tobytes()) not in seen]
+        if family.vanishes(s, *best) or not new:
+            break
+        for i in new:
+            seen.add((i, binding[:, i].tobytes()))
+            samples.append(i)
+            corners.append(binding[:, i].copy())
+    return best
+
+
+def _from_corners(
+    family: _Family, s: Array, samples: NDArray[np.intp], slopes: Array, weights: Array
+) -> tuple[Array, Array]:
+    """λ and β - sλ of a combination of corners, clipped to their signs."""
+    lam, beta = np.zeros(len(family.y)), np.zeros_like(s)
+    weights = np.maximum(weights, 0.0)
+    np.add.at(lam, samples, weights)
+    np.add.at(beta.T, samples, weights[:, None] * slopes)
+    extra = np.where(family.own, 0.0, beta - s * lam)
+    return lam, np.clip(extra, 0.0, (1.0 - family.slope) * lam)
+
+
+def _result(
+    network: TwoLayerNetwork, data: Dataset, exponent: int, family: _Family, best: _Part, found: Sequence[_Part]
+) -> GlobalOptimum:
+    """The answer for the network and the data as they were given: X = 2^exponent · data.X."""
+    unit = float(np.sum(network.second_layer**2)) * data.R_max**2
+    lower = min(part.lower for part in found)
+    C, L, q, objective = np.zeros_like(best.C), data.R_max * family.L, np.zeros(data.n), float("inf")
+    if np.isfinite(best.upper):
+        q = data.y * network.outputs(best.C @ L @ L.T)
+        C, q = best.C / q.min(), q / q.min()
+        objective = 0.5 * float(np.sum((C @ L) ** 2))
+        accurate = 1.0 - lower / unit / objective <= ACCEPTED_GAP
+        status = SolveStatus.SOLVED if accurate else SolveStatus.INACCURATE
+    else:
+        nowhere = all(part.infeasible == part.solved for part in found)  # the others have a lower bound of inf
+        status = SolveStatus.INFEASIBLE if nowhere else SolveStatus.UNDECIDED
+    sides = np.where(C @ L @ L.T >= 0.0, 1.0, network.slope)
+    return GlobalOptimum(
+        status=status,
+        objective=float(np.ldexp(objective, -2 * exponent)),
+        lower_bound=float(np.ldexp(lower / unit, -2 * exponent)),
+        coefficients=np.ldexp(C, -2 * exponent),
+        X=np.ldexp(data.X, exponent),
+        slopes=np.where(family.own, best.s, sides),
+        margins=q,
+        singular_values=np.ldexp(np.linalg.svd(C @ L, compute_uv=False), -exponent),
+        programs=sum(part.programs for part in found),
+        solved=sum(part.solved for part in found),
+        infeasible=sum(part.infeasible for part in found),
+    )
