@@ -171,6 +171,9 @@ MOST_UNITS = 4096
 EVENTS_OF_A_UNIT = 50
 """A flow with more events than this for each unit (j, i) is given up, so that one evaluation takes a bounded time."""
 
+SECONDS_OF_A_FLOW = 5.0
+"""A flow that takes longer is given up, and its data set left."""
+
 SHARES = {"known": 0.2, "random": 0.2, "improved": 0.3, "targeted": 0.3}
 """Of the time, for each method; what one leaves over goes to the next."""
 
@@ -394,7 +397,9 @@ def violations(
         return
     starts = default_starts(trial.network, data, trial.seed)
     most = EVENTS_OF_A_UNIT * data.n * trial.network.m
-    found = survey(trial.network, data, starts, max_events=most, before_each=before_each)
+    found = survey(
+        trial.network, data, starts, max_events=most, before_each=before_each, time_limit=SECONDS_OF_A_FLOW
+    )
     if found.unfinished or not found.limits:
         return
     values = {

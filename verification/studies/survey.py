@@ -86,6 +86,7 @@ def survey(
     loss: Loss | None = None,
     max_events: int = 200_000,
     before_each: Callable[[], None] = lambda: None,
+    time_limit: float | None = None,
 ) -> Survey:
     """Follow the flow from each start to its limit.
 
@@ -101,6 +102,8 @@ def survey(
         Of `gradient_flow`: a flow with more is unfinished.
     before_each : callable
         Called before each flow; what it raises ends the survey.
+    time_limit : float > 0, optional
+        Of `gradient_flow`: a flow that takes more seconds is unfinished.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def survey(
     found, seen, unfinished = [], list[Array](), 0
     for W0 in starts:
         before_each()
-        limit = gradient_flow(network, data, W0, loss, max_events=max_events).limit
+        limit = gradient_flow(network, data, W0, loss, max_events=max_events, time_limit=time_limit).limit
         if limit is None:
             unfinished += 1
             continue
