@@ -381,7 +381,7 @@ def test_the_plugin_and_the_contract_load_nothing() -> None:
         "import verification.conformance.plugin, verification.conformance.contract\n"
         "assert time.perf_counter() - start < 0.05\n"
         "assert not {'numpy', 'scipy', 'cvxpy', 'hypothesis', 'rich'} & set(sys.modules)\n"
-        "from verification.witnesses.convex_program import closed_form\n"
+        "from verification.witnesses.limit_formula import closed_form\n"
         "from verification import max_margin, verify\n"
         "assert callable(max_margin) and callable(verify)\n"
     )
