@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import FileFormatError, ImplicitBiasError
-from refimpl.files import open_regular, refuse_to_overwrite
+from refimpl.files import open_output, open_regular
 from refimpl.validation import Array
 
 __all__ = ["LIMIT_BYTES", "is_npz", "load_archive", "map_npy", "read_npy", "read_npz", "save_archive", "with_prefix"]
@@ -64,7 +64,7 @@ def save_archive(path: str | Path, meta: dict[str, Any], arrays: Mapping[str, An
     OutputFileError
         If the file exists and `force` is not set, or cannot be written.
     """
-    with refuse_to_overwrite(path, force) as handle:
+    with open_output(path, force) as handle:
         np.savez(handle, meta=np.array(json.dumps(meta)), **arrays)
 
 

@@ -30,7 +30,7 @@ import benchmark_peers as peers
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gaussian_weights, gradient_descent, gradient_flow
 from refimpl.errors import ImplicitBiasError
-from refimpl.files import check_output_path, refuse_to_overwrite
+from refimpl.files import check_output_path, open_output
 from refimpl.flow import FlowResult
 from refimpl.validation import Array
 from verification import certify, closed_form, kkt_residuals, max_margin, reject_early
@@ -291,7 +291,7 @@ def main(arguments: list[str] | None = None) -> int:
         console = Console(width=None if sys.stdout.isatty() else 190)
         console.print(table_of(rows), "", profiles_of(rows), sep="\n")
         if args.json:
-            with refuse_to_overwrite(args.json, args.force) as handle:
+            with open_output(args.json, args.force) as handle:
                 handle.write((json.dumps(document(rows), indent=2) + "\n").encode())
     except ImplicitBiasError as error:
         print(f"benchmark: error: {error}", file=sys.stderr)

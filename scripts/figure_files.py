@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
-from refimpl.files import check_output_path, refuse_to_overwrite
+from refimpl.files import check_output_path, open_output
 from verification.plots import save_figure
 
 __all__ = [
@@ -77,7 +77,7 @@ class FigureFiles:
             save_figure(figure, self.path(kind), self.force, kind)
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         for ending, content in (("json", text), ("caption.txt", document["caption"])):
-            with refuse_to_overwrite(self.path(ending), self.force) as handle:
+            with open_output(self.path(ending), self.force) as handle:
                 handle.write(content.encode())
 
 

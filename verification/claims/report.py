@@ -19,7 +19,7 @@ from rich.text import Text
 
 from refimpl.archive import read_npz
 from refimpl.errors import FileFormatError
-from refimpl.files import refuse_to_overwrite
+from refimpl.files import open_output
 from verification.claims.base import ClaimResult, HypothesisResult, Measurement, Verdict
 from verification.claims.evidence import Evidence
 
@@ -143,7 +143,7 @@ class Report:
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write a `.npz` archive that `load` reads (one array of text, no pickle)."""
-        with refuse_to_overwrite(path, force) as handle:
+        with open_output(path, force) as handle:
             np.savez(handle, report=np.array(json.dumps(_without_special_numbers(self.to_dict()))))
 
     @classmethod

@@ -16,7 +16,7 @@ from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
-from refimpl.files import check_paths, refuse_to_overwrite
+from refimpl.files import check_paths, open_output
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss, loss_by_name
 from refimpl.network import TwoLayerNetwork
@@ -326,7 +326,7 @@ def _print_json(document: str | dict[str, Any] | None) -> None:
 
 def _write_json(path: Any, force: bool, document: str | dict[str, Any] | None) -> None:
     text = _json(document)
-    with refuse_to_overwrite(Path(path), force) as handle:
+    with open_output(Path(path), force) as handle:
         try:
             handle.write(text.encode())
         except UnicodeEncodeError:  # a name of a file that is no text
