@@ -10,7 +10,6 @@ several, long ones once. docs/numerics.md explains the methods and shows the tab
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import benchmark_peers as peers
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gaussian_weights, gradient_descent, gradient_flow
+from refimpl.documents import json_text
 from refimpl.errors import ImplicitBiasError
 from refimpl.files import check_output_path, open_output
 from refimpl.flow import FlowResult
@@ -292,7 +292,7 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(table_of(rows), "", profiles_of(rows), sep="\n")
         if args.json:
             with open_output(args.json, args.force) as handle:
-                handle.write((json.dumps(document(rows), indent=2) + "\n").encode())
+                handle.write(json_text(document(rows)).encode())
     except ImplicitBiasError as error:
         print(f"benchmark: error: {error}", file=sys.stderr)
         return 2

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
+from refimpl.documents import as_plain
 from refimpl.span import weights_from_coefficients
 from refimpl.validation import Array, IndexArray, IntArray
 
@@ -230,14 +231,14 @@ class FlowResult:
         return pattern
 
     def to_dict(self) -> dict[str, Any]:
-        """A summary as plain Python values, ready for JSON."""
+        """A summary as plain values, ready for JSON (`refimpl.documents`): log_time is "-inf" at the start."""
         path = self.trajectory
         summary: dict[str, Any] = {
             "status": self.status.name,
             "message": self.message,
             "final": {
                 "s": float(path.s[-1]),
-                "log_time": float(path.log_time[-1]) if np.isfinite(path.log_time[-1]) else None,
+                "log_time": float(path.log_time[-1]),
                 "log_loss": float(path.log_loss[-1]),
                 "norm": float(path.norm[-1]),
                 "smallest_margin": float(path.margins[-1].min()),
@@ -258,7 +259,7 @@ class FlowResult:
                 "polish_distance": limit.polish_distance,
                 "error_estimate": limit.error_estimate,
             }
-        return summary
+        return as_plain(summary)
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write everything to a `.npz` archive of plain arrays (no pickle).

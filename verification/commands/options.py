@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +14,7 @@ import numpy as np
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
+from refimpl.documents import json_text
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
 from refimpl.files import check_paths, open_output
 from refimpl.initialization import gaussian_weights
@@ -334,4 +334,4 @@ def _write_json(path: Any, force: bool, document: str | dict[str, Any] | None) -
 
 
 def _json(document: str | dict[str, Any] | None) -> str:
-    return document if isinstance(document, str) else json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return document if isinstance(document, str) else json_text(document)

@@ -15,7 +15,6 @@ from refimpl.datasets import Dataset
 from refimpl.flow import FlowLimit, gradient_flow
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
-from refimpl.spectrum import gram_factor
 from refimpl.validation import Array
 from verification.witnesses.limit_formula import closed_form
 
@@ -115,7 +114,7 @@ def survey(
     >>> survey(network, data, [common, specialists]).different
     2
     """
-    L = gram_factor(data.gram)
+    L = data.gram_factor
     exact = closed_form(network, data)
     reference = exact.coefficients @ L if exact.is_kkt_point else None
     found, seen, unfinished = [], list[Array](), 0

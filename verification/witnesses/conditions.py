@@ -198,7 +198,7 @@ class _Problem:
     @classmethod
     def of(cls, network: TwoLayerNetwork, data: Dataset) -> _Problem:
         gamma, scale = network.slope, float(np.diagonal(data.gram).max())
-        mass = network.mass_positive + network.mass_negative
+        mass = network.mass
         share = network.mass_positive / mass
         S = data.signed_gram / scale
         K = np.diagonal(S).copy()

@@ -450,7 +450,7 @@ def _result(
     network: TwoLayerNetwork, data: Dataset, exponent: int, family: _Family, best: _Part, found: Sequence[_Part]
 ) -> GlobalOptimum:
     """The answer for the network and the data as they were given: X = 2^exponent · data.X."""
-    unit = float(np.sum(network.second_layer**2)) * data.R_max**2
+    unit = network.mass * data.R_max**2
     lower = min(part.lower for part in found)
     C, L, q, objective = np.zeros_like(best.C), data.R_max * family.L, np.zeros(data.n), float("inf")
     if np.isfinite(best.upper):
