@@ -15,6 +15,7 @@ from refimpl.datasets import Dataset
 from refimpl.flow import FlowLimit, gradient_flow
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
+from refimpl.spectrum import third_ratio
 from refimpl.validation import Array
 from verification.witnesses.limit_formula import closed_form
 
@@ -135,7 +136,7 @@ def _facts(limit: FlowLimit, W: Array, reference: Array | None, number: int) -> 
     distance = None if reference is None else float(np.linalg.norm(W - reference) / np.linalg.norm(reference))
     return LimitFacts(
         rank=limit.rank,
-        third_ratio=float(sigma[2] / sigma[0]) if sigma.size > 2 else 0.0,
+        third_ratio=third_ratio(sigma),
         units_on_kinks=int(np.sum(limit.pattern == 0)),
         largest_margin=float(limit.margins.max() / limit.margins.min()),
         objective=0.5 * float(np.sum(W**2)),

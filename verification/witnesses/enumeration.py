@@ -37,10 +37,9 @@ from numpy.typing import NDArray
 
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
-from refimpl.flow.result import RANK_TOLERANCE
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.span import weights_from_coefficients
-from refimpl.spectrum import sample_factor
+from refimpl.spectrum import rank_of_limit, sample_factor
 from refimpl.validation import Array, BoolArray, as_callback, as_count
 from verification.witnesses.least_norm import ACCEPTED_GAP, SolveStatus, active_set
 
@@ -119,8 +118,7 @@ class GlobalOptimum:
     @property
     def rank(self) -> int:
         """Singular values of W above 1e-8 of the largest."""
-        sigma = self.singular_values
-        return int(np.sum(sigma > RANK_TOLERANCE * sigma[0]))
+        return rank_of_limit(self.singular_values)
 
     def weights(self) -> Array:
         """W, shape (m, d)."""
