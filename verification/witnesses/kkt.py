@@ -202,7 +202,7 @@ def kkt_residuals(network: TwoLayerNetwork, data: Dataset, W: Any, tolerance: fl
         stationarity=stationarity,
         feasibility=0.0,
         complementarity=penalty / total if total > 0.0 else 0.0,
-        duality_gap=stationarity**2 + 2.0 * penalty * (margin / norm),
+        duality_gap=stationarity**2 + 2.0 * penalty * (margin / norm),  # (12.1)
         multipliers=fit.multipliers * (norm / margin),
         slopes=fit.slopes,
         rank=rank_of_limit(sigma),
