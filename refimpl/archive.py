@@ -20,8 +20,9 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.documents import as_plain, with_numbers
 from refimpl.errors import FileFormatError, ImplicitBiasError
-from refimpl.files import open_regular, refuse_to_overwrite
+from refimpl.files import open_output, open_regular
 from refimpl.validation import Array
 
 __all__ = ["LIMIT_BYTES", "is_npz", "load_archive", "map_npy", "read_npy", "read_npz", "save_archive", "with_prefix"]
@@ -64,8 +65,8 @@ def save_archive(path: str | Path, meta: dict[str, Any], arrays: Mapping[str, An
     OutputFileError
         If the file exists and `force` is not set, or cannot be written.
     """
-    with refuse_to_overwrite(path, force) as handle:
-        np.savez(handle, meta=np.array(json.dumps(meta)), **arrays)
+    with open_output(path, force) as handle:
+        np.savez(handle, meta=np.array(json.dumps(as_plain(meta), allow_nan=False)), **arrays)
 
 
 def load_archive(path: str | Path, maker: str, build: Callable[[dict[str, Any], dict[str, Array]], Result]) -> Result:
@@ -79,7 +80,7 @@ def load_archive(path: str | Path, maker: str, build: Callable[[dict[str, Any], 
     sentence = f"it is not a complete result of {maker}"
     arrays = read_npz(path, damaged=sentence)
     with _whatever_is_wrong(path, sentence):
-        return build(json.loads(str(arrays.pop("meta"))), arrays)
+        return build(with_numbers(json.loads(str(arrays.pop("meta")))), arrays)
 
 
 def with_prefix(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:

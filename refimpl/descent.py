@@ -21,6 +21,7 @@ import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
 from refimpl.datasets import Dataset
+from refimpl.documents import as_plain
 from refimpl.errors import InvalidParameterError, RunInterrupted, ShapeError
 from refimpl.losses import Loss, as_loss, mean_log_value
 from refimpl.network import TwoLayerNetwork, check_problem
@@ -146,17 +147,19 @@ class DescentResult:
         return weights_from_coefficients(self.coefficients, self.X, self.W0)
 
     def to_dict(self) -> dict[str, Any]:
-        """A summary as plain Python values, ready for JSON; None where a number is undefined."""
+        """A summary as plain values, ready for JSON (`refimpl.documents`): "nan" where a number is undefined."""
         path = self.trajectory
         names = ("step", "loss", "log_loss", "smallest_margin", "norm", "rank", "stable_rank", "increment_stable_rank")
-        final = {name: getattr(path, name)[-1].item() for name in names}
-        return {
-            "status": self.status.name,
-            "message": self.message,
-            "final": {name: value if np.isfinite(value) else None for name, value in final.items()},
-            "singular_values": path.singular_values[-1].tolist(),
-            "diagnostics": self.diagnostics,
-        }
+        final = {name: getattr(path, name)[-1] for name in names}
+        return as_plain(
+            {
+                "status": self.status,
+                "message": self.message,
+                "final": final,
+                "singular_values": path.singular_values[-1],
+                "diagnostics": self.diagnostics,
+            }
+        )
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write everything to a `.npz` archive of plain arrays (no pickle).

@@ -24,11 +24,11 @@ __all__ = [
     "check_output_path",
     "check_paths",
     "make_folder",
+    "open_output",
     "open_regular",
     "read_bytes",
     "read_json",
     "read_text",
-    "refuse_to_overwrite",
 ]
 
 TEXT_LIMIT_BYTES = 2**28
@@ -254,7 +254,7 @@ def make_folder(path: str | Path) -> Path:
 
 
 @contextmanager
-def refuse_to_overwrite(path: str | Path, force: bool = False) -> Iterator[IO[bytes]]:
+def open_output(path: str | Path, force: bool = False) -> Iterator[IO[bytes]]:
     """A binary file that appears under its name only when it is complete.
 
     A file that is overwritten keeps its permissions, and a link to it stays a link. Without `force` a file

@@ -8,7 +8,7 @@ what lets the flow run to margins of any size (docs/numerics.md, "Loss-normalize
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.special import expit, log_expit
@@ -16,12 +16,18 @@ from scipy.special import expit, log_expit
 from refimpl.errors import InvalidParameterError
 from refimpl.validation import Array, as_real_array
 
-__all__ = ["ExponentialLoss", "LogisticLoss", "Loss", "as_loss", "loss_by_name"]
+__all__ = ["ExponentialLoss", "LogisticLoss", "Loss", "as_loss", "has_exponential_tail", "loss_by_name"]
 
 
 @runtime_checkable
 class Loss(Protocol):
-    """What descent and flow need of a loss ℓ."""
+    """What descent needs of a decreasing loss ℓ; the flow needs `exponential_tail` too.
+
+    A loss that has the attribute `exponential_tail`, true, declares what `gradient_flow` assumes of it beyond these
+    methods: 0 < η <= 1 everywhere, and log g(q) = -q + a constant, to rounding, from q = 40 on. The theorem of
+    docs/theory.md, section 2, the bound on what a weight can do until the next look, and margins without
+    their common part rest on it. A loss without the attribute has no such tail (`has_exponential_tail`).
+    """
 
     @property
     def name(self) -> str:
@@ -75,6 +81,7 @@ class LogisticLoss:
     """
 
     name: str = "logistic"
+    exponential_tail: ClassVar[bool] = True
 
     def value(self, q: Any) -> Array:
         """ℓ(q) = log(1 + e^{-q})."""
@@ -131,6 +138,7 @@ class ExponentialLoss:
     """
 
     name: str = "exponential"
+    exponential_tail: ClassVar[bool] = True
 
     def value(self, q: Any) -> Array:
         """ℓ(q) = e^{-q}; inf where that exceeds the largest float."""
@@ -201,6 +209,17 @@ def as_loss(loss: Any) -> Loss:
     if isinstance(loss, type) or not isinstance(loss, Loss):
         raise InvalidParameterError("loss", 'be "logistic", "exponential" or a loss such as LogisticLoss()', loss)
     return loss
+
+
+def has_exponential_tail(loss: Loss) -> bool:
+    """Whether `loss` declares the tail that `gradient_flow` assumes (see `Loss`).
+
+    Examples
+    --------
+    >>> has_exponential_tail(LogisticLoss())
+    True
+    """
+    return getattr(loss, "exponential_tail", False) is True
 
 
 def log_sum_exp(x: Array) -> float:

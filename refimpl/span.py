@@ -145,7 +145,7 @@ class SpanCoordinates:
         return float(np.mean(as_loss(loss).value(self.margins(C))))
 
     def velocity(self, C: Array, loss: Loss | str | None = None) -> Array:
-        """dC/ds in loss-normalized time: a_j y_i φ'(z_ji) w_i with w = softmax(log g), shape (m, n)."""
+        """dC/ds in loss-normalized time (7.1): a_j y_i φ'(z_ji) w_i with w = softmax(log g), shape (m, n)."""
         Z = self.preactivations(C)
         w = sample_weights(as_loss(loss), self.margins_at(Z))
         return self.network.second_layer[:, None] * self.network.activation.derivative(Z) * (self.y * w)

@@ -1,7 +1,8 @@
 """Singular values, numerical rank and stable rank, from W or from (C, K) (docs/numerics.md).
 
-For W = C X the singular values of W are those of C L with K = X Xᵀ = L Lᵀ. They are always taken
-from such a factor: roots of eigenvalues of W Wᵀ lose everything below 1e-8 of the largest.
+For W = C X the singular values of W are those of C L with K = X Xᵀ = L Lᵀ. They are taken from
+such a factor, because roots of eigenvalues of W Wᵀ lose everything below 1e-8 of the largest; where only the largest counts
+(`stable_rank_by_norms`) those are good enough.
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ __all__ = [
     "frobenius_norm",
     "gram_factor",
     "numerical_rank",
+    "rank_of_limit",
     "row_norms",
     "sample_factor",
     "singular_values",
     "stable_rank",
     "stable_rank_by_norms",
+    "third_ratio",
 ]
+
+RANK_TOLERANCE = 1e-8
+"""Singular values of a limit below this part of the largest count as zero: a polished limit has its zeros
+at 1e-14 or less, an unpolished one at its distance from the limit."""
 
 QR_BLOCK_ENTRIES = 2**23
 """Numbers that one step of a QR decomposition goes through, so that X may be larger than memory."""
@@ -233,6 +240,28 @@ def stable_rank_of(sigma: Array) -> float:
     if sigma.size == 0 or sigma[0] == 0.0:
         raise InvalidParameterError("W", "not be zero: a zero matrix has no stable rank", 0.0)
     return float(np.sum((sigma / sigma[0]) ** 2))
+
+
+def rank_of_limit(sigma: Array) -> int:
+    """The number of singular values above `RANK_TOLERANCE` times the largest: the zeros of a limit are not exact.
+
+    Examples
+    --------
+    >>> rank_of_limit(np.array([2.0, 1.0, 1e-12])), rank_of_limit(np.zeros(2))
+    (2, 0)
+    """
+    return int(np.sum(sigma > RANK_TOLERANCE * sigma[0]))
+
+
+def third_ratio(sigma: Array) -> float:
+    """σ₃/σ₁ for singular values in descending order; 0 if there is no third one, or all are 0.
+
+    Examples
+    --------
+    >>> third_ratio(np.array([2.0, 1.0, 0.5])), third_ratio(np.array([2.0, 1.0])), third_ratio(np.zeros(3))
+    (0.25, 0.0, 0.0)
+    """
+    return float(sigma[2] / sigma[0]) if sigma.size > 2 and sigma[0] > 0.0 else 0.0
 
 
 def stable_rank_by_norms(W: Array) -> float:

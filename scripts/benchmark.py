@@ -10,27 +10,24 @@ several, long ones once. docs/numerics.md explains the methods and shows the tab
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import benchmark_peers as peers
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parent))
-import benchmark_peers as peers
-
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gaussian_weights, gradient_descent, gradient_flow
+from refimpl.documents import json_text
 from refimpl.errors import ImplicitBiasError
-from refimpl.files import check_output_path, refuse_to_overwrite
+from refimpl.files import check_output_path, open_output
 from refimpl.flow import FlowResult
 from refimpl.validation import Array
 from verification import certify, closed_form, kkt_residuals, max_margin, reject_early
@@ -291,8 +288,8 @@ def main(arguments: list[str] | None = None) -> int:
         console = Console(width=None if sys.stdout.isatty() else 190)
         console.print(table_of(rows), "", profiles_of(rows), sep="\n")
         if args.json:
-            with refuse_to_overwrite(args.json, args.force) as handle:
-                handle.write((json.dumps(document(rows), indent=2) + "\n").encode())
+            with open_output(args.json, args.force) as handle:
+                handle.write(json_text(document(rows)).encode())
     except ImplicitBiasError as error:
         print(f"benchmark: error: {error}", file=sys.stderr)
         return 2

@@ -15,7 +15,7 @@ import numpy as np
 
 from refimpl import Dataset
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
-from refimpl.files import refuse_to_overwrite
+from refimpl.files import open_output
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         data = digits(args.digits[0], args.digits[1], args.samples, args.centre)
-        with refuse_to_overwrite(args.out, args.force) as handle:
+        with open_output(args.out, args.force) as handle:
             np.savez(handle, X=data.X, y=data.y)
     except ImplicitBiasError as error:
         print(f"example_digits: error: {error}", file=sys.stderr)

@@ -25,12 +25,10 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from figure_files import COLOURS, FigureFiles, Parser, add_common_options, each, in_parallel, report, reporting_errors
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.table import Table
-
-sys.path.insert(0, str(Path(__file__).parent))
-from figure_files import COLOURS, FigureFiles, Parser, add_common_options, each, in_parallel, report, reporting_errors
 
 from refimpl import (
     Dataset,

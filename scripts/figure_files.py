@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from refimpl.documents import json_text
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
-from refimpl.files import check_output_path, refuse_to_overwrite
+from refimpl.files import check_output_path, open_output
 from verification.plots import save_figure
 
 __all__ = [
@@ -75,9 +75,9 @@ class FigureFiles:
         """All four; the caption stands in the JSON too."""
         for kind in ("png", "svg"):
             save_figure(figure, self.path(kind), self.force, kind)
-        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json_text(document, indent=1)
         for ending, content in (("json", text), ("caption.txt", document["caption"])):
-            with refuse_to_overwrite(self.path(ending), self.force) as handle:
+            with open_output(self.path(ending), self.force) as handle:
                 handle.write(content.encode())
 
 

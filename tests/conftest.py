@@ -1,11 +1,6 @@
-"""Hypothesis profiles: "ci" draws the same cases every time, "thorough" draws many (HYPOTHESIS_PROFILE=thorough).
-
-The scripts can be imported by their names, as they import each other.
-"""
+"""Hypothesis profiles: "ci" draws the same cases every time, "thorough" draws many (HYPOTHESIS_PROFILE=thorough)."""
 
 import os
-import sys
-from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
@@ -18,5 +13,3 @@ settings.register_profile(
     "thorough", max_examples=500, deadline=None, print_blob=True, suppress_health_check=_SLOW_DRAWS
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))

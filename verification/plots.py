@@ -15,7 +15,7 @@ import numpy as np
 
 from refimpl.descent import DescentResult
 from refimpl.errors import ImplicitBiasError, OutputFileError
-from refimpl.files import refuse_to_overwrite
+from refimpl.files import open_output
 from refimpl.flow import FlowResult
 
 _backend = os.environ.pop("MPLBACKEND", None)  # matplotlib cannot be imported with one that it does not know
@@ -125,7 +125,7 @@ def save_figure(figure: Figure, path: str | Path, force: bool = False, kind: str
     """Write a figure, complete or not at all; its kind is that of the name, unless `kind` says another."""
     kind = picture_kind(path) if kind is None else kind
     FigureCanvasAgg(figure)
-    with refuse_to_overwrite(path, force) as handle:
+    with open_output(path, force) as handle:
         figure.savefig(handle, format=kind, dpi=130)
 
 

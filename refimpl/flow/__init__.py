@@ -22,7 +22,7 @@ from refimpl.flow.bounds import Bounds
 from refimpl.flow.piecewise import piecewise_flow
 from refimpl.flow.repeat import SMALLEST_RTOL, TIGHTENING, difference_of
 from refimpl.flow.result import FlowEvent, FlowLimit, FlowResult, FlowStatus, Trajectory
-from refimpl.losses import Loss, as_loss
+from refimpl.losses import Loss, as_loss, has_exponential_tail
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.order import canonical_order
 from refimpl.span import SpanCoordinates
@@ -71,7 +71,7 @@ def gradient_flow(
     W0 : array_like, shape (m, d)
         Initial weights.
     loss : Loss or str, optional
-        Logistic by default.
+        Logistic by default. One that declares an exponential tail (`refimpl.losses.Loss`).
     method : {"piecewise", "adaptive"}
         From event to event, exactly, with sliding units; or SciPy's adaptive Runge-Kutta solver,
         which knows nothing of the kinks.
@@ -99,7 +99,8 @@ def gradient_flow(
     Raises
     ------
     InvalidParameterError, ShapeError
-        For bad arguments, and for a W0 so large that float64 holds no margin to 1e-3.
+        For bad arguments, for a loss without an exponential tail, and for a W0 so large that float64 holds no margin
+        to 1e-3.
     RunInterrupted
         After Ctrl-C; its `.result` is the path so far, with status INTERRUPTED, or the whole flow if that had ended
         and its repetition was interrupted.
@@ -129,6 +130,9 @@ def gradient_flow(
     if atol < SMALLEST:
         raise InvalidParameterError("atol", f"be at least {SMALLEST:g}", atol)
     loss, W0 = as_loss(loss), as_initial_weights(W0, network, data)
+    if not has_exponential_tail(loss):
+        requirement = "declare an exponential tail (`exponential_tail = True`), on which limits and event times rest"
+        raise InvalidParameterError("loss", requirement, loss)
     scaled, k = data.rescaled()
     a, e = _second_layer_of_norm_one(network)
     W0 = _scaled_start(W0, k + e)

@@ -1,4 +1,4 @@
-"""Reading the limit off the velocity, and the polish (docs/theory.md, section 7, "Limit")."""
+"""Reading the limit off the velocity, and the polish (docs/theory.md, section 7, "The limit is a KKT point")."""
 
 from __future__ import annotations
 

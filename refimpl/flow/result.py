@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
+from refimpl.documents import as_plain
 from refimpl.span import weights_from_coefficients
+from refimpl.spectrum import rank_of_limit
 from refimpl.validation import Array, IndexArray, IntArray
 
-__all__ = ["RANK_TOLERANCE", "FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory"]
-
-RANK_TOLERANCE = 1e-8
-"""Singular values below this part of the largest do not count in the rank of a limit: a polished
-limit has its zeros at 1e-14 or less, an unpolished one at its distance from the limit."""
+__all__ = ["FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory"]
 
 GROWTH_GAP_TOLERANCE = 1e-8
 """Check (a) of docs/theory.md, section 7: wᵀMw - min_i (Mw)_i may be at most this part of wᵀMw. Within the
@@ -121,9 +119,8 @@ class FlowLimit:
 
     @property
     def rank(self) -> int:
-        """Number of singular values above `RANK_TOLERANCE` times the largest."""
-        sigma = self.singular_values
-        return int(np.sum(sigma > RANK_TOLERANCE * sigma[0]))
+        """Number of singular values above 1e-8 of the largest (`refimpl.spectrum.rank_of_limit`)."""
+        return rank_of_limit(self.singular_values)
 
     def weights(self) -> Array:
         """W = C X, shape (m, d), scaled so that the smallest margin is 1."""
@@ -230,14 +227,14 @@ class FlowResult:
         return pattern
 
     def to_dict(self) -> dict[str, Any]:
-        """A summary as plain Python values, ready for JSON."""
+        """A summary as plain values, ready for JSON (`refimpl.documents`): log_time is "-inf" at the start."""
         path = self.trajectory
         summary: dict[str, Any] = {
             "status": self.status.name,
             "message": self.message,
             "final": {
                 "s": float(path.s[-1]),
-                "log_time": float(path.log_time[-1]) if np.isfinite(path.log_time[-1]) else None,
+                "log_time": float(path.log_time[-1]),
                 "log_loss": float(path.log_loss[-1]),
                 "norm": float(path.norm[-1]),
                 "smallest_margin": float(path.margins[-1].min()),
@@ -258,7 +255,7 @@ class FlowResult:
                 "polish_distance": limit.polish_distance,
                 "error_estimate": limit.error_estimate,
             }
-        return summary
+        return as_plain(summary)
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write everything to a `.npz` archive of plain arrays (no pickle).

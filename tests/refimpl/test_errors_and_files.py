@@ -10,7 +10,7 @@ import pytest
 
 from refimpl import errors
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError, OutputFileError
-from refimpl.files import check_output_path, refuse_to_overwrite
+from refimpl.files import check_output_path, open_output
 
 EXAMPLES = [
     errors.InvalidParameterError("gamma", "lie in [0, 1]", 2.0),
@@ -69,7 +69,7 @@ def test_long_values_are_shortened_and_numpy_scalars_shown_plainly():
 
 
 def test_a_file_is_written_whole(tmp_path):
-    with refuse_to_overwrite(tmp_path / "a.bin") as handle:
+    with open_output(tmp_path / "a.bin") as handle:
         handle.write(b"whole")
         assert not (tmp_path / "a.bin").exists()
     assert (tmp_path / "a.bin").read_bytes() == b"whole"
@@ -79,10 +79,10 @@ def test_a_file_is_written_whole(tmp_path):
 def test_an_existing_file_is_kept_unless_force_is_given(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with pytest.raises(OutputFileError, match="the file exists; --force"), refuse_to_overwrite(path) as handle:
+    with pytest.raises(OutputFileError, match="the file exists; --force"), open_output(path) as handle:
         handle.write(b"new")
     assert path.read_bytes() == b"old"
-    with refuse_to_overwrite(path, force=True) as handle:
+    with open_output(path, force=True) as handle:
         handle.write(b"new")
     assert path.read_bytes() == b"new"
 
@@ -92,20 +92,20 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_debris(tmp_path, for
     path = tmp_path / "a.bin"
     if force:
         path.write_bytes(b"old")
-    with pytest.raises(ZeroDivisionError), refuse_to_overwrite(path, force) as handle:
+    with pytest.raises(ZeroDivisionError), open_output(path, force) as handle:
         handle.write(b"half") and handle.write(b"rest" * (1 // 0))
     assert [p.read_bytes() for p in tmp_path.iterdir()] == ([b"old"] if force else [])
 
 
 def test_a_full_disk_is_an_error_of_this_project(tmp_path):
-    with pytest.raises(OutputFileError, match="No space left"), refuse_to_overwrite(tmp_path / "a.bin"):
+    with pytest.raises(OutputFileError, match="No space left"), open_output(tmp_path / "a.bin"):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_has_the_rights_of_any_other_new_file(tmp_path):
     (tmp_path / "plain").write_bytes(b"")
-    with refuse_to_overwrite(tmp_path / "ours") as handle:
+    with open_output(tmp_path / "ours") as handle:
         handle.write(b"")
     assert stat.S_IMODE(os.stat(tmp_path / "ours").st_mode) == stat.S_IMODE(os.stat(tmp_path / "plain").st_mode)
 

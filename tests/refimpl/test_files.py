@@ -20,11 +20,11 @@ from refimpl.files import (
     check_input_path,
     check_output_path,
     check_paths,
+    open_output,
     open_regular,
     read_bytes,
     read_json,
     read_text,
-    refuse_to_overwrite,
 )
 from verification.claims.report import Report
 from verification.conformance import read_skips
@@ -46,7 +46,7 @@ def system(request, monkeypatch):
 
 
 def write(path, content, force=False):
-    with refuse_to_overwrite(path, force) as handle:
+    with open_output(path, force) as handle:
         handle.write(content)
 
 
@@ -59,7 +59,7 @@ def test_files_are_whole_or_not_there(tmp_path, system):
     assert path.read_bytes() == b"whole"
     with pytest.raises(OutputFileError, match="the file exists"):
         write(path, b"new")
-    with pytest.raises(ZeroDivisionError), refuse_to_overwrite(path, force=True) as handle:
+    with pytest.raises(ZeroDivisionError), open_output(path, force=True) as handle:
         handle.write(b"half") and handle.write(b"rest" * (1 // 0))
     assert path.read_bytes() == b"whole"
     write(path, b"new", force=True)
@@ -69,7 +69,7 @@ def test_files_are_whole_or_not_there(tmp_path, system):
 
 def test_a_file_that_came_into_being_during_the_work_is_kept(tmp_path, system):
     path = tmp_path / "a"
-    with pytest.raises(OutputFileError, match="exists by now"), refuse_to_overwrite(path) as handle:
+    with pytest.raises(OutputFileError, match="exists by now"), open_output(path) as handle:
         handle.write(b"ours") and path.write_bytes(b"theirs")
     assert path.read_bytes() == b"theirs"
     assert os.listdir(tmp_path) == ["a"]
@@ -81,7 +81,7 @@ def test_of_two_writers_at_once_one_gets_through(tmp_path, system):
 
         def work(name, path=path, barrier=barrier, refused=refused):
             try:
-                with refuse_to_overwrite(path) as handle:
+                with open_output(path) as handle:
                     barrier.wait()
                     handle.write(name)
             except OutputFileError:
@@ -101,7 +101,7 @@ def test_permissions_of_an_overwritten_file_are_kept(tmp_path, system, mode):
     path = tmp_path / "a"
     path.write_bytes(b"old")
     path.chmod(mode)
-    with refuse_to_overwrite(path, force=True) as handle:
+    with open_output(path, force=True) as handle:
         handle.write(b"new")
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
@@ -183,8 +183,8 @@ def test_a_killed_process_leaves_nothing(tmp_path, number):
     if not hasattr(os, "O_TMPFILE"):
         pytest.skip("this system has no files without names")
     code = (
-        "import sys, time; from refimpl.files import refuse_to_overwrite\n"
-        "with refuse_to_overwrite(sys.argv[1], True) as handle:\n"
+        "import sys, time; from refimpl.files import open_output\n"
+        "with open_output(sys.argv[1], True) as handle:\n"
         "    handle.write(b'half' * 10000); handle.flush(); print('ready', flush=True); time.sleep(60)"
     )
     (tmp_path / "a").write_bytes(b"old")

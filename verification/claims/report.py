@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.archive import read_npz
+from refimpl.documents import as_plain, json_text, with_numbers
 from refimpl.errors import FileFormatError
-from refimpl.files import refuse_to_overwrite
+from refimpl.files import open_output
 from verification.claims.base import ClaimResult, HypothesisResult, Measurement, Verdict
 from verification.claims.evidence import Evidence
 
@@ -116,8 +116,8 @@ class Report:
         return f"Interrupted. {told}" if self.interrupted else told
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values in the order of the schema."""
-        return {
+        """Plain values in the order of the schema, ready for JSON (`refimpl.documents`)."""
+        document = {
             "schema_version": SCHEMA_VERSION,
             "dataset": self.dataset,
             "network": self.network,
@@ -130,10 +130,11 @@ class Report:
             "exit_code": self.exit_code,
             "seconds": self.seconds,
         }
+        return as_plain(document)
 
     def to_json(self) -> str:
         """The report as JSON; numbers that JSON lacks are the strings "inf", "-inf" and "nan"."""
-        return json.dumps(_without_special_numbers(self.to_dict()), indent=2, ensure_ascii=False) + "\n"
+        return json_text(self.to_dict())
 
     def to_html(self) -> str:
         """The table as a page of HTML."""
@@ -143,8 +144,8 @@ class Report:
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write a `.npz` archive that `load` reads (one array of text, no pickle)."""
-        with refuse_to_overwrite(path, force) as handle:
-            np.savez(handle, report=np.array(json.dumps(_without_special_numbers(self.to_dict()))))
+        with open_output(path, force) as handle:
+            np.savez(handle, report=np.array(json_text(self.to_dict())))
 
     @classmethod
     def load(cls, path: str | Path) -> Report:
@@ -156,7 +157,7 @@ class Report:
             If the file is missing, damaged, or something else.
         """
         try:
-            content = _with_special_numbers(json.loads(str(read_npz(path, ["report"])["report"])))
+            content = with_numbers(json.loads(str(read_npz(path, ["report"])["report"])))
             rows = tuple(_row_from_dict(row) for row in content["claims"])
             fields = {name: content[name] for name in ("dataset", "network", "conditions", "starts", "environment")}
             return cls(**fields, claims=rows, seconds=content["seconds"], interrupted=content["interrupted"])
@@ -269,24 +270,3 @@ def _row_from_dict(row: dict[str, Any]) -> ClaimResult:
         reason=row["reason"],
         seconds=row["seconds"],
     )
-
-
-_SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
-
-
-def _without_special_numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_special_numbers(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_special_numbers(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _with_special_numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_special_numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_special_numbers(item) for item in value]
-    return _SPECIAL.get(value, value) if isinstance(value, str) else value

@@ -122,13 +122,8 @@ def _table(result: DescentResult) -> Table:
 
 
 def _content(result: DescentResult) -> dict[str, Any]:
-    """The summary and the recorded columns; NaN as null."""
+    """The summary and the recorded columns."""
     path = result.trajectory
     names = ("step", "loss", "log_loss", "smallest_margin", "rank", "stable_rank", "increment_stable_rank", "norm")
-    columns = {name: [_plain(x) for x in getattr(path, name).tolist()] for name in names}
-    spectra = [[_plain(x) for x in row] for row in path.singular_values.tolist()]
-    return {**result.to_dict(), "trajectory": {**columns, "singular_values": spectra}}
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    columns = {name: getattr(path, name) for name in (*names, "singular_values")}
+    return {**result.to_dict(), "trajectory": columns}

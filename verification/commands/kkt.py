@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 
 from refimpl.archive import is_npz, read_npy, read_npz
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     table.add_row("relative duality gap", shown(found.duality_gap))
     table.add_row("rank, σ₃/σ₁", f"{found.rank}, {shown(found.singular_value_ratio)}")
     table.add_row("units at their kink", str(found.units_at_kink))
-    document = {"schema_version": 1, **_plain(vars(found)), "environment": environment()}
+    document = {"schema_version": 1, **vars(found), "environment": environment()}
     options.deliver(args, [table, sentence(found.message)], document)
     return 0 if found.status is KKTStatus.MEASURED else 3
 
@@ -79,16 +78,3 @@ def load_weights(path: str) -> tuple[Any, Any]:
         return read_npy(path), None
     arrays = read_npz(path, ["W"], optional=["second_layer"])
     return arrays["W"], arrays.get("second_layer")
-
-
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    """Values for JSON: arrays as lists, a status by its name, infinities as null."""
-    plain: dict[str, Any] = {}
-    for name, value in fields.items():
-        if isinstance(value, KKTStatus):
-            plain[name] = value.name
-        elif isinstance(value, np.ndarray):
-            plain[name] = value.tolist()
-        else:
-            plain[name] = None if isinstance(value, float) and not np.isfinite(value) else value
-    return plain

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from refimpl.spectrum import gram_factor
 from verification.claims.report import environment, shown
 from verification.commands import options
 from verification.witnesses.bounds import margin_bound
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     with options.progress() as tell:
         tell(f"max margin on {problem.origin}")
         program, closed, linear = max_margin(network, data), closed_form(network, data), linear_max_margin(data)
-    L = gram_factor(data.gram)
+    L = data.gram_factor
     distance = None
     solved = program.status is SolveStatus.SOLVED
     if solved and closed.solves_program:
@@ -69,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     content: dict[str, Any] = {
         "schema_version": 1,
         "status": program.status.name,
-        "objective": program.objective if np.isfinite(program.objective) else None,
-        "duality_gap": program.duality_gap if np.isfinite(program.duality_gap) else None,
+        "objective": program.objective if solved else None,
+        "duality_gap": program.duality_gap if solved else None,
         "solver_tolerance": program.tolerance,
         "error_estimate": program.error_estimate if solved else None,
         "multipliers": program.multipliers.tolist() if solved else None,
@@ -82,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             "is_kkt_point": closed.is_kkt_point,
             "distance_to_program": distance,
         },
-        "linear": {"status": linear.status.name, "norm": linear.norm if np.isfinite(linear.norm) else None},
+        "linear": {"status": linear.status.name, "norm": linear.norm if linear.status is SolveStatus.SOLVED else None},
         "environment": environment(),
     }
     options.deliver(args, [table], content)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -15,8 +14,9 @@ import numpy as np
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
+from refimpl.documents import json_text
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
-from refimpl.files import check_paths, refuse_to_overwrite
+from refimpl.files import check_paths, open_output
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss, loss_by_name
 from refimpl.network import TwoLayerNetwork
@@ -326,7 +326,7 @@ def _print_json(document: str | dict[str, Any] | None) -> None:
 
 def _write_json(path: Any, force: bool, document: str | dict[str, Any] | None) -> None:
     text = _json(document)
-    with refuse_to_overwrite(Path(path), force) as handle:
+    with open_output(Path(path), force) as handle:
         try:
             handle.write(text.encode())
         except UnicodeEncodeError:  # a name of a file that is no text
@@ -334,4 +334,4 @@ def _write_json(path: Any, force: bool, document: str | dict[str, Any] | None) -
 
 
 def _json(document: str | dict[str, Any] | None) -> str:
-    return document if isinstance(document, str) else json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return document if isinstance(document, str) else json_text(document)

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from refimpl.errors import RunInterrupted
-from refimpl.files import refuse_to_overwrite
+from refimpl.files import open_output
 from verification.claims.report import Report
 from verification.claims.run import DEFAULT_SCALES, verify
 from verification.commands import options
@@ -77,5 +77,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_html(report: Report, path: Any, force: bool) -> None:
-    with refuse_to_overwrite(path, force) as handle:
+    with open_output(path, force) as handle:
         handle.write(report.to_html().encode())

@@ -31,7 +31,7 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.errors import FileFormatError, InvalidParameterError, MissingExtraError
-from refimpl.files import read_text, refuse_to_overwrite
+from refimpl.files import open_output, read_text
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.validation import Array
 from verification.exact.solve import run_apart, solve_ones, surely_negative
@@ -217,7 +217,7 @@ class Certificate:
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write `to_json()` to `path`; an existing file is overwritten only with `force`."""
-        with refuse_to_overwrite(path, force) as handle:
+        with open_output(path, force) as handle:
             handle.write(self.to_json().encode())
 
     @classmethod

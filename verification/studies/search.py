@@ -22,7 +22,7 @@ import numpy as np
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError, MissingExtraError, RunInterrupted
-from refimpl.files import refuse_to_overwrite
+from refimpl.files import open_output
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array, as_count, as_positive
 from verification.claims.run import default_starts
@@ -452,5 +452,5 @@ def write_counterexample(found: Counterexample, path: str | Path, force: bool = 
     header = ",".join([*(f"x{k}" for k in range(found.data.d)), "label"])
     samples = zip(found.data.X, found.data.y, strict=True)
     rows = [",".join([*(repr(float(x)) for x in row), f"{int(label)}"]) for row, label in samples]
-    with refuse_to_overwrite(path, force) as handle:
+    with open_output(path, force) as handle:
         handle.write(("\n".join([header, *rows]) + "\n").encode())

@@ -15,7 +15,7 @@ from refimpl.datasets import Dataset
 from refimpl.flow import FlowLimit, gradient_flow
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
-from refimpl.spectrum import gram_factor
+from refimpl.spectrum import third_ratio
 from refimpl.validation import Array
 from verification.witnesses.limit_formula import closed_form
 
@@ -118,7 +118,7 @@ def survey(
     >>> survey(network, data, [common, specialists]).different
     2
     """
-    L = gram_factor(data.gram)
+    L = data.gram_factor
     exact = closed_form(network, data)
     reference = exact.coefficients @ L if exact.is_kkt_point else None
     found, seen, unfinished = [], list[Array](), 0
@@ -139,7 +139,7 @@ def _facts(limit: FlowLimit, W: Array, reference: Array | None, number: int) -> 
     distance = None if reference is None else float(np.linalg.norm(W - reference) / np.linalg.norm(reference))
     return LimitFacts(
         rank=limit.rank,
-        third_ratio=float(sigma[2] / sigma[0]) if sigma.size > 2 else 0.0,
+        third_ratio=third_ratio(sigma),
         units_on_kinks=int(np.sum(limit.pattern == 0)),
         largest_margin=float(limit.margins.max() / limit.margins.min()),
         objective=0.5 * float(np.sum(W**2)),

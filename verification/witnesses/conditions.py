@@ -9,7 +9,7 @@ activation z_ji of the sign of a_j y_i, rank at most 2, and is the one solution 
 
 The slack of a condition is one number of one meaning: the factor by which all the inner products
 ⟨x_i, x_k⟩, i ≠ k, could be multiplied before the condition fails. So the three can be compared. Everything is
-float64 without outward rounding: a slack within 1e-9 of 1 decides nothing (`verification.certificate` does).
+float64 without outward rounding: a slack within 1e-9 of 1 decides nothing (`verification.certify` does).
 
 Masses: μ_i = Σ_{a_j y_i > 0} a_j², ν_i = Σ_{a_j y_i < 0} a_j², β = μ + νγ, η = μ + νγ².
 """
@@ -198,7 +198,7 @@ class _Problem:
     @classmethod
     def of(cls, network: TwoLayerNetwork, data: Dataset) -> _Problem:
         gamma, scale = network.slope, float(np.diagonal(data.gram).max())
-        mass = network.mass_positive + network.mass_negative
+        mass = network.mass
         share = network.mass_positive / mass
         S = data.signed_gram / scale
         K = np.diagonal(S).copy()
@@ -258,7 +258,7 @@ def _product(factor: Array, matrix: Array) -> Array:
 
 
 def _instance_wise_slack(problem: _Problem) -> float:
-    """min_k K_kk η_k / (ρ + r_k β_k), ρ = max_i r_i (η_i/γ + β_i).
+    """min_k K_kk η_k / (ρ + r_k β_k), ρ = max_i r_i (η_i/γ + β_i): the slack of (5.5).
 
     One pass has λ̄ = Λ = max_k 1/D_k with D_k = K_kk η_k - r_k β_k and U_i = r_i Λ. The conclusion
     γ(1 - U_i β_i)/η_i > U_i for all i says ρΛ < 1, that is ρ < D_k for all k, which implies the start
@@ -272,7 +272,7 @@ def _instance_wise_slack(problem: _Problem) -> float:
 
 
 def _refined_slack(problem: _Problem) -> float:
-    """The s at which max_i (s B b̃(s))_i = 1, b̃(s) = Σ_k (sA)^k 1 the least vector with b̃ >= 1 + sAb̃.
+    """The s at which h(s) = max_i (s B b̃(s))_i = 1 (5.6), b̃(s) = Σ_k (sA)^k 1 the least vector with b̃ >= 1 + sAb̃.
 
     In units of s₀ = 1/max_i (B1)_i the slack σ lies in [1/2, 1], and Σ_k σ^{k+1} (s₀B (s₀A)^k 1)_i is convex in σ:
     Newton's method for the largest of them falls from σ = 1 to the root.
@@ -300,7 +300,7 @@ def _refined_slack(problem: _Problem) -> float:
 
 
 def _refined_bounds(problem: _Problem) -> tuple[Array, Array, int]:
-    """(ℓ, b, terms) where the refined condition holds: b_i = b̃_i/(K_ii η_i), b̃ = Σ_k A^k 1."""
+    """(ℓ, b, terms) with the least b of (5.3), where that holds: b_i = b̃_i/(K_ii η_i), b̃ = Σ_k A^k 1."""
     A, _ = problem.series
     total = power = np.ones(problem.K.size)
     for _ in range(TERMS):

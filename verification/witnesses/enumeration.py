@@ -37,10 +37,9 @@ from numpy.typing import NDArray
 
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
-from refimpl.flow.result import RANK_TOLERANCE
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.span import weights_from_coefficients
-from refimpl.spectrum import sample_factor
+from refimpl.spectrum import rank_of_limit, sample_factor
 from refimpl.validation import Array, BoolArray, as_callback, as_count
 from verification.witnesses.least_norm import ACCEPTED_GAP, SolveStatus, active_set
 
@@ -119,8 +118,7 @@ class GlobalOptimum:
     @property
     def rank(self) -> int:
         """Singular values of W above 1e-8 of the largest."""
-        sigma = self.singular_values
-        return int(np.sum(sigma > RANK_TOLERANCE * sigma[0]))
+        return rank_of_limit(self.singular_values)
 
     def weights(self) -> Array:
         """W, shape (m, d)."""
@@ -450,7 +448,7 @@ def _result(
     network: TwoLayerNetwork, data: Dataset, exponent: int, family: _Family, best: _Part, found: Sequence[_Part]
 ) -> GlobalOptimum:
     """The answer for the network and the data as they were given: X = 2^exponent · data.X."""
-    unit = float(np.sum(network.second_layer**2)) * data.R_max**2
+    unit = network.mass * data.R_max**2
     lower = min(part.lower for part in found)
     C, L, q, objective = np.zeros_like(best.C), data.R_max * family.L, np.zeros(data.n), float("inf")
     if np.isfinite(best.upper):

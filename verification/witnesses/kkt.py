@@ -29,9 +29,8 @@ from scipy.optimize import linprog, lsq_linear, nnls
 
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
-from refimpl.flow.result import RANK_TOLERANCE
 from refimpl.network import TwoLayerNetwork, check_problem
-from refimpl.spectrum import singular_values
+from refimpl.spectrum import rank_of_limit, singular_values, third_ratio
 from refimpl.validation import Array, BoolArray, IntArray, as_positive
 
 __all__ = ["KKTResiduals", "KKTStatus", "kkt_residuals"]
@@ -203,11 +202,11 @@ def kkt_residuals(network: TwoLayerNetwork, data: Dataset, W: Any, tolerance: fl
         stationarity=stationarity,
         feasibility=0.0,
         complementarity=penalty / total if total > 0.0 else 0.0,
-        duality_gap=stationarity**2 + 2.0 * penalty * (margin / norm),
+        duality_gap=stationarity**2 + 2.0 * penalty * (margin / norm),  # (12.1)
         multipliers=fit.multipliers * (norm / margin),
         slopes=fit.slopes,
-        rank=int(np.sum(sigma > RANK_TOLERANCE * sigma[0])),
-        singular_value_ratio=_third_ratio(sigma),
+        rank=rank_of_limit(sigma),
+        singular_value_ratio=third_ratio(sigma),
         smallest_margin=float(np.ldexp(margin, exponent)),
         units_at_kink=int(np.sum(pattern == 0)),
         pattern=pattern,
@@ -452,10 +451,6 @@ def _refined(columns: _Columns, T: Array, W: Array, x: Array) -> Array:
     return x
 
 
-def _third_ratio(sigma: Array) -> float:
-    return float(sigma[2] / sigma[0]) if sigma.size > 2 and sigma[0] > 0.0 else 0.0
-
-
 def _not_separating(
     network: TwoLayerNetwork, W: Array, q: Array, largest: Array, pattern: IntArray, exponent: int
 ) -> KKTResiduals:
@@ -472,8 +467,8 @@ def _not_separating(
         duality_gap=inf,
         multipliers=np.zeros(q.size),
         slopes=np.where(pattern >= 0, 1.0, network.slope),
-        rank=int(np.sum(sigma > RANK_TOLERANCE * sigma[0])),
-        singular_value_ratio=_third_ratio(sigma),
+        rank=rank_of_limit(sigma),
+        singular_value_ratio=third_ratio(sigma),
         smallest_margin=smallest,
         units_at_kink=int(np.sum(pattern == 0)),
         pattern=pattern,

@@ -8,7 +8,6 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.network import TwoLayerNetwork, check_problem
-from refimpl.spectrum import gram_factor
 from refimpl.validation import Array
 from verification.witnesses.least_norm import SolveStatus
 from verification.witnesses.two_rows import TwoRows, relative_masses, slopes_by_sign
@@ -140,7 +139,7 @@ def _solve_all_active(M: Array) -> tuple[Array, float, float]:
 
 def _sign_slack(alpha: Array, alpha_prime: Array, data: Dataset) -> float:
     """Smallest y_i ⟨v, x_i⟩/(‖v‖‖x_i‖) and -y_i ⟨u, x_i⟩/(‖u‖‖x_i‖) over the rows that exist."""
-    L = gram_factor(data.gram)
+    L = data.gram_factor
     smallest = float("inf")
     for row, sign in ((alpha, 1.0), (alpha_prime, -1.0)):
         norm = float(np.linalg.norm(row @ L))

@@ -645,5 +645,5 @@ def test_the_bound_of_the_sampling_error_by_hand(monkeypatch: pytest.MonkeyPatch
     assert error == pytest.approx((lam * first + s * second) / lam, rel=1e-12)
 
 
-def test_there_are_sixteen_claims() -> None:
-    assert len(BY_ID) >= 16
+def test_there_are_seventeen_claims() -> None:
+    assert len(BY_ID) == 17

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.errors import FileFormatError
-from refimpl.files import as_path, check_output_path, make_folder, read_bytes, read_json, read_text, refuse_to_overwrite
+from refimpl.files import as_path, check_output_path, make_folder, open_output, read_bytes, read_json, read_text
 from refimpl.validation import Array
 from verification.conformance.vectors.format import VECTORS_VERSION, VectorCase, canonical, load_vectors
 
@@ -80,7 +80,7 @@ def export_cases(folder: str | Path, force: bool = False, cases: list[VectorCase
     for name in files:
         check_output_path(folder / name, force)
     for name, text in files.items():
-        with refuse_to_overwrite(folder / name, force) as handle:
+        with open_output(folder / name, force) as handle:
             handle.write(text.encode())
     return len(cases)
 

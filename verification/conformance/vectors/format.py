@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.documents import SPECIAL
 from refimpl.errors import FileFormatError, InvalidParameterError
 from refimpl.validation import Array
 from verification.conformance.contract import KINDS
@@ -64,9 +65,6 @@ NOTES = {
     "unequal-second-layer": "|a_j| is not the same for all j.",
 }
 """What each flag means."""
-
-TOKENS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
-"""How numbers that JSON does not have are written, in cases that must be refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +245,7 @@ def _cases_of(document: dict[str, Any], kind: str) -> Iterator[VectorCase]:
 def _input(value: Any) -> Any:
     if isinstance(value, list):
         return _array(value)
-    return TOKENS.get(value, value) if isinstance(value, str) else value
+    return SPECIAL.get(value, value) if isinstance(value, str) else value
 
 
 def _array(value: Any) -> Array:
@@ -257,4 +255,4 @@ def _array(value: Any) -> Array:
 def _with_tokens(value: Any) -> Any:
     if isinstance(value, list):
         return [_with_tokens(item) for item in value]
-    return TOKENS[value] if isinstance(value, str) else value
+    return SPECIAL[value] if isinstance(value, str) else value
