@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
         tell(f"exact certificate for {problem.origin}")
         certificate = certify(problem.network, problem.data, fraction, tell)
     failed = [sentence(f"Not proven: {certificate.failed_step}.")] if certificate.failed_step else []
-    options.deliver(args, [_table(certificate), *failed], files=[(args.out, certificate.save)])
+    parts = [*options.heading(problem), _table(certificate), *failed]
+    options.deliver(args, parts, files=[(args.out, certificate.save)])
     return 0 if certificate.proves_every_kkt_point else 3
 
 

@@ -19,7 +19,8 @@ NEED_INVERTIBLE_GRAM = (
 )
 """Rows of `verify` whose hypothesis fails wherever K is singular.
 
-Sections 4 and 10 of docs/theory.md ask for K_ii > Σ_{k≠i} |K_ik|, which makes K invertible; section 8 divides by λ_min(K).
+Sections 4 and 10 of docs/theory.md ask for K_ii > Σ_{k≠i} |K_ik|, which makes K invertible; section 8 divides by
+λ_min(K).
 """
 
 ILL_CONDITIONED = 1e8
@@ -50,7 +51,8 @@ def preparation_sentences(prepared: Prepared) -> list[str]:
     if "add_bias" in steps:
         return [*sentences, f"centred samples have {vector} in the kernel of K; the column of ones takes it out"]
     what = f"centring makes K singular: K times {vector} is 0"
-    return [*sentences, f"{what}; that costs the rows {_listed(NEED_INVERTIBLE_GRAM)} of verify (--add-bias undoes it)"]
+    undone = " (--add-bias undoes it)" if prepared.data.n <= prepared.data.d + 1 else ""
+    return [*sentences, f"{what}; that costs the rows {_listed(NEED_INVERTIBLE_GRAM)} of verify{undone}"]
 
 
 def gram_sentences(prepared: Prepared, found: Conditioning) -> tuple[list[str], list[str]]:
@@ -105,5 +107,3 @@ def _condition_after(data: Dataset, step: str) -> float | None:
 
 def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
