@@ -77,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     with options.progress() as tell:
         tell(f"exact certificate for {problem.origin}")
         certificate = certify(problem.network, problem.data, fraction, tell)
-    options.deliver(args, _shown(certificate), files=[(args.out, certificate.save)])
+    shown = _shown(certificate, options.heading(problem))
+    options.deliver(args, shown, files=[(args.out, certificate.save)])
     return 0 if certificate.proves_every_kkt_point else 3
 
 
@@ -140,8 +141,9 @@ def _decimal(value: Fraction) -> str:
     return f"{context.divide(Decimal(value.numerator), Decimal(value.denominator)).normalize(context):g}"
 
 
-def _shown(certificate: Certificate) -> Iterator[Any]:
-    """The table and what failed; made when it is shown, after the file is written."""
+def _shown(certificate: Certificate, heading: list[Any]) -> Iterator[Any]:
+    """The heading, the table and what failed; made when it is shown, after the file is written."""
+    yield from heading
     yield _table(certificate)
     if certificate.failed_step:
         yield sentence(f"Not proven: {certificate.failed_step}.")

@@ -76,9 +76,15 @@ def run(args: argparse.Namespace) -> int:
             )
     except RunInterrupted as stop:
         result = stop.result
-    document = {"schema_version": 1, **_content(result), "environment": environment()}
+    document = {
+        "schema_version": 1,
+        **_content(result),
+        "data": options.data_record(problem),
+        "environment": environment(),
+    }
     plot = (args.plot, lambda path, force: _plot(result, path, force))
-    options.deliver(args, [_table(result), sentence(result.message)], document, [(args.save, result.save), plot])
+    parts = [*options.heading(problem), _table(result), sentence(result.message)]
+    options.deliver(args, parts, document, [(args.save, result.save), plot])
     return {DescentStatus.FINISHED: 0, DescentStatus.INTERRUPTED: 130, DescentStatus.DIVERGED: 3}[result.status]
 
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
-from refimpl.errors import RunInterrupted
-from refimpl.flow import FlowResult, FlowStatus, gradient_flow
+from refimpl.errors import InvalidParameterError, RunInterrupted
+from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from verification.claims.report import environment, shown
 from verification.commands import options
 from verification.printing import sentence
+from verification.studies.survey import number_limits
 
 __all__ = ["add_parser", "run"]
 
 EXAMPLES = """examples:
   implicit-bias flow --init-scale 1e-4 --plot flow.png
+  implicit-bias flow --preset correlated --starts 5
   implicit-bias flow --data data.npz --slope 0.1 --save flow.npz --json flow.json
 
-exit codes: 0 converged; 2 bad input; 3 no limit was reached; 130 interrupted (the path so far is shown and written)"""
+exit codes: 0 converged, from every start; 2 bad input; 3 no limit was reached;
+130 interrupted (the path so far is shown and written)"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,6 +44,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--method", default="piecewise", metavar="NAME", help="piecewise (default) or adaptive")
     parser.add_argument(
         "--max-time", type=float, metavar="S", help="largest loss-normalized time s, as the table shows it"
+    )
+    parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="largest wall time of each flow")
+    parser.add_argument(
+        "--starts",
+        type=options.count,
+        default=1,
+        metavar="K",
+        help="follow the flow from K starts, of seeds --seed, --seed + 1, ..., and tell the different limits",
     )
     parser.add_argument(
         "--estimate-error",
@@ -58,29 +71,137 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     options.check_outputs(args, "json", "plot", "save")
+    _check_starts(args)
     problem = options.problem_from(args)
-    W0 = options.initial_weights(problem, args.init_scale, args.seed)
-    started, interrupted = perf_counter(), False
-    try:
-        with options.progress() as tell:
-            tell(f"gradient flow on {problem.origin}")
-            result = gradient_flow(
-                problem.network,
-                problem.data,
-                W0,
-                problem.loss,
-                method=args.method,
-                max_time=args.max_time,
-                estimate_error=args.estimate_error,
-            )
-    except RunInterrupted as stop:
-        result, interrupted = stop.result, True
-    document = {"schema_version": 1, **result.to_dict(), "environment": environment()}
-    parts = [_table(result, perf_counter() - started), sentence(result.message)]
-    options.deliver(
-        args, parts, document, [(args.save, result.save), (args.plot, lambda *where: _plot(result, *where))]
-    )
-    return 130 if interrupted else 0 if result.status is FlowStatus.CONVERGED else 3
+    runs, interrupted = _follow(args, problem)
+    if args.starts == 1:
+        result, seconds = runs[0].result, runs[0].seconds
+        content = result.to_dict()
+        parts = [_table(result, seconds), sentence(result.message)]
+    else:
+        limits = _different_limits(problem, runs)
+        content = {"starts": [run.to_dict() for run in runs], "limits": [limit.to_dict() for limit in limits]}
+        parts = [_starts_table(runs), *map(sentence, _limits_in_words(args.starts, runs, limits))]
+    document = {"schema_version": 1, **content, "data": options.data_record(problem), "environment": environment()}
+    files: list[options.Output] = []
+    if args.starts == 1:
+        files = [(args.save, result.save), (args.plot, lambda *where: _plot(result, *where))]
+    options.deliver(args, [*options.heading(problem), *parts], document, files)
+    converged = all(run.result.status is FlowStatus.CONVERGED for run in runs)
+    return 130 if interrupted else 0 if converged else 3
+
+
+def _check_starts(args: argparse.Namespace) -> None:
+    if args.starts < 1:
+        raise InvalidParameterError("starts", "be at least 1", args.starts)
+    if args.starts > 1 and (args.save or args.plot):
+        raise InvalidParameterError("starts", "be 1 with --save or --plot, which are of one flow", args.starts)
+
+
+@dataclass
+class Run:
+    """The flow from one start; `number` says which of the different limits it has, from 1, if it has one."""
+
+    seed: int
+    result: FlowResult
+    seconds: float
+    number: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, ready for JSON."""
+        return {"seed": self.seed, "limit_number": self.number, "seconds": self.seconds, **self.result.to_dict()}
+
+
+@dataclass(frozen=True)
+class DifferentLimit:
+    """One of the different limits: its rank, ½‖W‖_F², and the seeds whose starts lead to it."""
+
+    number: int
+    rank: int
+    objective: float
+    seeds: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, ready for JSON."""
+        return {**vars(self), "seeds": list(self.seeds)}
+
+
+def _follow(args: argparse.Namespace, problem: options.Problem) -> tuple[list[Run], bool]:
+    """The flows from all starts, and whether Ctrl-C ended the last of them."""
+    runs: list[Run] = []
+    with options.progress() as tell:
+        for k in range(args.starts):
+            seed, started = args.seed + k, perf_counter()
+            tell(f"gradient flow on {problem.origin}, start {k + 1} of {args.starts}")
+            try:
+                result = gradient_flow(
+                    problem.network,
+                    problem.data,
+                    options.initial_weights(problem, args.init_scale, seed),
+                    problem.loss,
+                    method=args.method,
+                    max_time=args.max_time,
+                    estimate_error=args.estimate_error,
+                    time_limit=args.time_limit,
+                )
+            except RunInterrupted as stop:
+                return [*runs, Run(seed, stop.result, perf_counter() - started)], True
+            runs.append(Run(seed, result, perf_counter() - started))
+    return runs, False
+
+
+def _different_limits(problem: options.Problem, runs: list[Run]) -> list[DifferentLimit]:
+    """Tell each run which limit it has, and what the different limits are."""
+    found = [(run, run.result.limit) for run in runs if run.result.limit is not None]
+    L = problem.data.gram_factor
+    numbers = number_limits(problem.network, [limit.coefficients @ L for _, limit in found])
+    different: list[DifferentLimit] = []
+    for (run, limit), k in zip(found, numbers, strict=True):
+        run.number = k + 1
+        if k == len(different):
+            seeds = tuple(run.seed for (run, _), other in zip(found, numbers, strict=True) if other == k)
+            different.append(DifferentLimit(k + 1, limit.rank, _objective(limit), seeds))
+    return different
+
+
+def _objective(limit: FlowLimit) -> float:
+    """½‖W‖_F² at smallest margin 1."""
+    return 0.5 * float(np.sum(limit.singular_values**2))
+
+
+def _starts_table(runs: list[Run]) -> Table:
+    table = Table("seed", "status", "limit", "rank", "½‖W‖²", "margins", "on kinks", "events", "s", "seconds")
+    for run in runs:
+        result, limit = run.result, run.result.limit
+        of_limit = ["-"] * 5
+        if limit is not None:
+            margins = f"{limit.margins.min():.6g} to {limit.margins.max():.6g}"
+            on_kinks = str(int((limit.pattern == 0).sum()))
+            of_limit = [str(run.number), str(limit.rank), f"{_objective(limit):.9g}", margins, on_kinks]
+        path = (str(len(result.events)), shown(float(result.trajectory.s[-1])), shown(run.seconds))
+        table.add_row(str(run.seed), result.status.name, *of_limit, *path)
+    return table
+
+
+def _limits_in_words(starts: int, runs: list[Run], limits: list[DifferentLimit]) -> list[str]:
+    """How many different limits there are, and which is the best."""
+    with_limit = sum(run.number is not None for run in runs)
+    told = f"{starts} starts, {with_limit} with a limit: {len(limits)} different limit{'s' if len(limits) != 1 else ''}"
+    ranks = sorted({limit.rank for limit in limits})
+    if not limits:
+        return [f"{told}."]
+    ends = [f"of rank {_range(ranks)}", f"½‖W‖² = {_range([limit.objective for limit in limits])}"]
+    words = [f"{told}, {', '.join(ends)} (neurons with equal a_j may be exchanged)."]
+    best = min(limits, key=lambda limit: limit.objective)
+    if len(limits) > 1:
+        count = len(best.seeds)
+        words.append(f"The least norm has limit {best.number}, from {count} of {with_limit} starts: the start decides.")
+    return words
+
+
+def _range(values: list[Any]) -> str:
+    low, high = (f"{x:.6g}" for x in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _plot(result: FlowResult, path: str | Path, force: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from refimpl.validation import Array
 from verification.claims.report import environment, shown
 from verification.commands import options
 from verification.witnesses.bounds import margin_bound
@@ -15,6 +16,9 @@ from verification.witnesses.convex_program import SolveStatus, linear_max_margin
 from verification.witnesses.limit_formula import closed_form
 
 __all__ = ["add_parser", "run"]
+
+SUPPORT = 1e-6
+"""A sample is a support vector if its multiplier exceeds this part of the largest."""
 
 EXAMPLES = """examples:
   implicit-bias max-margin
@@ -57,12 +61,15 @@ def run(args: argparse.Namespace) -> int:
         table.add_row("relative duality gap", shown(program.duality_gap))
         table.add_row("bound on the error of W", shown(program.error_estimate))
         table.add_row("multipliers λ", f"{program.multipliers.min():.6g} to {program.multipliers.max():.6g}")
+        table.add_row("support vectors", _support_in_words(program.multipliers))
     else:
         table.add_row("", program.status.value)
     table.add_row("closed form", f"λ >= 0: {closed.solves_program}; KKT point of (P): {closed.is_kkt_point}")
     table.add_row("distance to closed form", shown(distance))
     norm = f"{linear.norm:.12g} " if linear.status is SolveStatus.SOLVED else ""
     table.add_row("linear max margin ‖z*‖", f"{norm}({linear.status.name})")
+    if linear.status is SolveStatus.SOLVED:
+        table.add_row("support vectors of z*", _support_in_words(np.abs(linear.coefficients)))
     if network.slope > 0.0:
         table.add_row("bound on ‖z‖/‖z*‖", shown(margin_bound(network, data.y)))
     content: dict[str, Any] = {
@@ -73,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         "solver_tolerance": program.tolerance,
         "error_estimate": program.error_estimate if solved else None,
         "multipliers": program.multipliers.tolist() if solved else None,
+        "support_vectors": support_vectors(program.multipliers) if solved else None,
         "v": program.v.tolist() if solved else None,
         "u": program.u.tolist() if solved else None,
         "closed_form": {
@@ -81,8 +89,30 @@ def run(args: argparse.Namespace) -> int:
             "is_kkt_point": closed.is_kkt_point,
             "distance_to_program": distance,
         },
-        "linear": {"status": linear.status.name, "norm": linear.norm if linear.status is SolveStatus.SOLVED else None},
+        "linear": {
+            "status": linear.status.name,
+            "norm": linear.norm if linear.status is SolveStatus.SOLVED else None,
+            "support_vectors": support_vectors(np.abs(linear.coefficients))
+            if linear.status is SolveStatus.SOLVED
+            else None,
+        },
+        "data": options.data_record(problem),
         "environment": environment(),
     }
-    options.deliver(args, [table], content)
+    options.deliver(args, [*options.heading(problem), table], content)
     return 0 if solved else 3
+
+
+def support_vectors(multipliers: Array) -> list[int]:
+    """Indices, from 0, of the samples with λ_i > `SUPPORT` max λ.
+
+    Examples
+    --------
+    >>> support_vectors(np.array([2.0, 0.0, 1e-12, 0.5]))
+    [0, 3]
+    """
+    return [int(i) for i in np.flatnonzero(multipliers > SUPPORT * multipliers.max(initial=0.0))]
+
+
+def _support_in_words(multipliers: Array) -> str:
+    return f"{len(support_vectors(multipliers))} of {multipliers.size} samples (λ_i > {SUPPORT:g} of the largest)"

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from refimpl.files import check_paths, open_output
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss, loss_by_name
 from refimpl.network import TwoLayerNetwork
+from refimpl.preparation import STEPS, Conditioning, Prepared, conditioning, prepare
 from refimpl.tables import DEFAULT, Choices, ReadReport
 from refimpl.validation import Array, as_count
+from verification.commands.data_words import gram_sentences, option, preparation_sentences
 from verification.presets import PRESETS, preset_named
 from verification.printing import console_for, progress
 from verification.streams import ascii_json, printable, remark, write_output
@@ -33,8 +36,10 @@ __all__ = [
     "check_outputs",
     "check_steps",
     "count",
+    "data_record",
     "deliver",
     "duration",
+    "heading",
     "initial_weights",
     "numbers",
     "problem_from",
@@ -47,19 +52,58 @@ INPUTS = ("data", "weights", "check", "skips")
 FILE_SLOPE, FILE_NEURONS = 0.1, 8
 """Slope, and neurons of each sign, for --data FILE when no option says otherwise."""
 
+PREPARATION = {
+    "centre": "subtract the mean of the samples, which makes K singular",
+    "standardize": "subtract the mean of each column and divide by its standard deviation; K is singular then too",
+    "unit_norm": "divide each sample by its norm",
+    "add_bias": "add a column of ones",
+}
+"""What each step of preparation does, in the order of `refimpl.preparation.STEPS`."""
 
 STEP_SECONDS, MOST_SECONDS = 1e-5, 30 * 86400.0
 """No step of gradient descent is faster than this; more than 30 days of them are refused."""
 
 
 class Problem:
-    """The network, the data and the loss that the options ask for; and what was read, if it was a file."""
+    """The network, the data and the loss that the options ask for; what was read, if it was a file; the preparation."""
 
     def __init__(
-        self, network: TwoLayerNetwork, data: Dataset, loss: Loss, origin: str, report: ReadReport | None = None
+        self, network: TwoLayerNetwork, prepared: Prepared, loss: Loss, origin: str, report: ReadReport | None = None
     ) -> None:
-        self.network, self.data, self.loss, self.origin = network, data, loss, origin
-        self.report = report
+        self.network, self.prepared, self.loss, self.origin = network, prepared, loss, origin
+        self.data, self.report = prepared.data, report
+
+    @cached_property
+    def conditioning(self) -> Conditioning | None:
+        """Rank and condition of K; None where that takes long."""
+        return conditioning(self.data)
+
+
+def data_record(problem: Problem) -> dict[str, Any]:
+    """Where the data come from, what was read, how they were prepared and what K is like, ready for JSON.
+
+    Returns
+    -------
+    dict
+        `origin`, `n`, `d`, `sha256` of the data after the preparation; `read`, the `ReadReport` of a file, else None;
+        `preparation`, a list of steps; `gram`, rank and condition of K, None where that takes long.
+    """
+    data, found, report = problem.data, problem.conditioning, problem.report
+    return {
+        "origin": problem.origin,
+        "n": data.n,
+        "d": data.d,
+        "sha256": data.sha256,
+        "read": None if report is None else report.to_dict(),
+        "preparation": [step.to_dict() for step in problem.prepared.steps],
+        "gram": None if found is None else found.to_dict(),
+    }
+
+
+def heading(problem: Problem) -> list[str]:
+    """What stands above a table: the steps of preparation, if there are any."""
+    steps = ", ".join(step.name for step in problem.prepared.steps)
+    return [f"Preparation: {steps}."] if steps else []
 
 
 def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], Any] = float) -> None:
@@ -89,6 +133,9 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
     table.add_argument(
         "--drop-column", action="append", default=[], metavar="NAME|N", help="leave a column out (may be repeated)"
     )
+    prepared = parser.add_argument_group("how the data are prepared, in this order")
+    for step, what in PREPARATION.items():
+        prepared.add_argument(option(step), action="store_true", help=what)
     parser.add_argument("--slope", type=slope, metavar="GAMMA", help="slope of the leaky ReLU, in [0, 1]")
     parser.add_argument("--positive", type=count, metavar="M1", help="number of neurons with a_j > 0")
     parser.add_argument("--negative", type=count, metavar="M2", help="number of neurons with a_j < 0")
@@ -134,19 +181,41 @@ def problem_from(args: argparse.Namespace) -> Problem:
         preset = preset_named(args.preset)
         _require_memory(args.positive, args.negative)
         network = preset.network(args.slope, args.positive, args.negative)
-        data, origin = preset.data(args.seed, network.slope), f"preset {preset.name}"
-        _require_memory(args.positive, args.negative, data)
-        return Problem(network, data, loss, origin)
+        prepared, origin = _prepared(args, preset.data(args.seed, network.slope)), f"preset {preset.name}"
+        _require_memory(args.positive, args.negative, prepared.data)
+        return _told(Problem(network, prepared, loss, origin))
     slope = FILE_SLOPE if args.slope is None else args.slope
     positive = FILE_NEURONS if args.positive is None else args.positive
     negative = FILE_NEURONS if args.negative is None else args.negative
     _require_memory(positive, negative)
     network = TwoLayerNetwork.with_signs(positive, negative, LeakyReLU(slope))
     data, report = datasets.read(args.data, choices)
-    _require_memory(positive, negative, data)
-    for text in (f"... read {report.sentence}", *(f"implicit-bias: warning: {words}." for words in report.warnings)):
-        remark(f"{printable(text)}\n")
-    return Problem(network, data, loss, str(args.data), report)
+    _remark(f"read {report.sentence}", *report.warnings)
+    prepared = _prepared(args, data)
+    _require_memory(positive, negative, prepared.data)
+    return _told(Problem(network, prepared, loss, str(args.data), report))
+
+
+def _prepared(args: argparse.Namespace, data: Dataset) -> Prepared:
+    return prepare(data, *(step for step in STEPS if getattr(args, step)))
+
+
+def _told(problem: Problem) -> Problem:
+    """The problem, once it was told how the data were prepared and, if they are the user's, what K is like."""
+    for sentence in preparation_sentences(problem.prepared):
+        _remark(sentence)
+    if (problem.report is not None or problem.prepared.steps) and problem.conditioning is not None:
+        remarks, warnings = gram_sentences(problem.prepared, problem.conditioning)
+        for sentence in remarks:
+            _remark(sentence)
+        _remark("", *warnings)
+    return problem
+
+
+def _remark(sentence: str, *warnings: str) -> None:
+    lines = [f"... {sentence}"] if sentence else []
+    for line in [*lines, *(f"implicit-bias: warning: {words}." for words in warnings)]:
+        remark(f"{printable(line)}\n")
 
 
 def _choices(args: argparse.Namespace) -> Choices:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from refimpl.datasets import Dataset
 from refimpl.flow import FlowLimit, gradient_flow
@@ -19,7 +21,7 @@ from refimpl.spectrum import third_ratio
 from refimpl.validation import Array
 from verification.witnesses.limit_formula import closed_form
 
-__all__ = ["SAME", "LimitFacts", "Survey", "survey"]
+__all__ = ["SAME", "LimitFacts", "Survey", "number_limits", "survey"]
 
 SAME = 1e-6
 """Limits nearer than this, relative to their norm, are one limit; a margin above 1 + this is not tight."""
@@ -121,17 +123,18 @@ def survey(
     L = data.gram_factor
     exact = closed_form(network, data)
     reference = exact.coefficients @ L if exact.is_kkt_point else None
-    found, seen, unfinished = [], list[Array](), 0
+    limits, unfinished = [], 0
     for W0 in starts:
         before_each()
         limit = gradient_flow(network, data, W0, loss, max_events=max_events, time_limit=time_limit).limit
         if limit is None:
             unfinished += 1
             continue
-        W = limit.coefficients @ L
-        number = _number_of(_in_order(network, W), seen)
-        found.append(_facts(limit, W, reference, number))
-    return Survey(tuple(found), unfinished)
+        limits.append(limit)
+    rows = [limit.coefficients @ L for limit in limits]
+    numbers = number_limits(network, rows)
+    facts = (_facts(limit, W, reference, k) for limit, W, k in zip(limits, rows, numbers, strict=True))
+    return Survey(tuple(facts), unfinished)
 
 
 def _facts(limit: FlowLimit, W: Array, reference: Array | None, number: int) -> LimitFacts:
@@ -148,20 +151,41 @@ def _facts(limit: FlowLimit, W: Array, reference: Array | None, number: int) -> 
     )
 
 
-def _number_of(W: Array, seen: list[Array]) -> int:
-    for number, other in enumerate(seen):
-        if np.linalg.norm(W - other) <= SAME * np.linalg.norm(other):
-            return number
-    seen.append(W)
-    return len(seen) - 1
+def number_limits(network: TwoLayerNetwork, limits: Sequence[Array]) -> list[int]:
+    """Which of the different limits each one is: 0, 1, ... in the order in which they come first.
+
+    Two limits are the same if neurons of equal a_j can be exchanged so that they are `SAME`. The exchange that brings
+    them nearest is an assignment problem for each a_j; sorting rows would depend on rounding where their entries tie.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+    limits : sequence of ndarray, shape (m, r)
+        In coordinates of one orthonormal basis, such as C L with K = L Lᵀ.
+
+    Examples
+    --------
+    >>> from refimpl import LeakyReLU
+    >>> network = TwoLayerNetwork.with_signs(2, 0, LeakyReLU(0.25))
+    >>> one, exchanged, other = np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]])
+    >>> number_limits(network, [one, exchanged, other])
+    [0, 0, 1]
+    """
+    numbers, seen = [], list[Array]()
+    for W in limits:
+        near = (k for k, V in enumerate(seen) if _distance(network, W, V) <= SAME * np.linalg.norm(V))
+        number = next(near, len(seen))
+        if number == len(seen):
+            seen.append(W)
+        numbers.append(number)
+    return numbers
 
 
-def _in_order(network: TwoLayerNetwork, W: Array) -> Array:
-    """The rows of neurons with equal a_j sorted, by entries rounded to 1e-4 of the largest."""
-    ordered = W.copy()
-    unit = 1e-4 * float(np.abs(W).max())
+def _distance(network: TwoLayerNetwork, W: Array, V: Array) -> float:
+    """‖W - V‖_F, the neurons of equal a_j of V exchanged so that it is least."""
+    squares = 0.0
     for value in np.unique(network.second_layer):
         rows = np.flatnonzero(network.second_layer == value)
-        keys = np.rint(W[rows] / unit).T[::-1]
-        ordered[rows] = W[rows][np.lexsort(keys)]
-    return ordered
+        costs = cdist(W[rows], V[rows], "sqeuclidean")
+        squares += float(costs[linear_sum_assignment(costs)].sum())
+    return float(np.sqrt(squares))
