@@ -9,13 +9,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 THEORY = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
-FILES = sorted(
-    path
-    for folder in ("refimpl", "verification", "scripts", "tests", "docs")
-    for pattern in ("**/*.py", "**/*.md")
-    for path in (ROOT / folder).glob(pattern)
-    if path != Path(__file__)
-) + [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+FOLDERS = ("refimpl", "verification", "scripts", "tests", "docs")
+FILES = [
+    *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.[pm][yd]")) if path != Path(__file__)),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+]
 
 EQUATION = re.compile(r"(?<![\w.])\(([1-9]\d?)\.(\d{1,2})\)")
 """(7.5), and not the argument of a function."""
