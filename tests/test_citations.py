@@ -75,3 +75,11 @@ def test_a_wrong_citation_is_found() -> None:
     assert EQUATION.findall("by (7.99) of docs/theory.md, LeakyReLU(1.5), f(2.5)") == [("7", "99")]
     assert (7, 99) not in DEFINED
     assert SECTIONS.findall("docs/theory.md, sections 5, 9 and 10; docs/theory.md, section 3") == ["5, 9 and 10", "3"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_are_there(path: Path) -> None:
+    named = re.findall(
+        r"\b(?:docs|tests|scripts|refimpl|verification)/[a-z_/0-9]+\.(?:py|md|json|png)\b", path.read_text("utf-8")
+    )
+    assert not [name for name in named if not (ROOT / name).exists()]
