@@ -2,8 +2,8 @@
 
 The paper is Frei, Vardi, Bartlett, Srebro, Hu, *Implicit Bias in Leaky ReLU Networks Trained on
 High-Dimensional Data*, ICLR 2023, arXiv 2210.07082. A constant that is not `checked` was recalled
-and is marked † wherever it is shown. One verdict rests on such constants, that of `paper-descent-theorem`; none on the flow
-does (docs/theory.md, sections 5 and 11).
+and is marked † wherever it is shown. One verdict rests on such constants, that of
+`paper-descent-theorem`; none on the flow does (docs/theory.md, sections 5 and 11).
 """
 
 from __future__ import annotations

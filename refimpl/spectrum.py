@@ -1,8 +1,8 @@
 """Singular values, numerical rank and stable rank, from W or from (C, K) (docs/numerics.md).
 
 For W = C X the singular values of W are those of C L with K = X Xᵀ = L Lᵀ. They are taken from
-such a factor, because roots of eigenvalues of W Wᵀ lose everything below 1e-8 of the largest; where only the largest counts
-(`stable_rank_by_norms`) those are good enough.
+such a factor, because roots of eigenvalues of W Wᵀ lose everything below 1e-8 of the largest;
+where only the largest counts (`stable_rank_by_norms`) those are good enough.
 """
 
 from __future__ import annotations

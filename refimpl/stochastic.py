@@ -201,7 +201,7 @@ def stochastic_gradient_descent(
     batches = -(-data.n // batch_size)
     check_steps("epochs", epochs, epochs * batches, 4 * network.m * data.d * data.n // batches)
     check_memory("epochs", epochs, NUMBERS_AN_EPOCH * epochs)
-    run = _Run(network, data, evaluate, loss, step_size, batch_size, rng, W0)
+    run = _Epochs(network, data, evaluate, loss, step_size, batch_size, rng, W0)
     with np.errstate(over="ignore", invalid="ignore"):
         status, rows = _run_epochs(run, epochs, tell)
     diagnostics = {
@@ -220,7 +220,7 @@ def stochastic_gradient_descent(
     return result
 
 
-class _Run:
+class _Epochs:
     """W, and how it moves."""
 
     def __init__(
@@ -275,7 +275,9 @@ class _Run:
         return data.y * self.network.outputs(self.W @ data.X.T)
 
 
-def _run_epochs(run: _Run, epochs: int, progress: Callable[[int], None]) -> tuple[DescentStatus, list[tuple[Any, ...]]]:
+def _run_epochs(
+    run: _Epochs, epochs: int, progress: Callable[[int], None]
+) -> tuple[DescentStatus, list[tuple[Any, ...]]]:
     """Go through the epochs and note the rows of the trajectory."""
     rows: list[tuple[Any, ...]] = [(0, *run.measured())]
     try:

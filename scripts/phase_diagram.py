@@ -35,7 +35,7 @@ from refimpl.validation import Array, as_count
 from verification import check_hypotheses, global_optimum
 from verification.claims.report import environment
 from verification.commands.options import progress
-from verification.studies.survey import SAME, Survey, survey
+from verification.studies.survey import SAME, Survey, fraction, survey
 from verification.witnesses.enumeration import can_be_enumerated
 
 SCALES = (1e-3, 1.0, 10.0)
@@ -105,8 +105,8 @@ def examined(cell: Cell) -> Found:
     distances = [limit.closed_form_distance for limit in limits]
     return Found(
         cell=cell,
-        rank_at_most_two=found.fraction([limit.rank <= 2 for limit in limits]),
-        closed_form=found.fraction([distance is not None and distance < SAME for distance in distances]),
+        rank_at_most_two=fraction([limit.rank <= 2 for limit in limits]),
+        closed_form=fraction([distance is not None and distance < SAME for distance in distances]),
         different=found.different,
         units_on_kinks=float(np.mean([float(limit.units_on_kinks) for limit in limits] or [np.nan])),
         largest_rank=max((limit.rank for limit in limits), default=0),

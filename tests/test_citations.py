@@ -9,13 +9,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 THEORY = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
-FILES = sorted(
-    path
-    for folder in ("refimpl", "verification", "scripts", "tests", "docs")
-    for pattern in ("**/*.py", "**/*.md")
-    for path in (ROOT / folder).glob(pattern)
-    if path != Path(__file__)
-) + [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+FOLDERS = ("refimpl", "verification", "scripts", "tests", "docs")
+FILES = [
+    *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.[pm][yd]")) if path != Path(__file__)),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+]
 
 EQUATION = re.compile(r"(?<![\w.])\(([1-9]\d?)\.(\d{1,2})\)")
 """(7.5), and not the argument of a function."""
@@ -76,3 +75,11 @@ def test_a_wrong_citation_is_found() -> None:
     assert EQUATION.findall("by (7.99) of docs/theory.md, LeakyReLU(1.5), f(2.5)") == [("7", "99")]
     assert (7, 99) not in DEFINED
     assert SECTIONS.findall("docs/theory.md, sections 5, 9 and 10; docs/theory.md, section 3") == ["5, 9 and 10", "3"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_are_there(path: Path) -> None:
+    named = re.findall(
+        r"\b(?:docs|tests|scripts|refimpl|verification)/[a-z_/0-9]+\.(?:py|md|json|png)\b", path.read_text("utf-8")
+    )
+    assert not [name for name in named if not (ROOT / name).exists()]

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refimpl import ExponentialLoss, LogisticLoss
+from refimpl import (
+    Dataset,
+    ExponentialLoss,
+    LeakyReLU,
+    LogisticLoss,
+    TwoLayerNetwork,
+    gradient_descent,
+    gradient_flow,
+)
 from refimpl.errors import InvalidParameterError
 from refimpl.losses import (
     log_mean_weight,
@@ -18,6 +26,7 @@ from refimpl.losses import (
     sample_weights,
     smoothed_margin,
 )
+from verification import verify
 from verification.strategies import margins
 
 EPS = float(np.finfo(np.float64).eps)
@@ -216,3 +225,73 @@ def test_inverse_near_the_largest_float(log_value):
 
 def test_inverse_beyond_the_largest_float_is_minus_infinity():
     assert float(LogisticLoss().inverse_of_log_value(710.0)) == -math.inf
+
+
+class SquaredWeight:
+    """ℓ(q) = 1/(1+q) for q >= 0 and 1 - q below; it declares no exponential tail."""
+
+    name = "polynomial"
+
+    def value(self, q):
+        return np.where(np.asarray(q) < 0.0, 1.0 - q, 1.0 / (1.0 + np.maximum(q, 0.0)))
+
+    def log_value(self, q):
+        return np.log(self.value(q))
+
+    def weight(self, q):
+        return (1.0 + np.maximum(q, 0.0)) ** -2.0
+
+    def log_weight(self, q):
+        return -2.0 * np.log1p(np.maximum(q, 0.0))
+
+    def curvature(self, q):
+        return np.where(np.asarray(q) < 0.0, 0.0, 2.0 * (1.0 + np.maximum(q, 0.0)) ** -3.0)
+
+    def log_weight_decay(self, q):
+        return np.where(np.asarray(q) < 0.0, 0.0, 2.0 / (1.0 + np.maximum(q, 0.0)))
+
+    def inverse_of_log_value(self, log_value):
+        v = np.exp(log_value)
+        return np.where(v > 1.0, 1.0 - v, 1.0 / v - 1.0)
+
+
+class Doubled(LogisticLoss):
+    """2 log(1 + e^{-q}): a third loss that does have the tail, log g = -q + log 2."""
+
+    def log_weight(self, q):
+        return np.log(2.0) + super().log_weight(q)
+
+    def log_value(self, q):
+        return np.log(2.0) + super().log_value(q)
+
+    def inverse_of_log_value(self, log_value):
+        return super().inverse_of_log_value(np.asarray(log_value) - np.log(2.0))
+
+
+TWO = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.5)), Dataset([[1.0, 0.1, 0.0], [0.0, 1.0, 0.1]], [1, -1])
+START = 0.01 * np.random.default_rng(0).standard_normal((3, 3))
+
+
+@pytest.mark.parametrize("method", ["piecewise", "adaptive"])
+def test_the_flow_refuses_a_loss_without_an_exponential_tail(method):
+    with pytest.raises(InvalidParameterError, match="`loss` must declare an exponential tail"):
+        gradient_flow(*TWO, START, SquaredWeight(), method=method)
+    path = gradient_descent(*TWO, START, 0.5, 100, loss=SquaredWeight()).trajectory
+    assert np.all(np.diff(path.loss) < 0.0)
+
+
+def test_verify_says_why_it_has_no_flow_of_such_a_loss_and_decides_the_rest():
+    rows = {row.id: row for row in verify(*TWO, loss=SquaredWeight(), descent_steps=50).claims}
+    assert rows["flow-limit-is-kkt"].verdict.name == "INCONCLUSIVE"
+    assert "exponential tail" in rows["flow-limit-is-kkt"].reason
+    assert rows["descent-stable-rank-bounded"].verdict.name == "HOLDS_NUMERICALLY"
+    assert rows["descent-converges"].verdict.name == "HYPOTHESIS_NOT_MET"
+
+
+def test_a_third_loss_with_the_tail_has_the_same_path():
+    """Twice the loss has the same sample weights, hence the same path in s, and twice the plain speed."""
+    one, other = gradient_flow(*TWO, START), gradient_flow(*TWO, START, Doubled())
+    np.testing.assert_allclose(other.limit.weights(), one.limit.weights(), rtol=1e-12, atol=1e-14)
+    path, twice = one.trajectory, other.trajectory
+    at = np.interp(path.s[5:20], twice.s, twice.log_time)
+    np.testing.assert_allclose(at, path.log_time[5:20] - np.log(2.0), atol=1e-3)

@@ -14,7 +14,7 @@ from rich.table import Table
 from refimpl.errors import InvalidParameterError
 from verification.commands import options
 from verification.exact.certificate import CONCLUSIONS, Certificate, certify, reject_early
-from verification.exact.checker import CheckResult, check_certificate
+from verification.exact.checker import CertificateCheck, check_certificate
 from verification.printing import sentence
 
 __all__ = ["add_parser", "run"]
@@ -92,7 +92,7 @@ def _check(args: argparse.Namespace, problem: options.Problem, slope: Fraction |
     return 0 if accepted else 1
 
 
-def _judged(args: argparse.Namespace, result: CheckResult, slope: Fraction | None) -> tuple[bool, str]:
+def _judged(args: argparse.Namespace, result: CertificateCheck, slope: Fraction | None) -> tuple[bool, str]:
     """Whether the file is accepted as a certificate of the network that the options name, and a sentence."""
     if result.network is None:
         return False, f"refused: {result.reason.removeprefix('refused: ')}."

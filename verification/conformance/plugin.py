@@ -1,7 +1,7 @@
 """The options of `pytest --pyargs verification.conformance --implementation ...` (docs/conformance.md).
 
-A pytest plugin, because options of a package's own conftest.py are not known when it is named with --pyargs. To any other
-run of pytest it adds no option, and imports neither NumPy nor the checks.
+A pytest plugin, because options of a package's own conftest.py are not known when it is named with --pyargs. To any
+other run of pytest it adds no option, and imports neither NumPy nor the checks.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.validation import Array
 from verification.exact.solve import run_apart, solve_ones, surely_negative
 
-__all__ = ["Bounds", "Certificate", "ClosedForm", "ExactNetwork", "certify", "reject_early"]
+__all__ = ["Certificate", "ExactClosedForm", "ExactNetwork", "MultiplierBounds", "certify", "reject_early"]
 
 SCHEMA = "implicit-bias-certificate"
 SCHEMA_VERSION = 1
@@ -91,7 +91,7 @@ class ExactNetwork:
 
 
 @dataclass(frozen=True)
-class ClosedForm:
+class ExactClosedForm:
     """The solution of M λ = 1, or a kernel vector of M (docs/theory.md, section 6).
 
     Attributes
@@ -116,7 +116,7 @@ class ClosedForm:
 
 
 @dataclass(frozen=True)
-class Bounds:
+class MultiplierBounds:
     """Section 5 decided: b_i = values_i / 2^exponent.
 
     Attributes
@@ -153,8 +153,8 @@ class Certificate:
     sha256 : str
         `Dataset.sha256` of the data.
     network : ExactNetwork
-    closed_form : ClosedForm
-    bounds : Bounds
+    closed_form : ExactClosedForm
+    bounds : MultiplierBounds
 
     References
     ----------
@@ -165,8 +165,8 @@ class Certificate:
     d: int
     sha256: str
     network: ExactNetwork
-    closed_form: ClosedForm
-    bounds: Bounds
+    closed_form: ExactClosedForm
+    bounds: MultiplierBounds
 
     @property
     def verdict(self) -> str:
@@ -240,14 +240,14 @@ class Certificate:
         return cls(
             **data,
             network=ExactNetwork(**{**network, **rational}),
-            closed_form=ClosedForm(
+            closed_form=ExactClosedForm(
                 _multipliers_from(form),
                 None if form["kernel"] is None else tuple(int(k, 16) for k in form["kernel"]),
                 form["first_negative_multiplier"],
                 None if wrong is None else (int(wrong[0]), str(wrong[1])),
                 form["rank"],
             ),
-            bounds=Bounds(bounds["exponent"], values, bounds["rounding"], bounds["first_failure"]),
+            bounds=MultiplierBounds(bounds["exponent"], values, bounds["rounding"], bounds["first_failure"]),
         )
 
 
@@ -366,7 +366,7 @@ def _negative_multiplier(sample: int | None) -> str:
     return f"the multiplier of sample {sample} is negative: not all margins are tight"
 
 
-def _open_condition(bounds: Bounds) -> str:
+def _open_condition(bounds: MultiplierBounds) -> str:
     word = "fails" if bounds.status == "fails" else "is not decided"
     return (
         f"the refined condition {word} at sample {bounds.first_failure}: "
@@ -470,17 +470,17 @@ def _gram_of_wide_range(X: Array) -> tuple[IntMatrix, int]:
 
 def _closed_form(
     network: ExactNetwork, S: IntMatrix, exponent: int, label: list[bool], progress: Callable[[str], None]
-) -> ClosedForm:
+) -> ExactClosedForm:
     """λ with M λ = 1, its signs, the signs of all units and the rank; K is S up to signs and 2^exponent."""
     q = network.slope.denominator
     A, c, c_prime, D = _integer_system(network, S, label)
     numerators, denominator, kernel = _solve_ones(A, progress)
     if numerators is None:
-        return ClosedForm(None, kernel)
+        return ExactClosedForm(None, kernel)
     scale = Fraction(D * q * q) / Fraction(2) ** exponent  # M = S H 2^exponent / (D q²)
     N = np.array(numerators, dtype=object)
     t, t_prime = S @ (c * N), S @ (c_prime * N)
-    return ClosedForm(
+    return ExactClosedForm(
         multipliers=tuple(Fraction(value, denominator) * scale for value in numerators),
         first_negative_multiplier=next((i for i, value in enumerate(numerators) if value < 0), None),
         first_wrong_sign=_first_wrong_sign(network, t, t_prime),
@@ -639,7 +639,7 @@ class _SectionFive:
         return next((i for i in range(b.size) if not left[i] > right[i]), None)
 
 
-def _bounds(network: ExactNetwork, S: IntMatrix, exponent: int, label: list[bool]) -> Bounds:
+def _bounds(network: ExactNetwork, S: IntMatrix, exponent: int, label: list[bool]) -> MultiplierBounds:
     """Decide section 5 with bounds of 64 bits, or more where those leave it open."""
     problem, bits = _SectionFive.of(network, S, exponent, label), FIRST_BITS
     while True:
@@ -647,13 +647,13 @@ def _bounds(network: ExactNetwork, S: IntMatrix, exponent: int, label: list[bool
         above = problem.fixed_point(k, lambda numerator, denominator: -(-numerator // denominator))
         failure = problem.first_failure(k, above)
         if failure is None:
-            return Bounds(k, tuple(above.tolist()), "up", None)
+            return MultiplierBounds(k, tuple(above.tolist()), "up", None)
         below = problem.fixed_point(k, lambda numerator, denominator: numerator // denominator)
         proven_failure = problem.first_failure(k, below)
         if proven_failure is not None:
-            return Bounds(k, tuple(below.tolist()), "down", proven_failure)
+            return MultiplierBounds(k, tuple(below.tolist()), "down", proven_failure)
         if bits >= LAST_BITS:
-            return Bounds(k, tuple(above.tolist()), "up", failure)
+            return MultiplierBounds(k, tuple(above.tolist()), "up", failure)
         bits *= 2
 
 

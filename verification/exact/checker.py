@@ -24,7 +24,7 @@ VERDICTS = [("rejected", 0), ("convex_optimum", 1), ("kkt_point", 7), ("unique_k
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class CertificateCheck:
     """Whether the certificate is right, why (not), and, if it is, what it proves and of which network."""
 
     accepted: bool
@@ -33,7 +33,7 @@ class CheckResult:
     network: dict[str, Any] | None = None
 
 
-def check_certificate(certificate: str | Path, X: Any, y: Any) -> CheckResult:
+def check_certificate(certificate: str | Path, X: Any, y: Any) -> CertificateCheck:
     """Check a certificate, its text or its path, against X (n rows of floats) and y (n labels ±1), lists or arrays."""
     try:
         rows = [[float(x) for x in row] for row in getattr(X, "tolist", lambda: X)()]
@@ -46,8 +46,8 @@ def check_certificate(certificate: str | Path, X: Any, y: Any) -> CheckResult:
         expected = recomputed(document, rows, labels, S, scale)
         require(canonical(expected) == text, "the text is not the one that follows from the data and its numbers")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        return CheckResult(False, f"refused: {error}")
-    return CheckResult(True, "every step was recomputed from the data", expected["verdict"], expected["network"])
+        return CertificateCheck(False, f"refused: {error}")
+    return CertificateCheck(True, "every step was recomputed from the data", expected["verdict"], expected["network"])
 
 
 def require(condition: bool, reason: str) -> None:

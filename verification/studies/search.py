@@ -12,6 +12,7 @@ with a margin above the smallest ("margin"), or in different limits ("limits").
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -244,7 +245,8 @@ def search(
     try:
         for name, method in methods.items():
             run.until, run.left = run.until + SHARES[name] * seconds, tries
-            run.for_a_while(method)
+            with suppress(_TimeUp):
+                method()
     except KeyboardInterrupt as stop:
         raise RunInterrupted(run.result) from stop
     return run.result
@@ -261,13 +263,6 @@ class _Search:
     until: float = 0.0
     left: int | None = None
     trials: dict[str, tuple[float, Trial]] = field(default_factory=dict)  # conclusion -> slack and direction
-
-    def for_a_while(self, method: Callable[[], None]) -> None:
-        """Until the method ends, or its time."""
-        try:
-            method()
-        except _TimeUp:
-            return
 
     def look_at_the_clock(self) -> None:
         """Called before each flow."""

@@ -21,7 +21,7 @@ from refimpl.spectrum import third_ratio
 from refimpl.validation import Array
 from verification.witnesses.limit_formula import closed_form
 
-__all__ = ["SAME", "LimitFacts", "Survey", "number_limits", "survey"]
+__all__ = ["SAME", "LimitFacts", "Survey", "fraction", "number_limits", "survey"]
 
 SAME = 1e-6
 """Limits nearer than this, relative to their norm, are one limit; a margin above 1 + this is not tight."""
@@ -76,9 +76,16 @@ class Survey:
         """The number of different limits."""
         return len({limit.number for limit in self.limits})
 
-    def fraction(self, holds: Sequence[bool]) -> float:
-        """The part of the limits for which something holds; NaN if there is no limit."""
-        return float(np.mean(holds)) if len(holds) else float("nan")
+
+def fraction(holds: Sequence[bool]) -> float:
+    """The part of the limits for which something holds; NaN if there is no limit.
+
+    Examples
+    --------
+    >>> fraction([True, True, False, True]), fraction([])
+    (0.75, nan)
+    """
+    return float(np.mean(holds)) if len(holds) else float("nan")
 
 
 def survey(

@@ -144,7 +144,7 @@ def check_hypotheses(network: TwoLayerNetwork, data: Dataset) -> Hypotheses:
             None,
             0,
         )
-    problem = _Problem.of(network, data)
+    problem = _ScaledProblem.of(network, data)
     slack = _instance_wise_slack(problem)
     instance_wise = Condition("instance-wise", _INSTANCE_WISE, slack, slack > 1.0)
     slack = _refined_slack(problem)
@@ -177,7 +177,7 @@ def _paper_condition(network: TwoLayerNetwork, data: Dataset) -> Condition:
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
+class _ScaledProblem:
     """K_ii, the parts of S off its diagonal, and the masses, with max K_ii = 1 and Σ a_j² = 1.
 
     Multipliers are then λ · unit, unit = max K_ii · Σ a_j². With b_i = b̃_i/(K_ii η_i), section 5 reads
@@ -196,7 +196,7 @@ class _Problem:
     unit: float
 
     @classmethod
-    def of(cls, network: TwoLayerNetwork, data: Dataset) -> _Problem:
+    def of(cls, network: TwoLayerNetwork, data: Dataset) -> _ScaledProblem:
         gamma, scale = network.slope, float(np.diagonal(data.gram).max())
         mass = network.mass
         share = network.mass_positive / mass
@@ -257,7 +257,7 @@ def _product(factor: Array, matrix: Array) -> Array:
         return np.multiply(factor, matrix, out=np.zeros_like(matrix), where=matrix > 0.0)
 
 
-def _instance_wise_slack(problem: _Problem) -> float:
+def _instance_wise_slack(problem: _ScaledProblem) -> float:
     """min_k K_kk η_k / (ρ + r_k β_k), ρ = max_i r_i (η_i/γ + β_i): the slack of (5.5).
 
     One pass has λ̄ = Λ = max_k 1/D_k with D_k = K_kk η_k - r_k β_k and U_i = r_i Λ. The conclusion
@@ -271,7 +271,7 @@ def _instance_wise_slack(problem: _Problem) -> float:
     return _smallest_ratio(problem.K * problem.eta, rho + r * problem.beta)
 
 
-def _refined_slack(problem: _Problem) -> float:
+def _refined_slack(problem: _ScaledProblem) -> float:
     """The s at which h(s) = max_i (s B b̃(s))_i = 1 (5.6), b̃(s) = Σ_k (sA)^k 1 the least vector with b̃ >= 1 + sAb̃.
 
     In units of s₀ = 1/max_i (B1)_i the slack σ lies in [1/2, 1], and Σ_k σ^{k+1} (s₀B (s₀A)^k 1)_i is convex in σ:
@@ -299,7 +299,7 @@ def _refined_slack(problem: _Problem) -> float:
     return sigma / largest
 
 
-def _refined_bounds(problem: _Problem) -> tuple[Array, Array, int]:
+def _refined_bounds(problem: _ScaledProblem) -> tuple[Array, Array, int]:
     """(ℓ, b, terms) with the least b of (5.3), where that holds: b_i = b̃_i/(K_ii η_i), b̃ = Σ_k A^k 1."""
     A, _ = problem.series
     total = power = np.ones(problem.K.size)
@@ -310,7 +310,7 @@ def _refined_bounds(problem: _Problem) -> tuple[Array, Array, int]:
     return _lower(problem, upper) / problem.unit, upper / problem.unit, TERMS
 
 
-def _iterated_bounds(problem: _Problem) -> tuple[Array, Array, int] | None:
+def _iterated_bounds(problem: _ScaledProblem) -> tuple[Array, Array, int] | None:
     """(ℓ, λ̄, passes) from the start of section 5 by its passes; None where the start fails.
 
     Each pass takes the smaller of the old and the new bound, so λ̄ decreases and every pass is a
@@ -331,7 +331,7 @@ def _iterated_bounds(problem: _Problem) -> tuple[Array, Array, int] | None:
     return _lower(problem, upper) / problem.unit, upper / problem.unit, passes
 
 
-def _lower(problem: _Problem, upper: Array) -> Array:
+def _lower(problem: _ScaledProblem, upper: Array) -> Array:
     """ℓ_i = max(0, (1 - U_i⁺ β_i)/(K_ii η_i)), as λ >= 0."""
     U_plus = problem.push @ upper
     return np.maximum(0.0, (1.0 - U_plus * problem.beta) / (problem.K * problem.eta))

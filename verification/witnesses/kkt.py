@@ -265,17 +265,17 @@ class _Rays:
         """Σ_i λ_i H_i(Φ), shape (m, r)."""
         return np.asarray((self.network.second_layer[:, None] * fit.slopes * self.data.y * fit.multipliers) @ self.X)
 
-    def columns(self, samples: NDArray[np.intp], slopes: Array) -> _Columns:
+    def columns(self, samples: NDArray[np.intp], slopes: Array) -> _RayColumns:
         """These rays, scaled to length 1; `slopes` has shape (m, number of rays)."""
         left, right = self.network.second_layer[:, None] * slopes * self.data.y[samples], self.X[samples]
         lengths = np.linalg.norm(left, axis=0) * np.linalg.norm(right, axis=1)
         left = np.where(lengths > VANISHING * lengths.max(initial=0.0), left, 0.0)
         lengths = np.where(left.any(axis=0), lengths, 1.0)
-        return _Columns(left / lengths, right, lengths)
+        return _RayColumns(left / lengths, right, lengths)
 
 
 @dataclass(frozen=True, eq=False)
-class _Columns:
+class _RayColumns:
     """Matrices left_k right_kᵀ of length 1, k = 1, ..., N, as the columns of A: R^N -> R^(m x r)."""
 
     left: Array  # (m, N)
@@ -420,7 +420,7 @@ def _multipliers_and_slopes(
     return lam, Phi
 
 
-def _nnls(columns: _Columns, W: Array) -> Array:
+def _nnls(columns: _RayColumns, W: Array) -> Array:
     """argmin ‖A x - W‖ over x >= 0."""
     T, t = columns.reduced(W)
     try:
@@ -430,7 +430,7 @@ def _nnls(columns: _Columns, W: Array) -> Array:
     return _refined(columns, T, W, x)
 
 
-def _refined(columns: _Columns, T: Array, W: Array, x: Array) -> Array:
+def _refined(columns: _RayColumns, T: Array, W: Array, x: Array) -> Array:
     """x, refined on its support while that keeps it nonnegative and brings A x no farther from W.
 
     The residual is formed from the columns themselves, so that what T has lost to rounding comes back.

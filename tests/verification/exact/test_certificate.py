@@ -478,7 +478,7 @@ def test_labels_are_signs(theorem, y):
 def test_bounds_that_disprove_nothing_are_no_disproof(theorem):
     """b = 2^-200 is below F(b), and there the condition holds: nothing follows, whatever `rounding` says."""
     certificate, data = theorem
-    tiny = replace(certificate, bounds=prover.Bounds(200, (1, 1, 1), "down", None))
+    tiny = replace(certificate, bounds=prover.MultiplierBounds(200, (1, 1, 1), "down", None))
     assert "disprove nothing" in check_certificate(tiny.to_json(), data.X, data.y).reason
 
 
@@ -487,7 +487,7 @@ def test_bounds_are_positive(theorem):
     certificate, data = theorem
     for values in ((-(2**70), 1, 1), (1, -(2**70), 1), (1, 1, -(2**70)), (0, 1, 1)):
         for rounding, failure in (("down", 0), ("down", 1), ("down", 2), ("up", None)):
-            lie = replace(certificate, bounds=prover.Bounds(64, values, rounding, failure))
+            lie = replace(certificate, bounds=prover.MultiplierBounds(64, values, rounding, failure))
             assert "malformed" in check_certificate(lie.to_json(), data.X, data.y).reason
 
 
