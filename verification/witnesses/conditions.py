@@ -16,6 +16,7 @@ Masses: μ_i = Σ_{a_j y_i > 0} a_j², ν_i = Σ_{a_j y_i < 0} a_j², β = μ + 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -184,7 +185,8 @@ class _ScaledProblem:
 
         b̃ >= 1 + s A b̃,   s B b̃ < 1,   A_ik = β_i P_ik/(K_kk η_k),   B_ik = (β_i Q_ik + (η_i/γ) P_ik)/(K_kk η_k),
 
-    P and Q being the pull and the push and s the factor of the slack. A <= B, as γβ_i <= η_i.
+    P and Q being the pull and the push and s the factor of the slack. A <= B, as γβ_i <= η_i. The shares of the two
+    masses are rational: one minus the larger, in floats, would lose the smaller, which decides where γ² is smaller yet.
     """
 
     gamma: float
@@ -192,49 +194,53 @@ class _ScaledProblem:
     pull: Array  # max(-S_ik, 0) off the diagonal, shape (n, n)
     push: Array  # max(S_ik, 0) off the diagonal, shape (n, n)
     positive_label: BoolArray
-    mass_positive: float
+    shares: tuple[Fraction, Fraction]  # A₊ and A₋, of sum 1
     unit: float
 
     @classmethod
     def of(cls, network: TwoLayerNetwork, data: Dataset) -> _ScaledProblem:
         gamma, scale = network.slope, float(np.diagonal(data.gram).max())
         mass = network.mass
-        share = network.mass_positive / mass
+        plus, minus = Fraction(network.mass_positive), Fraction(network.mass_negative)
+        shares = plus / (plus + minus), minus / (plus + minus)
         S = data.signed_gram / scale
         K = np.diagonal(S).copy()
         S = S - np.diag(K)
-        return cls(gamma, K, np.maximum(-S, 0.0), np.maximum(S, 0.0), data.y > 0.0, share, scale * mass)
+        return cls(gamma, K, np.maximum(-S, 0.0), np.maximum(S, 0.0), data.y > 0.0, shares, scale * mass)
 
-    @property
-    def mu(self) -> Array:
-        """μ."""
-        return np.where(self.positive_label, self.mass_positive, 1.0 - self.mass_positive)
+    @cached_property
+    def beta_by_label(self) -> tuple[Fraction, Fraction]:
+        """β where y_i = +1 and where y_i = -1."""
+        gamma, (plus, minus) = Fraction(self.gamma), self.shares
+        return plus + minus * gamma, minus + plus * gamma
 
-    @property
-    def nu(self) -> Array:
-        """ν."""
-        return 1.0 - self.mu
+    @cached_property
+    def eta_by_label(self) -> tuple[Fraction, Fraction]:
+        """η where y_i = +1 and where y_i = -1."""
+        gamma, (plus, minus) = Fraction(self.gamma), self.shares
+        return plus + minus * gamma**2, minus + plus * gamma**2
 
-    @property
+    def by_sample(self, positive: Fraction, negative: Fraction) -> Array:
+        """One number for each label as one for each sample, shape (n,); inf where it is too large for a float."""
+        return np.where(self.positive_label, _as_float(positive), _as_float(negative))
+
+    @cached_property
     def beta(self) -> Array:
         """β."""
-        return self.mu + self.nu * self.gamma
+        return self.by_sample(*self.beta_by_label)
 
-    @property
+    @cached_property
     def eta(self) -> Array:
         """η."""
-        return self.mu + self.nu * self.gamma**2
+        return self.by_sample(*self.eta_by_label)
 
     @cached_property
     def series(self) -> tuple[Array, Array]:
         """A and B; inf where an entry is too large for a float, 0 where P_ik and Q_ik are 0."""
-        gamma = Fraction(self.gamma)
-        sides = [(Fraction(mu), 1 - Fraction(mu)) for mu in (self.mass_positive, 1.0 - self.mass_positive)]
-        beta = [mu + nu * gamma for mu, nu in sides]
-        eta = [mu + nu * gamma**2 for mu, nu in sides]
+        gamma, beta, eta = Fraction(self.gamma), self.beta_by_label, self.eta_by_label
         kind = np.where(self.positive_label, 0, 1)
 
-        def factors(numerator: list[Fraction]) -> Array:
+        def factors(numerator: Sequence[Fraction]) -> Array:
             table = np.array([[_as_float(numerator[i] / eta[k]) for k in (0, 1)] for i in (0, 1)])
             return np.asarray(table[kind[:, None], kind])
 
@@ -265,8 +271,8 @@ def _instance_wise_slack(problem: _ScaledProblem) -> float:
     γK_kk > r_k because ρ >= r_k (η_k/γ + β_k). With r scaled by s: s (ρ + r_k β_k) < K_kk η_k.
     """
     r = (problem.pull + problem.push).sum(axis=1)
-    with np.errstate(over="ignore"):
-        factor = problem.mu / problem.gamma + problem.nu * problem.gamma + problem.beta  # η/γ without γ² of its own
+    gamma, beta, eta = Fraction(problem.gamma), problem.beta_by_label, problem.eta_by_label
+    factor = problem.by_sample(eta[0] / gamma + beta[0], eta[1] / gamma + beta[1])
     rho = float(_product(factor, r).max())
     return _smallest_ratio(problem.K * problem.eta, rho + r * problem.beta)
 

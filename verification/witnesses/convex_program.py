@@ -18,7 +18,7 @@ G = diag(y) L.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -28,7 +28,7 @@ from refimpl.datasets import Dataset, as_dataset
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.spectrum import row_norms, sample_factor
 from refimpl.validation import Array
-from verification.witnesses.least_norm import LeastNorm, SolveStatus, least_norm
+from verification.witnesses.least_norm import LARGEST_ERROR, LeastNorm, SolveStatus, least_norm
 from verification.witnesses.two_rows import TwoRows, relative_masses, slopes_by_sign
 
 __all__ = [
@@ -70,7 +70,7 @@ class MaxMargin(TwoRows):
     tolerance : float or None
         CVXPY's tolerance, one of `TOLERANCE_LADDER`; None if it gave no answer.
     error_estimate : float
-        Bound on ‖W - W*‖_F/‖W‖_F, as in `LeastNorm`, for `weights()` and for `coefficients`.
+        Bound on ‖W - W*‖_F/‖W‖_F, as in `LeastNorm`, for `weights()` and for `coefficients`; at most 1e-3 if SOLVED.
     solver : str
         CLARABEL; NNLS if it gave no answer and the active-set method stands alone.
     """
@@ -160,7 +160,7 @@ def max_margin(network: TwoLayerNetwork, data: Dataset) -> MaxMargin:
     space = _Samples.of(data)
     G = max_margin_matrix(network, data, space.L)
     answer = least_norm(G, space.rounding, lambda i: _exact_row(network, data, i))
-    lam, root_m = answer.multipliers, np.sqrt(network.m)
+    root_m = np.sqrt(network.m)
     alpha = data.y * c * (a_plus > 0.0) / root_m
     alpha_prime = -data.y * c_prime * (a_minus > 0.0) / root_m
 
@@ -168,9 +168,10 @@ def max_margin(network: TwoLayerNetwork, data: Dataset) -> MaxMargin:
         P, Q = rows @ data.X.T
         return np.asarray(root_m * data.y * (c * a_plus * P - c_prime * a_minus * Q) / data.R_max**2)
 
-    rows, error = _vectors(
+    answer, rows = _with_vectors(
         G, answer, space.rounding, lambda mu: np.stack([mu * alpha, mu * alpha_prime]) @ data.X, margins
     )
+    lam = answer.multipliers
     return MaxMargin(
         v=rows[0] / unit,
         u=rows[1] / unit,
@@ -184,7 +185,7 @@ def max_margin(network: TwoLayerNetwork, data: Dataset) -> MaxMargin:
         duality_gap=answer.duality_gap,
         feasibility=answer.feasibility,
         tolerance=answer.tolerance,
-        error_estimate=float(answer.error_estimate + error),
+        error_estimate=answer.error_estimate,
         solver=answer.solver,
     )
 
@@ -239,7 +240,7 @@ def linear_max_margin(data: Dataset) -> LinearMaxMargin:
     def margins(z: Array) -> Array:
         return np.asarray(data.y * (data.X @ z) / scale)
 
-    z, error = _vectors(G, answer, space.rounding, lambda mu: (mu * data.y) @ data.X, margins)
+    answer, z = _with_vectors(G, answer, space.rounding, lambda mu: (mu * data.y) @ data.X, margins)
     return LinearMaxMargin(
         status=answer.status,
         z=z / scale,
@@ -249,7 +250,7 @@ def linear_max_margin(data: Dataset) -> LinearMaxMargin:
         duality_gap=answer.duality_gap,
         feasibility=answer.feasibility,
         tolerance=answer.tolerance,
-        error_estimate=float(answer.error_estimate + error),
+        error_estimate=answer.error_estimate,
         solver=answer.solver,
     )
 
@@ -267,21 +268,26 @@ class _Samples:
         return cls(data, *sample_factor(data.X, data.gram))
 
 
-def _vectors(
+def _with_vectors(
     G: Array, answer: LeastNorm, rounding: float, combine: Callable[[Array], Array], margins: Callable[[Array], Array]
-) -> tuple[Array, float]:
-    """The vectors of R^d that x stands for, feasible, and a bound on what rounding adds to their relative error.
+) -> tuple[LeastNorm, Array]:
+    """The answer for the vectors of R^d that x stands for, and these, feasible.
 
     `combine(λ)` sums the samples, `margins` returns G x of such vectors. Nearly dependent samples make λ large, and the
     rounding of the sum shows in the margins: `_corrected` takes it out. Then the vectors are made as much longer as
-    brings all margins, less the rounding with which they are known, to 1.
+    brings all margins, less the rounding with which they are known, to 1. What that adds to the error counts: where
+    the sum is above `LARGEST_ERROR`, or no length makes the vectors feasible, the answer is INACCURATE.
     """
-    if not answer.multipliers.any():
-        return combine(answer.multipliers), 0.0
+    if answer.status is not SolveStatus.SOLVED:
+        return answer, combine(answer.multipliers)
     vectors, error = _corrected(G, answer, rounding, combine, margins)
-    known = margins(vectors) - rounding * row_norms(G) * float(np.linalg.norm(answer.x))
-    factor = max(1.0, 1.0 / float(known.min()))
-    return factor * vectors, error + factor - 1.0
+    known = float((margins(vectors) - rounding * row_norms(G) * float(np.linalg.norm(answer.x))).min())
+    factor = max(1.0, 1.0 / known) if known > 0.0 else float("inf")
+    error = float(answer.error_estimate + error + factor - 1.0)
+    if not error <= LARGEST_ERROR:
+        answer = answer.without_arrays(SolveStatus.INACCURATE)
+        return answer, combine(answer.multipliers)
+    return replace(answer, error_estimate=error), factor * vectors
 
 
 def _corrected(

@@ -26,13 +26,25 @@ from refimpl.spectrum import row_norms
 from refimpl.validation import Array, BoolArray
 from verification.witnesses.cvxpy_solver import SOLVER, load_cvxpy, solve
 
-__all__ = ["ACCEPTED_GAP", "TOLERANCE_LADDER", "ExactRow", "LeastNorm", "SolveStatus", "active_set", "least_norm"]
+__all__ = [
+    "ACCEPTED_GAP",
+    "LARGEST_ERROR",
+    "TOLERANCE_LADDER",
+    "ExactRow",
+    "LeastNorm",
+    "SolveStatus",
+    "active_set",
+    "least_norm",
+]
 
 TOLERANCE_LADDER = (1e-12, 1e-10, 1e-8)
 """Tolerances given to the solver, tried in this order: the tightest can fail for n in the hundreds."""
 
-ACCEPTED_GAP = 1e-6
-"""Square of the largest error estimate of a SOLVED program."""
+LARGEST_ERROR = 1e-3
+"""Largest error estimate of a SOLVED program."""
+
+ACCEPTED_GAP = LARGEST_ERROR**2
+"""What the gap is where its root is the largest error estimate."""
 
 MAX_EXACT_WORK = 200_000
 """Rational operations spent on one proof that there is no solution; beyond, the answer may be UNDECIDED."""
@@ -97,6 +109,12 @@ class LeastNorm:
         """½‖x‖²; inf if there is no x."""
         return 0.5 * float(self.x @ self.x) if self.x.any() else float("inf")
 
+    def without_arrays(self, status: SolveStatus) -> LeastNorm:
+        """What is left of this answer where it is not SOLVED after all."""
+        inf = float("inf")
+        zeros = np.zeros_like(self.x), np.zeros_like(self.multipliers)
+        return LeastNorm(status, *zeros, self.duality_gap, inf, self.tolerance, inf)
+
 
 @dataclass(frozen=True, eq=False)
 class _Program:
@@ -153,17 +171,19 @@ def least_norm(G: Array, rounding: float = 0.0, exact_row: ExactRow | None = Non
     'UNDECIDED'
     """
     norms = row_norms(G)
+    exact_row = exact_row or (lambda i: [Fraction(g) for g in G[i].tolist()])
     if np.any(norms == 0.0):
-        return _no_answer(G, SolveStatus.INFEASIBLE)
+        proven = any(not any(exact_row(int(i))) for i in np.flatnonzero(norms == 0.0))
+        return _no_answer(G, SolveStatus.INFEASIBLE if proven else SolveStatus.UNDECIDED)
     unit = float(norms.min())
     U, Q = _in_span(G / norms[:, None])
     program = _Program(U, unit / norms, rounding + EPS * (8.0 + 2.0 * float(np.sqrt(U.shape[1]))))
     hint, tolerance = _by_cvxpy(program)
     answer = _best(program, hint)
     if answer is None:
-        proven = _no_solution(program, exact_row or (lambda i: [Fraction(g) for g in G[i].tolist()]))
+        proven = _no_solution(program, exact_row)
         return _no_answer(G, SolveStatus.INFEASIBLE if proven else SolveStatus.UNDECIDED, tolerance)
-    if answer.estimate > np.sqrt(ACCEPTED_GAP):
+    if answer.estimate > LARGEST_ERROR:
         return _no_answer(G, SolveStatus.INACCURATE, tolerance, answer.gap)
     x = (answer.xi if Q is None else Q @ answer.xi) / unit
     lam = answer.mu / norms / unit

@@ -355,3 +355,36 @@ def test_smooth_activation_is_refused_in_one_sentence():
     network = TwoLayerNetwork([1.0], SmoothLeakyReLU(0.5, 1.0))
     with pytest.raises(InvalidParameterError, match=r"^`activation` must be a LeakyReLU for check_hypotheses"):
         check_hypotheses(network, Dataset([[1.0]], [1]))
+
+
+@pytest.mark.parametrize(
+    ("a", "slope", "inner"),
+    [
+        ((1.0, -1.0954451150103322e-8), 1e-9, 1.613e-7),
+        ((1.0, -1e-8), 1e-12, 2.0**-27),
+        ((1e153, -1e-153), 1e-310, 1e-9),
+    ],
+)
+def test_a_small_mass_is_not_lost_beside_the_large_one(a, slope, inner):
+    """Two samples that push: b_i = 1/(K_ii η), and the refined slack is η min_i K_ii/(β K_12), here over Q.
+
+    μ = a₂² is below half an eps of a₁² and decides all the same, because γ² is smaller yet.
+    """
+    squares, gamma = [Fraction(value) ** 2 for value in a], Fraction(slope)
+    X = [[1.0, 0.0], [inner, 1.0]]
+    K = [[sum(Fraction(u) * Fraction(v) for u, v in zip(x, z, strict=True)) for z in X] for x in X]
+    beta, eta = squares[1] + squares[0] * gamma, squares[1] + squares[0] * gamma**2
+    refined = eta * min(K[0][0], K[1][1]) / (beta * K[0][1])
+    rho = K[0][1] * (eta / gamma + beta)
+    instance_wise = min(K[i][i] * eta / (rho + K[0][1] * beta) for i in (0, 1))
+    upper = [1 / (K[i][i] * eta) for i in (0, 1)]
+    lower = [max(0, (1 - K[0][1] * upper[1 - i] * beta) / (K[i][i] * eta)) for i in (0, 1)]
+    for sign in (1.0, -1.0):
+        network, data = TwoLayerNetwork(sign * np.array(a), LeakyReLU(slope)), Dataset(X, [-sign, -sign])
+        found = check_hypotheses(network, data)
+        assert found.refined.slack == pytest.approx(float(refined), rel=1e-12)
+        assert found.instance_wise.slack == pytest.approx(float(instance_wise), rel=1e-12)
+        assert found.refined.satisfied == (refined > 1)
+        if upper[0] < 1e300:
+            np.testing.assert_allclose(found.multiplier_upper, [float(value) for value in upper], rtol=1e-12)
+            np.testing.assert_allclose(found.multiplier_lower, [float(value) for value in lower], rtol=1e-12, atol=0.0)

@@ -161,6 +161,55 @@ def test_separability_within_rounding_is_undecided_and_not_guessed():
     assert [hypothesis.satisfied for hypothesis in hypotheses] == [False, False, True]
 
 
+NEARLY_OPPOSITE = [
+    ([[-2.0, 1.0], [1.9999999997898796, -1.0000000002471843], [2.0, 1.0]], [-1, -1, 1]),
+    ([[-2.0, 1.0], [2.0, -1.0 - 1e-9], [2.0, 1.0]], [-1, -1, 1]),
+    (
+        [
+            [0.9989026054277413, 0.9951810072511197, 0.9970671814493781, 1.000518535531909, 1.0059472373466705],
+            [-0.9989026054362237, -0.9951810073045111, -0.9970671817402177, -1.000518535928863, -1.0059472374122571],
+            [1.002000733710445, 0.9994103159638555, 1.0004742923465806, 0.9994005646538465, 1.0030841295939568],
+            [1.0022164562051463, 1.0009489724808847, 1.0025640246821488, 0.9969552443431464, 1.00853571153182],
+        ],
+        [-1, -1, -1, -1],
+    ),
+    ([[1.0, 0.0], [-1.0, 1e-6]], [1, 1]),
+]
+"""Samples that are opposite but for 1e-9 or so: λ is large, and so is the rounding of Σ λ_i y_i x_i."""
+
+
+@pytest.mark.parametrize(("X", "y"), NEARLY_OPPOSITE)
+def test_solved_is_said_of_the_vectors_that_are_returned(X, y):
+    """Feasible over Q and within 1e-3 of the solution over Q, or INACCURATE; that a solution exists stays proven."""
+    data, network = Dataset(X, y), TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5))
+    linear, program = linear_max_margin(data), max_margin(network, data)
+    rows = exact.rationals(data.y[:, None] * data.X)
+    slopes = [[Fraction(1 if a * sign > 0 else 0.5) for a in network.second_layer] for sign in data.y]
+    assert linear.separable
+    for found, vectors, expected, constraints in (
+        (linear, linear.z, exact.linear(data), rows),
+        (program, program.weights(), exact.convex_program(network, data), exact.weight_rows(network, data, slopes)),
+    ):
+        if found.status is SolveStatus.SOLVED:
+            vectors = [Fraction(value) for value in vectors.ravel().tolist()]
+            assert min(exact.dot(row, vectors) for row in constraints) >= 1
+            assert distance([float(value) for value in vectors], expected) <= found.error_estimate <= 1e-3
+        else:
+            assert found.status is SolveStatus.INACCURATE
+            assert not vectors.any()
+            assert not found.multipliers.any() if found is program else not linear.coefficients.any()
+            assert found.error_estimate == found.feasibility == np.inf
+    assert (linear.norm == np.inf) == (linear.status is SolveStatus.INACCURATE)
+    assert (program.objective == np.inf) == (program.status is SolveStatus.INACCURATE)
+
+
+def test_a_row_that_is_zero_by_underflow_proves_nothing():
+    """ReLU, y = -1: only the neuron of mass 1e-306 meets ⟨w, x⟩ >= 1e153, and its share of the masses is 1e-612."""
+    network = TwoLayerNetwork([1e153, -1e-153], LeakyReLU(0.0))
+    assert max_margin(network, Dataset([[1.0]], [-1])).status is SolveStatus.UNDECIDED
+    assert max_margin(TwoLayerNetwork([1e153], LeakyReLU(0.0)), Dataset([[1.0]], [-1])).status is SolveStatus.INFEASIBLE
+
+
 def test_data_with_columns_of_zeros_and_more_samples_than_dimensions():
     """Overlapping classes: the proof needs rows that span the space, in which a column of zeros does not count."""
     rng = np.random.default_rng(0)
