@@ -21,6 +21,7 @@ from refimpl.flow.kinks import (
     RELEASE_DELAY,
     Resolution,
     independent_samples,
+    release_delay,
     resolve_kinks,
     sample_coordinates,
     samples_in_span,
@@ -37,6 +38,10 @@ EVENTS_PER_ANCHOR = 64
 
 EVENTS_PER_MATRIX = 1024
 """Changes of M after which it is built anew; each leaves a rounding error of the size of one neuron's part."""
+
+CANCELLED = 1e-12
+"""M is built anew at once where rounding of what was taken from it may exceed this part of what is left. Where nothing
+cancels, the changes between two matrices leave half as much."""
 
 FREQUENT = 8
 """Events between two anchors above which a choice of units to watch pays."""
@@ -171,14 +176,15 @@ class Segment:
     def sliding_margins(self, w: Array, k: int | slice = slice(None)) -> tuple[Array, Array]:
         """(r - γ w_i + δ, w_i - r + δ) of the sliding units, with θ_ji = r/w_i: both are >= 0 while they slide.
 
-        δ is `RELEASE_DELAY` w_i and rounding of r: a unit is released once it is seen to have left [γ, 1], or
-        rounding would make it slide again at once, and so on.
+        δ is `release_delay` w_i below, `RELEASE_DELAY` w_i above, and rounding of r: a unit is released once it is
+        seen to have left [γ, 1], or rounding would make it slide again at once, and so on.
         """
         j, i, rows = self._slide_j[k], self._slide_i[k], self._slide_rows[k]
         drive = self._a[j] * self._y[i]
         r = (rows @ w) / drive
-        delay = RELEASE_DELAY * w[i] + 64.0 * float(np.finfo(np.float64).eps) * (np.abs(rows) @ w) / np.abs(drive)
-        low, high = r - self.span.network.slope * w[i] + delay, w[i] - r + delay
+        slope, rounding = self.span.network.slope, 64.0 * _EPS * (np.abs(rows) @ w) / np.abs(drive)
+        low = r - (slope - release_delay(slope)) * w[i] + rounding
+        high = (1.0 + RELEASE_DELAY) * w[i] - r + rounding
         if self._dependent:
             low, high = (np.where(np.isin(j, list(self._dependent)), np.inf, x) for x in (low, high))
         return low, high
@@ -222,7 +228,7 @@ class Segment:
         self.q = self.span.margins_at(self._Z)
         self._changes_of_M += changes
         if self._changes_of_M and (changes == 0 or self._changes_of_M >= EVENTS_PER_MATRIX):
-            self.M, self._changes_of_M = self.cell().matrix.copy(), 0
+            self._build_matrix()
         self._norm_square = self.span.norm(self._C) ** 2
         self._largest_z = float(np.abs(self._Z).max())
         self._changes, self._differences = 0, None
@@ -307,10 +313,10 @@ class Segment:
         z_j[at_kink] = 0.0
         released = np.flatnonzero((self.pattern[j] == 0) & (row != 0))
         self._differences = None
-        self.M -= self._neuron_matrix(j)
+        before = self._neuron_matrix(j)
         self.pattern[j] = row
         self._build_row(j)
-        self.M += self._neuron_matrix(j)
+        self._change_matrix(before, self._neuron_matrix(j))
         U_j = self._row_increment(j)
         self._C[j], self._Z[j] = C_j - U_j, z_j - U_j @ self.K
         self._changes += 1
@@ -318,6 +324,16 @@ class Segment:
             self.anchor()
         else:
             self.units.update_neuron(self._Z, j, released)
+
+    def _change_matrix(self, before: Array, after: Array) -> None:
+        """Exchange one neuron's part of M; if little is left beside what was taken away, build M from the parts."""
+        self._lost += _EPS * (np.diagonal(self.M) + np.diagonal(after))
+        self.M += after - before
+        if np.any(self._lost > CANCELLED * np.diagonal(self.M)):
+            self._build_matrix()
+
+    def _build_matrix(self) -> None:
+        self.M, self._lost, self._changes_of_M = self.cell().matrix.copy(), np.zeros(self._c.size), 0
 
     def _row_increment(self, j: int) -> Array:
         u = self._E[j] * self._c
