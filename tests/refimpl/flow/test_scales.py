@@ -77,8 +77,10 @@ def test_a_small_relu_is_left_when_the_large_one_has_died() -> None:
 
 @pytest.mark.parametrize(("small", "slope"), [(-7.7e-9, 1e-9), (-1e-4, 1e-7)])
 def test_a_slope_of_zero_is_not_a_small_slope(small: float, slope: float) -> None:
-    """Neuron 0 cannot rest on the kink of sample 0, which needs a slope far below γ. The limit, over the rationals: it is
-    inactive there and else all is active, so w_j = a_j Σ λ_i y_i Φ_ji x_i with both margins 1."""
+    """Neuron 0 cannot rest on the kink of sample 0, which needs a slope far below γ.
+
+    The limit, over the rationals: neuron 0 is inactive there and else all is active; w_j = a_j Σ λ_i y_i Φ_ji x_i.
+    """
     X, y, a = [(1, 0), (Fraction(0.3), 1)], (-1, 1), (1, Fraction(small))
     Phi = ((Fraction(slope), 1), (1, 1))
     K = [[u[0] * v[0] + u[1] * v[1] for v in X] for u in X]
@@ -278,3 +280,16 @@ def test_estimate_error_reports_last_margins_of_a_flow_that_converged() -> None:
     result = gradient_flow(network_of([0.5, -0.5], 0.4), data, rng.standard_normal((2, 8)), estimate_error=True)
     assert result.status is FlowStatus.CONVERGED
     assert 0.0 < result.diagnostics["error_estimate"]["final_margins"] < 1e-8
+
+
+# --- neurons and samples of very different sizes -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dead", [1.0, 1e11])
+@pytest.mark.parametrize("size", [1.0, 1e-3])
+def test_the_size_of_one_neuron_hides_no_crossing_of_another(dead: float, size: float) -> None:
+    """ReLU. Neuron 1 dies on the second sample, whose margin stays 0; neuron 0 is dead, however large."""
+    data, W0 = Dataset([[1.0, 0.0], [0.0, size]], [1, -1]), [[-dead, -dead], [0.3, 5e-4 * size]]
+    result = gradient_flow(network_of([1.0, 1.0], 0.0), data, W0, "exponential", max_time=3.0)
+    assert [(event.neuron, event.sample) for event in result.events] == [(1, 1)]
+    assert abs(result.trajectory.margins[-1, 1]) <= 1e-16 * size**2
