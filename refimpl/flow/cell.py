@@ -18,9 +18,11 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import nnls
 
-from refimpl.flow.kinks import LIGHT, independent_samples, minimum_norm_slopes, sample_coordinates
+from refimpl.flow.kinks import LIGHT, independent_samples, minimum_norm_slopes, release_delay, sample_coordinates
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array, IndexArray, IntArray
+
+_EPS = float(np.finfo(np.float64).eps)
 
 __all__ = ["Cell", "sides_of", "simplex_minimizer"]
 
@@ -73,16 +75,21 @@ class Cell:
     def matrix(self) -> Array:
         """M with dq/ds = M w, shape (n, n), symmetric and positive semidefinite."""
         a, Phi = self.network.second_layer, self.slopes
-        yy = self.y[:, None] * self.y
-        M = self.gram * yy * (Phi.T @ (Phi * (a**2)[:, None]))
-        rounding = 64.0 * float(np.finfo(np.float64).eps) * np.diagonal(M)
-        for j in self.sliding_neurons:
-            T = self._spanning(j)
-            lost = self.gram[:, T] @ np.linalg.lstsq(self.gram[np.ix_(T, T)], self.gram[T, :], rcond=None)[0]
-            M -= a[j] ** 2 * yy * np.outer(Phi[j], Phi[j]) * lost
-        cancelled = np.diagonal(M) <= rounding  # sliding units take away all growth of these margins
-        M[cancelled], M[:, cancelled] = 0.0, 0.0
-        return np.asarray((M + M.T) / 2.0)
+        sliding = self.sliding_neurons
+        others = np.delete(Phi, sliding, axis=0)
+        shared = others.T @ (others * np.delete(a**2, sliding)[:, None])
+        M = self.gram * shared
+        for j in sliding:
+            M += a[j] ** 2 * np.outer(Phi[j], Phi[j]) * self._schur_complement(j)
+        return np.asarray(self.y[:, None] * self.y * (M + M.T) / 2.0)
+
+    def _schur_complement(self, j: int) -> Array:
+        """K/K_TT for neuron j, 0 where its sliding units take away all but rounding, shape (n, n)."""
+        T = self._spanning(j)
+        left = self.gram - self.gram[:, T] @ np.linalg.lstsq(self.gram[np.ix_(T, T)], self.gram[T, :], rcond=None)[0]
+        cancelled = np.diagonal(left) <= 64.0 * float(np.finfo(np.float64).eps) * np.diagonal(self.gram)
+        left[cancelled], left[:, cancelled] = 0.0, 0.0
+        return np.asarray(left)
 
     def velocity(self, w: Array) -> Array:
         """dC/ds for sample weights w, shape (m, n)."""
@@ -175,8 +182,10 @@ class Cell:
         resting = (self.pattern[j] == 0) & (np.abs(drive) > LIGHT * np.abs(drive).max())
         theta = self.slopes[j].copy()
         theta[resting] = minimum_norm_slopes(theta, resting, drive, self.network.slope, self._factor)
-        speeds = ((drive * theta) @ self.gram)[self.pattern[j] == 0]
-        return bool((np.abs(speeds) <= 1e-9 * (np.abs(drive) @ np.abs(self.gram))[self.pattern[j] == 0]).all())
+        speeds = (drive * theta) @ self.gram
+        terms = np.stack([release_delay(self.network.slope, 1e-9) * drive, 64.0 * _EPS * drive * theta])
+        floor = np.sum(np.abs(terms), axis=0) @ np.abs(self.gram)
+        return bool((np.abs(speeds) <= floor)[self.pattern[j] == 0].all())
 
     def _speed_floor(self, w: Array) -> Array:
         """Rounding level of unit speeds: 64 eps ‖dw_j/ds‖ ‖x_i‖-like, shape (m, n)."""

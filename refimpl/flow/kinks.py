@@ -28,6 +28,7 @@ __all__ = [
     "Resolution",
     "independent_samples",
     "minimum_norm_slopes",
+    "release_delay",
     "resolve_kinks",
     "sample_coordinates",
     "samples_in_span",
@@ -64,7 +65,7 @@ class Resolution:
         False if another velocity was found at which ψ has a local minimum: the flow has several futures here.
         Looked for only when asked.
     at_rest : bool
-        Whether no unit of Q moves, within `RELEASE_DELAY`.
+        Whether no unit of Q moves, within `release_delay`.
     speeds : ndarray, shape (n,)
         dz_j/ds, with rounding where a unit stays.
     """
@@ -125,7 +126,7 @@ def resolve_kinks(
     if look_for_others and neuron.heavy.any():
         others = (neuron.settle(other)[2] for other in neuron.other_choices())
         unique = all(neuron.same_motion(speeds, other) for other in others)
-    return Resolution(neuron.sides_after(choice, theta, speeds), unique, neuron.at_rest(speeds), speeds)
+    return Resolution(neuron.sides_after(choice, theta, speeds), unique, neuron.at_rest(theta, speeds), speeds)
 
 
 class _AtKinks:
@@ -187,15 +188,16 @@ class _AtKinks:
         """Whether two velocities are the same, seen from the samples."""
         return bool((np.abs(one - other) <= 1e-9 * self._size).all())
 
-    def at_rest(self, speeds: Array) -> bool:
-        """Whether nothing at its kink moves, within `RELEASE_DELAY`."""
-        return bool((np.abs(speeds) <= RELEASE_DELAY * self._size)[self.at_kink].all())
+    def at_rest(self, theta: Array, speeds: Array) -> bool:
+        """Whether nothing at its kink moves, within `release_delay` and rounding."""
+        floor = release_delay(self.slope) * self._size + 64.0 * _EPS * (np.abs(self.drive * theta) @ np.abs(self.gram))
+        return bool((np.abs(speeds) <= floor)[self.at_kink].all())
 
     def sides_after(self, choice: IntArray, theta: Array, speeds: Array) -> IntArray:
         """The sides that go with a choice for the repelling units and slopes θ of the attracting ones."""
         after = self.sides.copy()
         after[self.pushing] = choice
-        inside = (theta > self.slope) & (theta < 1.0) | self.at_rest(speeds)
+        inside = (theta > self.slope) & (theta < 1.0) | self.at_rest(theta, speeds)
         after[self.pulling] = np.where(inside, 0, np.where(theta >= 1.0, 1, -1))[self.pulling]
         slides = self.pulling & (after == 0)
         if slides.any() and not np.array_equal(slides, self.at_kink):
@@ -239,6 +241,17 @@ def minimum_norm_slopes(theta: Array, free: BoolArray, drive: Array, slope: floa
     solution = lsq_linear(columns, target, bounds=(slope * size, size), method="bvls", tol=1e-15, max_iter=1000)
     inside = np.clip(solution.x / size, np.nextafter(slope, 1.0), np.nextafter(1.0, 0.0))
     return np.where(solution.active_mask < 0, slope, np.where(solution.active_mask > 0, 1.0, inside))
+
+
+def release_delay(slope: float, delay: float = RELEASE_DELAY) -> float:
+    """`delay`, but no more than a thousandth of γ > 0: a slope of 0 is not one of γ, however small γ is.
+
+    Examples
+    --------
+    >>> release_delay(0.5), release_delay(1e-9), release_delay(0.0)
+    (1e-07, 1e-12, 1e-07)
+    """
+    return min(delay, 1e-3 * slope) if slope > 0.0 else delay
 
 
 def sample_coordinates(gram: Array) -> Array:

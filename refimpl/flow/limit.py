@@ -38,6 +38,7 @@ def vanished(cell_now: Callable[[], Cell], w: Array, growth: float) -> bool:
     if growth >= 8.0 * VANISHING_GROWTH:
         return False
     cell = cell_now()
+    growth = float(w @ cell.matrix @ w)  # of parts that do not cancel between neurons
     lengths = np.abs(cell.velocity(w)) @ np.sqrt(np.diagonal(cell.gram))
     if growth <= VANISHING_GROWTH * float(lengths @ lengths):
         return True

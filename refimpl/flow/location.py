@@ -43,7 +43,7 @@ def immediate_event(segment: Segment) -> tuple[int, int] | None:
     if at_kink.size == 0:
         return None
     speeds = units.speeds(segment.weights(zero))[at_kink]
-    wrong = at_kink[speeds < -segment.speed_rounding]
+    wrong = at_kink[speeds < -segment.speed_rounding(units.j[at_kink], units.i[at_kink])]
     return units.unit(wrong[0]) if wrong.size else None
 
 
@@ -71,7 +71,7 @@ def _first_crossing(segment: Segment, units: Units, dense: Dense, s_a: float, s_
     end = units.distances(dense(s_b))
     dips = _dips(segment, units, dense, s_a, s_b, start, end)
     while True:
-        beyond = np.flatnonzero(end < -segment.rounding(dense(s_end)))
+        beyond = np.flatnonzero(end < -segment.rounding(dense(s_end), units.j, units.i))
         beyond = beyond[beyond != number]
         if beyond.size == 0:
             break

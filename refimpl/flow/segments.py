@@ -21,6 +21,7 @@ from refimpl.flow.kinks import (
     RELEASE_DELAY,
     Resolution,
     independent_samples,
+    release_delay,
     resolve_kinks,
     sample_coordinates,
     samples_in_span,
@@ -37,6 +38,14 @@ EVENTS_PER_ANCHOR = 64
 
 EVENTS_PER_MATRIX = 1024
 """Changes of M after which it is built anew; each leaves a rounding error of the size of one neuron's part."""
+
+CANCELLED = 1e-12
+"""M is built anew at once where rounding of what was taken from it may exceed this part of what is left. Where nothing
+cancels, the changes between two matrices leave half as much."""
+
+ROUNDING_IN_SPAN = 1e-11
+"""A sample in the span of others, all at their kinks, has |z_ji| at most this part of ‖w_j‖ ‖x_i‖: rounding of z and of
+the time of the event. One with more is near the span, not in it, and not at its kink."""
 
 FREQUENT = 8
 """Events between two anchors above which a choice of units to watch pays."""
@@ -68,7 +77,7 @@ class Segment:
     def __init__(self, span: SpanCoordinates, loss: Loss) -> None:
         self.span, self.loss = span, loss
         self._a, self._y, self.K = span.network.second_layer, span.y, span.gram
-        self._factor = sample_coordinates(span.gram)
+        self._factor, self._sizes = sample_coordinates(span.gram), np.sqrt(np.diagonal(span.gram))
         samples = np.arange(span.n)
         self._independent = independent_samples(self._factor, samples).size == span.n
         self._C, self._Z = span.origin.copy(), span.Z0.copy()
@@ -77,7 +86,6 @@ class Segment:
         self.q = span.margins_at(self._Z)
         self.forks: list[dict[str, Any]] = []
         self._resolve_start()
-        self._speed_limit = float(np.abs(self._a).max() * np.abs(self.K).max())
         self._changes, self._changes_of_M = EVENTS_PER_ANCHOR, EVENTS_PER_MATRIX
         self.seconds_at_anchors = 0.0
         self._differences: tuple[Array, Array] | None = None
@@ -133,15 +141,14 @@ class Segment:
         """‖W‖_F after c: ‖W‖² grows by 2 ∫ q·dc = 2 q·c + cᵀMc, since W·∂q_i/∂W = q_i."""
         return float(np.sqrt(max(0.0, self._norm_square + float(c @ (2.0 * self.q + self.M @ c)))))
 
-    def rounding(self, c: Array) -> float:
-        """Size of rounding errors of preactivations after c."""
-        largest = self._largest_z + float(np.sum(self._c + c)) * self._speed_limit
-        return 64.0 * float(np.finfo(np.float64).eps) * largest
+    def rounding(self, c: Array, j: IndexArray, i: IndexArray) -> Array:
+        """Size of rounding errors of z_ji after c, for pairs (j, i): of neuron j's own size, and sample i's."""
+        travelled = np.abs(self._a[j]) * (float(np.sum(self._c + c)) * self._sizes.max())
+        return np.asarray(64.0 * _EPS * (self._largest_z[j] + travelled) * self._sizes[i])
 
-    @property
-    def speed_rounding(self) -> float:
-        """Size of rounding errors of dz/ds."""
-        return 64.0 * float(np.finfo(np.float64).eps) * self._speed_limit
+    def speed_rounding(self, j: IndexArray, i: IndexArray) -> Array:
+        """Size of rounding errors of dz_ji/ds, for pairs (j, i)."""
+        return np.asarray(64.0 * _EPS * np.abs(self._a[j]) * (self._sizes.max() * self._sizes[i]))
 
     def rows_without_sliding(self, j: IndexArray, i: IndexArray) -> Array:
         """∂z_ji/∂c for pairs (j, i) of neurons without sliding units, shape (len(j), n)."""
@@ -171,14 +178,15 @@ class Segment:
     def sliding_margins(self, w: Array, k: int | slice = slice(None)) -> tuple[Array, Array]:
         """(r - γ w_i + δ, w_i - r + δ) of the sliding units, with θ_ji = r/w_i: both are >= 0 while they slide.
 
-        δ is `RELEASE_DELAY` w_i and rounding of r: a unit is released once it is seen to have left [γ, 1], or
-        rounding would make it slide again at once, and so on.
+        δ is `release_delay` w_i below, `RELEASE_DELAY` w_i above, and rounding of r: a unit is released once it is
+        seen to have left [γ, 1], or rounding would make it slide again at once, and so on.
         """
         j, i, rows = self._slide_j[k], self._slide_i[k], self._slide_rows[k]
         drive = self._a[j] * self._y[i]
         r = (rows @ w) / drive
-        delay = RELEASE_DELAY * w[i] + 64.0 * float(np.finfo(np.float64).eps) * (np.abs(rows) @ w) / np.abs(drive)
-        low, high = r - self.span.network.slope * w[i] + delay, w[i] - r + delay
+        slope, rounding = self.span.network.slope, 64.0 * _EPS * (np.abs(rows) @ w) / np.abs(drive)
+        low = r - (slope - release_delay(slope)) * w[i] + rounding
+        high = (1.0 + RELEASE_DELAY) * w[i] - r + rounding
         if self._dependent:
             low, high = (np.where(np.isin(j, list(self._dependent)), np.inf, x) for x in (low, high))
         return low, high
@@ -222,9 +230,9 @@ class Segment:
         self.q = self.span.margins_at(self._Z)
         self._changes_of_M += changes
         if self._changes_of_M and (changes == 0 or self._changes_of_M >= EVENTS_PER_MATRIX):
-            self.M, self._changes_of_M = self.cell().matrix.copy(), 0
+            self._build_matrix()
         self._norm_square = self.span.norm(self._C) ** 2
-        self._largest_z = float(np.abs(self._Z).max())
+        self._largest_z = np.max(np.abs(self._Z) / self._sizes, axis=1)
         self._changes, self._differences = 0, None
         w = sample_weights(self.loss, self.q)
         frequent = changes >= FREQUENT and elapsed < longest_horizon(self, w)
@@ -268,11 +276,11 @@ class Segment:
 
     def _resolve_start(self) -> None:
         """Sides of the units that start on their kinks; neurons that start alike are resolved once."""
-        norm = np.sqrt(np.maximum(np.diagonal(self.span.B0), 0.0)) * self.span.unit
-        close = 8.0 * _EPS * norm[:, None] * np.sqrt(np.diagonal(self.K))
+        norm = self._start_norms = np.sqrt(np.maximum(np.diagonal(self.span.B0), 0.0)) * self.span.unit
+        close = 8.0 * _EPS * norm[:, None] * self._sizes
         known: dict[bytes, Resolution] = {}
         for j in np.flatnonzero((np.abs(self._Z) <= close).any(axis=1)):
-            at_kink = self._with_span(np.abs(self._Z[j]) <= close[j])
+            at_kink = self._with_span(np.abs(self._Z[j]) <= close[j], self._Z[j], float(norm[j]))
             self._Z[j, at_kink] = 0.0
             sides = np.where(at_kink, 1, self.pattern[j]).astype(np.int8)
             key = np.where(at_kink, 0, sides).tobytes() + bytes([bool(self._a[j] > 0.0)])
@@ -283,12 +291,23 @@ class Segment:
                 self.forks.append({"s": 0.0, "neuron": int(j)})
 
     def _resting(self, j: int, i: int) -> BoolArray:
-        at_kink = (self.pattern[j] == 0) | (np.abs(self._row_now(j)) <= self.rounding(np.zeros(self._c.size)))
+        z, samples = self._row_now(j), np.arange(self._c.size)
+        rounding = self.rounding(np.zeros(self._c.size), np.full(self._c.size, j), samples)
+        at_kink = (self.pattern[j] == 0) | (np.abs(z) <= rounding)
         at_kink[i] = True
-        return self._with_span(at_kink)
+        return self._with_span(at_kink, z, self._row_norm(j))
 
-    def _with_span(self, at_kink: BoolArray) -> BoolArray:
-        return at_kink if self._independent else at_kink | samples_in_span(self._factor, at_kink)
+    def _with_span(self, at_kink: BoolArray, z: Array, norm: float) -> BoolArray:
+        """Q with the samples in its span whose z is 0 to rounding, as it is where they are that exactly."""
+        if self._independent:
+            return at_kink
+        zero = np.abs(z) <= ROUNDING_IN_SPAN * norm * self._sizes
+        return at_kink | (zero & samples_in_span(self._factor, at_kink))
+
+    def _row_norm(self, j: int) -> float:
+        """‖w_j(0)‖ + ‖w_j - w_j(0)‖ at the last event."""
+        moved = self.span.increment((self._C[j] + self._row_increment(j))[None])
+        return float(self._start_norms[j] + np.linalg.norm(moved))
 
     def _row_now(self, j: int) -> Array:
         return np.asarray(self._Z[j] + self._row_increment(j) @ self.K)
@@ -307,17 +326,28 @@ class Segment:
         z_j[at_kink] = 0.0
         released = np.flatnonzero((self.pattern[j] == 0) & (row != 0))
         self._differences = None
-        self.M -= self._neuron_matrix(j)
+        before = self._neuron_matrix(j)
         self.pattern[j] = row
         self._build_row(j)
-        self.M += self._neuron_matrix(j)
+        self._change_matrix(before, self._neuron_matrix(j))
         U_j = self._row_increment(j)
         self._C[j], self._Z[j] = C_j - U_j, z_j - U_j @ self.K
+        self._largest_z[j] = np.max(np.abs(self._Z[j]) / self._sizes)
         self._changes += 1
         if self._changes >= EVENTS_PER_ANCHOR:
             self.anchor()
         else:
             self.units.update_neuron(self._Z, j, released)
+
+    def _change_matrix(self, before: Array, after: Array) -> None:
+        """Exchange one neuron's part of M; if little is left beside what was taken away, build M from the parts."""
+        self._lost += _EPS * (np.diagonal(self.M) + np.diagonal(after))
+        self.M += after - before
+        if np.any(self._lost > CANCELLED * np.diagonal(self.M)):
+            self._build_matrix()
+
+    def _build_matrix(self) -> None:
+        self.M, self._lost, self._changes_of_M = self.cell().matrix.copy(), np.zeros(self._c.size), 0
 
     def _row_increment(self, j: int) -> Array:
         u = self._E[j] * self._c

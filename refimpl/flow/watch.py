@@ -103,6 +103,7 @@ class AllUnits:
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
+        self.j, self.i = (index.ravel() for index in np.indices(segment.pattern.shape))
 
     def update_neuron(self, Z: Array, j: int, released: IndexArray) -> None:
         """Nothing is kept, so nothing changes."""

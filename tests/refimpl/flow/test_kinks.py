@@ -160,6 +160,15 @@ def test_the_order_changes_nothing(seed: int) -> None:
 XOR = np.array([[1.0, 1.0, 1.0], [-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [-1.0, 1.0, 1.0]])
 
 
+@pytest.mark.parametrize("norm", [1.0, 1e6])
+def test_a_sample_near_the_span_of_others_is_at_its_own_kink_only(norm: float) -> None:
+    """Two samples opposite but for 3e-7. With ‖w‖ = 1e6 the second one's z is 0.3 where the first one's is 0."""
+    X, y, a, W0 = np.array([[1.0, 0.0], [-1.0, 3e-7]]), np.array([1.0, -1.0]), np.ones(1), [[-0.3, norm]]
+    result = flow_of(X, y, a, 0.3, W0, "exponential", max_time=0.6)
+    expected = euler(X, y, a, 0.3, W0, ExponentialLoss(), 0.6, 6_000)
+    np.testing.assert_allclose(result.trajectory.margins[-1], expected, atol=1e-4)
+
+
 def test_symmetric_data_take_one_future_and_say_that_there_are_more() -> None:
     y, W0 = np.array([1.0, 1.0, -1.0, -1.0]), [[0.0, 0.0, -3.75], [0.0, 0.0, -0.25]]
     ends = []

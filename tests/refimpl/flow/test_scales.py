@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,52 @@ def test_margins_that_grow_at_very_different_rates() -> None:
     """γ = 1e-6, one sample active, one inactive of norm 1/10: w_0 = 1 and -γ w_1/10 = 1."""
     W = limit_of(network_of([1.0], 1e-6), Dataset([[1.0, 0.0], [0.0, 0.1]], [1, -1]), [[1.0, -1.0]])
     np.testing.assert_allclose(W, [[1.0, -1e7]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("slope", [1e-8, 1e-9, 1e-12])
+def test_a_small_growth_is_kept_where_a_large_one_ends(slope: float) -> None:
+    """a = (-1, 1), both units pushed to where they are slow: neuron 0 goes on at rate γ for ever, neuron 1 rises at
+    rate γ to its kink, from where it grows at rate 1: w = (-γ, 1)/(1 + γ²)."""
+    W = limit_of(network_of([-1.0, 1.0], slope), Dataset([[1.0]], [1]), [[1.0], [-1.0]])
+    np.testing.assert_allclose(W[:, 0], [-slope, 1.0], rtol=1e-12)
+
+
+def test_a_small_growth_is_kept_where_neurons_cross_one_after_another() -> None:
+    """In the last cell only the third neuron is active: w_j = a_j Φ_j / Σ a² Φ²."""
+    a, slope = np.array([-10.0, -0.1, 10.0]), 1e-9
+    W = limit_of(network_of(list(a), slope), Dataset([[1.0]], [1]), [[1.1], [-1.3], [-1.7]])
+    np.testing.assert_allclose(W[:, 0], a * [slope, slope, 1.0] / 100.0, rtol=1e-12)
+
+
+def test_a_small_relu_is_left_when_the_large_one_has_died() -> None:
+    """The limit is neuron 1 alone: the w with 1e-8 ⟨w, x_i⟩ = 1 for both samples."""
+    data = Dataset([[1.0, 0.3], [0.2, 1.0]], [1, 1])
+    result = gradient_flow(network_of([-1.0, 1e-8], 0.0), data, [[1.0, 1.3], [1.0, 0.5]], "exponential")
+    assert result.status is FlowStatus.CONVERGED, result.message
+    np.testing.assert_allclose(result.limit.weights(), [[0.0, 0.0], [0.7e8 / 0.94, 0.8e8 / 0.94]], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("small", "slope"), [(-7.7e-9, 1e-9), (-1e-4, 1e-7)])
+def test_a_slope_of_zero_is_not_a_small_slope(small: float, slope: float) -> None:
+    """Neuron 0 cannot rest on the kink of sample 0, which needs a slope far below γ.
+
+    The limit, over the rationals: neuron 0 is inactive there and else all is active; w_j = a_j Σ λ_i y_i Φ_ji x_i.
+    """
+    X, y, a = [(1, 0), (Fraction(0.3), 1)], (-1, 1), (1, Fraction(small))
+    Phi = ((Fraction(slope), 1), (1, 1))
+    K = [[u[0] * v[0] + u[1] * v[1] for v in X] for u in X]
+    M = [
+        [y[i] * y[k] * K[i][k] * sum(a[j] ** 2 * Phi[j][i] * Phi[j][k] for j in (0, 1)) for k in (0, 1)] for i in (0, 1)
+    ]
+    determinant = M[0][0] * M[1][1] - M[0][1] ** 2
+    lam = [(M[1][1] - M[0][1]) / determinant, (M[0][0] - M[0][1]) / determinant]
+    w = [[a[j] * sum(lam[i] * y[i] * Phi[j][i] * X[i][k] for i in (0, 1)) for k in (0, 1)] for j in (0, 1)]
+    assert min(lam) > 0
+    assert w[0][0] < 0 < min(X[1][0] * w[j][0] + w[j][1] for j in (0, 1))
+
+    start = np.random.default_rng(0).standard_normal((2, 2))
+    W = limit_of(network_of([1.0, small], slope), Dataset([[1.0, 0.0], [0.3, 1.0]], [-1, 1]), start)
+    np.testing.assert_allclose(W, np.array(w, float), rtol=1e-5, atol=1e-9)
 
 
 def test_margins_that_cannot_grow_stall() -> None:
@@ -232,3 +280,16 @@ def test_estimate_error_reports_last_margins_of_a_flow_that_converged() -> None:
     result = gradient_flow(network_of([0.5, -0.5], 0.4), data, rng.standard_normal((2, 8)), estimate_error=True)
     assert result.status is FlowStatus.CONVERGED
     assert 0.0 < result.diagnostics["error_estimate"]["final_margins"] < 1e-8
+
+
+# --- neurons and samples of very different sizes -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dead", [1.0, 1e11])
+@pytest.mark.parametrize("size", [1.0, 1e-3])
+def test_the_size_of_one_neuron_hides_no_crossing_of_another(dead: float, size: float) -> None:
+    """ReLU. Neuron 1 dies on the second sample, whose margin stays 0; neuron 0 is dead, however large."""
+    data, W0 = Dataset([[1.0, 0.0], [0.0, size]], [1, -1]), [[-dead, -dead], [0.3, 5e-4 * size]]
+    result = gradient_flow(network_of([1.0, 1.0], 0.0), data, W0, "exponential", max_time=3.0)
+    assert [(event.neuron, event.sample) for event in result.events] == [(1, 1)]
+    assert abs(result.trajectory.margins[-1, 1]) <= 1e-16 * size**2
