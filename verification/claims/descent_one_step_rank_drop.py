@@ -58,6 +58,8 @@ def measure(evidence: Evidence) -> Measurement:
         undecided=SAMPLING.format(share, wide.m) if share > LARGEST_SHARE else "",
         details={"predicted": predicted, "measured": measured, "width": wide.m, "before_the_step": own},
         statistical=True,
+        trivial=max(predicted - 1.0, evidence.room - predicted) / predicted,
+        trivial_reason=f"every stable rank lies between 1 and {evidence.room}",
     )
 
 

@@ -97,6 +97,16 @@ class Evidence:
         return tuple(results)
 
     @property
+    def room(self) -> int:
+        """The largest rank of W - W(0): the smallest of m, n and d."""
+        return min(self.network.m, self.data.n, self.data.d)
+
+    @property
+    def one_of_each_sign(self) -> bool:
+        """Whether no two neurons have the same sign of a_j."""
+        return max(int(np.sum(self.network.positive)), int(np.sum(~self.network.positive))) <= 1
+
+    @property
     def limits(self) -> tuple[FlowLimit, ...]:
         """The limits of the flows that have one."""
         return tuple(flow.limit for flow in self.flows if flow.limit is not None)
