@@ -242,7 +242,7 @@ class Claim:
         except NOT_TO_BE_HAD as error:
             measurement = Measurement.missing("nothing", 0.0, _told(error))
         verdict, reason = judge(hypothesis, measurement)
-        if verdict is Verdict.HOLDS_NUMERICALLY and self.about_kkt_points and evidence.every_kkt_point_is_certified:
+        if verdict is Verdict.HOLDS_NUMERICALLY and self.about_kkt_points and _is_certified(evidence):
             verdict = Verdict.HOLDS_CERTIFIED
         return self._row(hypothesis, measurement, verdict, reason, seconds() - started)
 
@@ -267,6 +267,14 @@ NOT_TO_BE_HAD = (ImplicitBiasError, LinAlgError)
 def _told(error: Exception) -> str:
     """The error as the reason of a row."""
     return str(error) if isinstance(error, ImplicitBiasError) else f"Linear algebra failed: {error}."
+
+
+def _is_certified(evidence: Evidence) -> bool:
+    """Whether every KKT point is certified; what cannot be had costs the certificate only."""
+    try:
+        return evidence.every_kkt_point_is_certified
+    except NOT_TO_BE_HAD:
+        return False
 
 
 def judge(hypothesis: HypothesisResult, measurement: Measurement) -> tuple[Verdict, str]:

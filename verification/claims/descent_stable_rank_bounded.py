@@ -10,6 +10,7 @@ from verification.claims.evidence import Evidence
 
 __all__ = ["CLAIM", "invertible_gram"]
 
+
 def invertible_gram(evidence: Evidence) -> HypothesisResult:
     """γ > 0 and K invertible, which the bound of section 8 needs."""
     return HypothesisResult("slope > 0, K invertible", bool(np.isfinite(evidence.increment_bound)), None)

@@ -44,7 +44,7 @@ def measure(evidence: Evidence) -> Measurement:
     norm = frobenius_norm(W0)
     if norm == 0.0:
         return Measurement.missing(QUANTITY, 1.0, "The start is 0 and has no stable rank.")
-    evidence.progress("gradient descent over a grid of initialization scales")
+    evidence.tell("gradient descent over a grid of initialization scales")
     unit = evidence.alpha * float(np.linalg.norm(evidence.network.second_layer)) * evidence.data.R_max
     rows: list[list[DescentTrajectory]] = []
     for factor in FACTORS:
