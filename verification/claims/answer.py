@@ -1,7 +1,7 @@
 """The five sentences that open a report: the data, the conditions, the flow, what is proven, what to look at.
 
-Each is computed from what the rows were computed from, with the rows' own tolerances, so that it cannot contradict them.
-What was not computed, for want of time or after Ctrl-C, is not computed here.
+Each is computed from what the rows were computed from, with the rows' own tolerances, so that it cannot contradict
+them. What was not computed, for want of time or after Ctrl-C, is not computed here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from refimpl.flow import FlowLimit, FlowStatus
 from verification.claims.base import WORDS, ClaimResult, Conclusion, Verdict
-from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence, TimeIsUp
+from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence, TimeLimitError
 from verification.exact.certificate import Certificate
 from verification.witnesses.conditions import Condition
 from verification.witnesses.convex_program import LinearMaxMargin, SolveStatus
@@ -28,7 +28,7 @@ def conclude(evidence: Evidence) -> None:
     """Compute what the sentences tell and no row may have asked for, if there is time for it."""
     try:
         _ = evidence.certificate
-    except TimeIsUp:
+    except TimeLimitError:
         return
 
 
@@ -64,8 +64,8 @@ def _data(evidence: Evidence, dataset: dict[str, Any]) -> str:
     np.fill_diagonal(cosines, 0.0)
     pairs = f", largest |⟨x_i, x_k⟩| {dataset['p']:.3g} and |cosine| {cosines.max():.3g}" if n > 1 else ""
     return (
-        f"The data are n = {n} {_plural(n, 'sample')} ({plus} positive, {n - plus} negative) in dimension d = {dataset['d']}, "
-        f"norms {dataset['R_min']:.4g} to {dataset['R_max']:.4g}{pairs}; {_separable(evidence)}."
+        f"The data are n = {n} {_plural(n, 'sample')} ({plus} positive, {n - plus} negative) in dimension "
+        f"d = {dataset['d']}, norms {dataset['R_min']:.4g} to {dataset['R_max']:.4g}{pairs}; {_separable(evidence)}."
     )
 
 
@@ -89,9 +89,8 @@ def _conditions(evidence: Evidence) -> str:
     holding = [c.name for c in conditions if c.satisfied]
     told = f"{_slack_in_words(found.refined)}, the instance-wise one {_number(found.instance_wise.slack)}, "
     told += f"the paper's† {_number(found.paper.slack)}"
-    linear = (
-        "; slope 1 makes the problem convex, so that separable data are enough" if evidence.network.slope == 1.0 else ""
-    )
+    slope_one = evidence.network.slope == 1.0
+    linear = "; slope 1 makes the problem convex, so that separable data are enough" if slope_one else ""
     if not holding:
         return f"None of the three conditions holds: {told}{linear}."
     which = "All three conditions hold" if len(holding) == 3 else f"Of the three conditions hold: {', '.join(holding)}"
@@ -102,9 +101,7 @@ def _slack_in_words(condition: Condition) -> str:
     """The slack, and what it is, where it stands."""
     slack = condition.slack
     if slack == 0.0:
-        return (
-            "the refined one has the slack 0 (no common factor of the inner products of different samples would help)"
-        )
+        return "the refined one has the slack 0 (no common factor of all inner products of different samples helps)"
     if slack == np.inf:
         return "the refined one has the slack inf (all inner products of different samples may be any times larger)"
     if condition.satisfied:
@@ -163,7 +160,7 @@ def _ranks(evidence: Evidence) -> str:
 
 def _tight(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
     row = rows.get("all-margins-tight")
-    if row is None or row.conclusion is Conclusion.UNDECIDED and row.measurement.tolerance > ROUNDING:
+    if row is None or (row.conclusion is Conclusion.UNDECIDED and row.measurement.tolerance > ROUNDING):
         return "tight margins not decided"
     tolerance = row.measurement.tolerance
     margins = [evidence.network.margins(limit.weights(), evidence.data) for limit in evidence.limits]
@@ -227,11 +224,12 @@ def _enumeration(rows: dict[str, ClaimResult]) -> str:
     programs = row.measurement.details["programs"]
     if row.conclusion is Conclusion.HOLDS:
         return f"the limits are the global optimum, by enumeration of {programs} convex programs"
-    return f"enumeration of {programs} convex programs puts a limit {_number(row.measurement.value)} above the global optimum"
+    excess = _number(row.measurement.value)
+    return f"enumeration of {programs} convex programs puts a limit {excess} above the global optimum"
 
 
 def certificate_as_dict(evidence: Evidence) -> dict[str, Any]:
-    """The exact certificate in a few plain values: verdict, what it proves, and where it stopped or why there is none."""
+    """The exact certificate in plain values: verdict, what it proves, and where it stopped or why there is none."""
     found = vars(evidence).get("certificate", "no certificate was made")
     if isinstance(found, str):
         return {"verdict": None, "proves": [], "stopped": found}
@@ -245,23 +243,27 @@ def _next(evidence: Evidence, rows: Sequence[ClaimResult]) -> str:
     """The most serious thing first."""
     violated = [row.id for row in rows if row.verdict is Verdict.VIOLATED]
     if violated:
-        return f"Look first at {_list(violated)}: VIOLATED under its own hypothesis is a fault of the program or of the theory."
+        return (
+            f"Look first at {_list(violated)}: VIOLATED is a fault of the program or of the theory; please report it."
+        )
     late = [row.id for row in rows if row.reason.startswith("time:")]
     slow = [flow for flow in vars(evidence).get("flows", ()) if flow.status is FlowStatus.TIME_LIMIT]
     if late or slow:
-        what = f"{len(slow)} {_plural(len(slow), 'flow')} and {len(late)} {_plural(len(late), 'row')}"
-        return f"Look first at the time: {what} were not finished, and --time-limit (time_limit) gives them more."
+        counts = ((len(slow), "flow"), (len(late), "row"))
+        what = " and ".join(f"{count} {_plural(count, word)}" for count, word in counts if count)
+        return f"Look first at the time: the limit ended {what} early, and --time-limit (time_limit) gives more."
     open_rows = [row.id for row in rows if row.verdict is Verdict.INCONCLUSIVE]
     if open_rows:
         return f"Look first at {_list(open_rows)}: the numerics did not decide, for the reason below the table."
     linear: LinearMaxMargin | None = vars(evidence).get("linear")
     if linear is not None and linear.status is SolveStatus.INFEASIBLE:
-        return (
-            f"Look first at the data: as they are not separable, no theorem on the flow applies{_failing(rows, '; ')}."
-        )
+        failing = _failing(rows, "; ")
+        return f"Look first at the data: they are not separable, as most hypotheses on the flow ask{failing}."
     unmet = [row for row in rows if row.verdict is Verdict.HYPOTHESIS_NOT_MET]
     if not unmet:
-        return "Look next at smaller slopes or other data: here every hypothesis holds, and so does every conclusion."
+        empty = [row.id for row in rows if row.verdict is Verdict.VACUOUS]
+        but = f", but the bound of {_list(empty)} says nothing" if empty else ""
+        return f"Look next at smaller slopes or other data: here every hypothesis and every conclusion holds{but}."
     several = evidence.limits and evidence.flow_error <= ROUNDING and different_limits(evidence) > 1
     starts = "; look at more starts too (--init-scales, --seed), for the limit depends on them" if several else ""
     failing = _failing(rows, "")

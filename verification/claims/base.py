@@ -132,7 +132,8 @@ class Measurement:
             return ""
         if self.bound == math.inf:
             return "There is no finite bound."
-        return f"The bound {self.bound:.4g} says nothing: {self.trivial_reason or f'the largest value is {self.trivial:.4g}'}."
+        why = self.trivial_reason or f"the largest value is {self.trivial:.4g}"
+        return f"The bound {self.bound:.4g} says nothing: {why}."
 
     @property
     def reason_for_doubt(self) -> str:

@@ -45,7 +45,7 @@ def measure(evidence: Evidence) -> Measurement:
         else "αδ/n is not positive: there is no bound to compare with.",
         details=details | {"loss_bound_at_the_end": reached},
         trivial=float("inf") if reached < at_zero else 1.0,
-        trivial_reason=f"in so many steps the bound on the loss comes down to {reached:.3g}, and W = 0 has {at_zero:.3g}",
+        trivial_reason=f"in so many steps the bound on the loss comes down to {reached:.3g}; W = 0 has {at_zero:.3g}",
     )
 
 

@@ -25,7 +25,7 @@ from verification.witnesses.enumeration import GlobalOptimum, global_optimum
 from verification.witnesses.kkt import KKTResiduals, kkt_residuals
 from verification.witnesses.limit_formula import ClosedForm, closed_form
 
-__all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start", "TimeIsUp"]
+__all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start", "TimeLimitError"]
 
 SMALLEST_TOLERANCE = 1e-12
 """No tolerance of a verdict on a limit is smaller."""
@@ -42,7 +42,7 @@ DECIDED_WHOLE = 200
 """Up to so many samples the exact certificate is made whatever balls say: it proves less than everything too."""
 
 
-class TimeIsUp(ImplicitBiasError):
+class TimeLimitError(ImplicitBiasError):
     """The time limit of `verify` was reached."""
 
     def __init__(self, seconds: float) -> None:
@@ -113,9 +113,9 @@ class Evidence:
         return self.started + self.time_limit - perf_counter()
 
     def check_time(self, *_: object) -> None:
-        """Nothing, or `TimeIsUp`."""
+        """Nothing, or `TimeLimitError`."""
         if self.seconds_left <= 0.0:
-            raise TimeIsUp(self.time_limit)
+            raise TimeLimitError(self.time_limit)
 
     def tell(self, message: str) -> None:
         """Tell what comes next, if there is time for it."""
@@ -217,7 +217,7 @@ class Evidence:
 
     @cached_property
     def certificate(self) -> Certificate | str:
-        """What is proven of the closed form in exact arithmetic; or why there is no certificate, as part of a sentence."""
+        """What is proven of the closed form in exact arithmetic; or why that is nothing, as part of a sentence."""
         if self.network.slope == 0.0:
             return "for slope 0 there is no certificate"
         rank, n = self._largest_rank_of_M, self.data.n

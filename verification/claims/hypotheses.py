@@ -29,8 +29,8 @@ def near_orthogonality(evidence: Evidence) -> HypothesisResult:
 def near_orthogonality_or_linear(evidence: Evidence) -> HypothesisResult:
     """For γ < 1 near-orthogonality; for γ = 1 separable data are enough (docs/theory.md, section 3, "Special cases").
 
-    For γ = 1 every q_i is linear in W, so (P) is convex and its KKT points are its one minimizer, w_j = a_j z*/A: of rank 1,
-    with z* for its predictor. Not every margin is tight there.
+    For γ = 1 every q_i is linear in W, so (P) is convex and its only KKT point is its minimizer, w_j = a_j z*/A: of
+    rank 1, with z* for its predictor. Not every margin is tight there.
     """
     if evidence.network.slope < 1.0:
         return near_orthogonality(evidence)

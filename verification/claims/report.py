@@ -56,7 +56,7 @@ class Report:
     answer : tuple of str
         Five sentences: the data, the conditions, where the flow went, what is proven, what to look at.
     certificate : dict
-        `verdict` of the exact certificate (None without one), what it `proves`, and where it `stopped` or why there is none.
+        `verdict` of the exact certificate (None without one), what it `proves`, and where it `stopped`.
     """
 
     dataset: dict[str, Any]

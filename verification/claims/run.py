@@ -20,7 +20,7 @@ from refimpl.validation import Array, as_callback, as_choice, as_count, as_posit
 from verification.claims import CLAIMS
 from verification.claims.answer import conclude
 from verification.claims.base import Claim, ClaimResult
-from verification.claims.evidence import Evidence, Start, TimeIsUp
+from verification.claims.evidence import Evidence, Start, TimeLimitError
 from verification.claims.report import Report
 
 __all__ = ["DEFAULT_SCALES", "default_starts", "verify"]
@@ -70,7 +70,8 @@ def verify(
         Number of steps of each descent.
     time_limit : float > 0, optional
         Seconds for everything. The flows share 60% of it, and what is still to be done at its end is left: rows that
-        were not reached are INCONCLUSIVE with the reason "time". One call into a solver may exceed it. No limit by default.
+        were not reached are INCONCLUSIVE with the reason "time". One call into a solver may exceed it. No limit by
+        default.
     flow_time_limit : float > 0, optional
         Seconds for each flow.
     decided : callable, optional
@@ -114,7 +115,8 @@ def verify(
     starts = tuple(Start(start.scale, np.ldexp(start.W0, e)) for start in starts)
     alpha = float(np.ldexp(alpha, 2 * e))
     evidence = Evidence(
-        network, scaled, loss, starts, seed, method, progress, data.sha256, k, e, alpha, descent_steps, seconds, flow_seconds, began
+        network, scaled, loss, starts, seed, method, progress, data.sha256, k, e, alpha, descent_steps,
+        time_limit=seconds, flow_time_limit=flow_seconds, started=began,
     )  # fmt: skip
     rows: list[ClaimResult] = []
     try:
@@ -133,7 +135,7 @@ def row_of(claim: Claim, evidence: Evidence) -> ClaimResult:
     """The verdict on a claim, if there is time for it."""
     try:
         evidence.check_time()
-    except TimeIsUp as stop:
+    except TimeLimitError as stop:
         return claim.not_reached(str(stop))
     return claim.evaluate(evidence, perf_counter)
 
