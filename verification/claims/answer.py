@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.flow import FlowLimit, FlowStatus
+from refimpl.flow import FlowLimit, FlowResult, FlowStatus
 from verification.claims.base import WORDS, ClaimResult, Conclusion, Verdict
 from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence, TimeLimitError
 from verification.exact.certificate import Certificate
@@ -121,12 +121,20 @@ def _flow(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
     scales = ", ".join(f"{start.scale:g}" for start in evidence.starts)
     begun = f"From {len(flows)} starts (scales {scales}) gradient flow"
     limits = evidence.limits
-    lost = [flow.status.name for flow in flows if flow.status is not FlowStatus.CONVERGED]
+    lost = [flow for flow in flows if flow.status is not FlowStatus.CONVERGED]
     if not limits:
-        return f"{begun} ran to no limit ({', '.join(dict.fromkeys(lost))})."
-    missing = f" from {len(limits)} of them ({', '.join(dict.fromkeys(lost))} from the others)" if lost else ""
+        return f"{begun} ran to no limit ({_how_far(lost, evidence)})."
+    missing = f" from {len(limits)} of them ({_how_far(lost, evidence)} from the others)" if lost else ""
     parts = [_ranks(evidence), _tight(evidence, rows), _boundary(rows)]
     return f"{begun} went{missing} to {_how_many(evidence)}, {', '.join(part for part in parts if part)}."
+
+
+def _how_far(flows: Sequence[FlowResult], evidence: Evidence) -> str:
+    """How flows without a limit ended, and the least and the largest loss that they reached, in units of ℓ(0)."""
+    names = ", ".join(dict.fromkeys(flow.status.name for flow in flows))
+    at_zero = float(evidence.loss.log_value(np.zeros(1))[0])
+    shares = sorted(float(np.exp(min(flow.trajectory.log_loss[-1] - at_zero, 700.0))) for flow in flows)
+    return f"{names} at a loss of {' to '.join(dict.fromkeys(_number(x) for x in (shares[0], shares[-1])))} ℓ(0)"
 
 
 def _how_many(evidence: Evidence) -> str:

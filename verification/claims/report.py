@@ -158,7 +158,7 @@ class Report:
 
     def to_html(self) -> str:
         """The table as a page of HTML."""
-        console = Console(record=True, width=140, file=io.StringIO())
+        console = Console(record=True, width=190, file=io.StringIO())
         console.print(self)
         return console.export_html()
 

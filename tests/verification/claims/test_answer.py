@@ -281,7 +281,7 @@ def test_a_limit_on_each_flow_ends_the_flows_only() -> None:
     assert rows["flow-rank-at-most-two"].verdict.name == "INCONCLUSIVE"
     assert "TIME_LIMIT" in rows["flow-rank-at-most-two"].reason
     assert rows["descent-norms-grow"].verdict.name == "HOLDS_NUMERICALLY"
-    assert "ran to no limit (TIME_LIMIT)" in report.answer[2]
+    assert "ran to no limit (TIME_LIMIT at a loss of" in report.answer[2]
     assert "3 flows" in report.answer[4]
 
 
