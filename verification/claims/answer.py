@@ -177,7 +177,7 @@ def _tight(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
 
 def _boundary(rows: dict[str, ClaimResult]) -> str:
     row = rows.get("decision-boundary-linear")
-    if row is None or "disagreements" not in row.measurement.details:
+    if row is None or not row.measurement.details.get("points"):
         return "linear boundary not decided"
     if row.measurement.value:
         return "boundary not linear"
@@ -198,7 +198,7 @@ def _proven(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
     else:
         proven.append(_certified(certificate))
     measured += [text for text in (_program(rows), _enumeration(rows)) if text]
-    told = f"Proven of this very data set in exact arithmetic: {'; '.join(proven)}" if proven else NOTHING
+    told = f"Proven of this very data set: {'; '.join(proven)}" if proven else NOTHING
     return f"{told}; beside it: {'; '.join(measured)}." if measured else f"{told}."
 
 
@@ -213,7 +213,7 @@ BY_VERDICT = {
 
 
 def _certified(certificate: Certificate) -> str:
-    return BY_VERDICT[certificate.verdict].format(certificate.failed_step)
+    return f"in exact arithmetic, {BY_VERDICT[certificate.verdict].format(certificate.failed_step)}"
 
 
 def _program(rows: dict[str, ClaimResult]) -> str:
@@ -299,7 +299,16 @@ def _failing(rows: Iterable[ClaimResult], before: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+    """Three digits, or whole thousands.
+
+    Examples
+    --------
+    >>> _number(0.00127), _number(2553.2), _number(None)
+    ('0.00127', '2,553', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _plural(count: int, word: str) -> str:

@@ -170,7 +170,7 @@ class ClaimResult:
         """
         if self.verdict is not Verdict.HYPOTHESIS_NOT_MET:
             return self.verdict.name
-        if self.measurement.vacuous:
+        if self.measurement.vacuous and not self.measurement.reason_for_doubt:
             return f"{self.verdict.name} (bound says nothing)"
         return f"{self.verdict.name} (conclusion {WORDS[self.conclusion]})"
 
@@ -187,6 +187,8 @@ class ClaimResult:
             "bound": m.bound,
             "tolerance": m.tolerance,
             "tolerance_reason": m.tolerance_reason,
+            "statistical": m.statistical,
+            "undecided": m.undecided,
             "trivial": m.trivial,
             "trivial_reason": m.trivial_reason,
             "details": m.details,

@@ -226,7 +226,9 @@ class Evidence:
         self.tell("exact certificate")
         try:
             failed = reject_early(self.network, self.data) if n > DECIDED_WHOLE else None
-            return failed or certify(self.network, self.data, progress=self.tell)
+            if failed is not None:
+                return f"balls stop the exact certificate early: {failed}"
+            return certify(self.network, self.data, progress=self.tell)
         except MissingExtraError:
             return "the exact certificate needs python-flint (the extra `exact`)"
 

@@ -284,7 +284,9 @@ def _row_from_dict(row: dict[str, Any]) -> ClaimResult:
         row["bound"],
         row["tolerance"],
         row["tolerance_reason"],
+        undecided=row.get("undecided", ""),
         details=row["details"],
+        statistical=row.get("statistical", False),
         trivial=row.get("trivial", math.inf),
         trivial_reason=row.get("trivial_reason", ""),
     )

@@ -335,3 +335,24 @@ def test_an_interrupt_leaves_sentences_too() -> None:
     assert len(report.answer) == 5
     assert report.exit_code == 130
     assert report.certificate["verdict"] in (None, "unique_kkt_point")
+
+
+def test_a_loaded_report_counts_doubts_as_doubts(tmp_path) -> None:
+    """A bound that says nothing, on descents that overflow: undecided before and after a file."""
+    network, data = SIGNS(3, 3, LeakyReLU(0.5)), Dataset([[1.0, 0.9], [0.9, 1.0]], [1, -1])
+    report = verify(network, data, loss="exponential", scales=(1e-2, 1.0, 1e3), descent_steps=50)
+    row = rows_of(report)["descent-stable-rank-bounded"]
+    assert "left the range of float64" in row.measurement.undecided
+    report.save(tmp_path / "report.npz")
+    again = Report.load(tmp_path / "report.npz")
+    assert again.summary == report.summary
+    assert rows_of(again)["descent-stable-rank-bounded"].standing == row.standing == "INCONCLUSIVE"
+
+
+def test_the_slack_says_how_much_smaller_the_inner_products_would_have_to_be() -> None:
+    """Equal labels, length 1, inner product -1/2, γ = ½: the condition ends at γ/(1+γ) = ⅓ (section 14)."""
+    network = TwoLayerNetwork.with_signs(2, 0, LeakyReLU(0.5))
+    X = [[1.0, 0.0], [-0.5, np.sqrt(0.75)]]
+    report = verify(network, Dataset(X, [1, 1]), descent_steps=20)
+    assert "slack 0.667 (" in report.answer[1]
+    assert "more than 1.5 times smaller" in report.answer[1]
