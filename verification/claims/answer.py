@@ -32,7 +32,9 @@ def conclude(evidence: Evidence) -> None:
         return
 
 
-def five_sentences(evidence: Evidence, rows: Sequence[ClaimResult], dataset: dict[str, Any]) -> tuple[str, ...]:
+def five_sentences(
+    evidence: Evidence, rows: Sequence[ClaimResult], dataset: dict[str, Any], interrupted: bool = False
+) -> tuple[str, ...]:
     """What the data are; which conditions hold; where the flow went; what is proven; what to look at.
 
     Parameters
@@ -43,6 +45,8 @@ def five_sentences(evidence: Evidence, rows: Sequence[ClaimResult], dataset: dic
         Those that were decided.
     dataset : dict
         `Report.dataset`, in the units of the data as given.
+    interrupted : bool
+        Whether Ctrl-C ended the work.
     """
     by_id = {row.id: row for row in rows}
     return (
@@ -50,7 +54,7 @@ def five_sentences(evidence: Evidence, rows: Sequence[ClaimResult], dataset: dic
         _conditions(evidence),
         _flow(evidence, by_id),
         _proven(evidence, by_id),
-        _next(evidence, rows),
+        INTERRUPTED.format(len(rows)) if interrupted else _next(evidence, rows),
     )
 
 
@@ -133,8 +137,8 @@ def _how_far(flows: Sequence[FlowResult], evidence: Evidence) -> str:
     """How flows without a limit ended, and the least and the largest loss that they reached, in units of ℓ(0)."""
     names = ", ".join(dict.fromkeys(flow.status.name for flow in flows))
     at_zero = float(evidence.loss.log_value(np.zeros(1))[0])
-    shares = sorted(float(np.exp(min(flow.trajectory.log_loss[-1] - at_zero, 700.0))) for flow in flows)
-    return f"{names} at a loss of {' to '.join(dict.fromkeys(_number(x) for x in (shares[0], shares[-1])))} ℓ(0)"
+    shares = sorted(float(flow.trajectory.log_loss[-1]) - at_zero for flow in flows)
+    return f"{names} at a loss of {' to '.join(dict.fromkeys(_power(x) for x in (shares[0], shares[-1])))} ℓ(0)"
 
 
 def _how_many(evidence: Evidence) -> str:
@@ -247,6 +251,11 @@ def certificate_as_dict(evidence: Evidence) -> dict[str, Any]:
 # --- what to look at ------------------------------------------------------------------------------
 
 
+INTERRUPTED = "Look first at the interrupt: it came when {} rows were decided, and the others are missing."
+
+MORE_TIME = "--time-limit (time_limit) gives more"
+
+
 def _next(evidence: Evidence, rows: Sequence[ClaimResult]) -> str:
     """The most serious thing first."""
     violated = [row.id for row in rows if row.verdict is Verdict.VIOLATED]
@@ -255,24 +264,29 @@ def _next(evidence: Evidence, rows: Sequence[ClaimResult]) -> str:
             f"Look first at {_list(violated)}: VIOLATED is a fault of the program or of the theory; please report it."
         )
     late = [row.id for row in rows if row.reason.startswith("time:")]
-    slow = [flow for flow in vars(evidence).get("flows", ()) if flow.status is FlowStatus.TIME_LIMIT]
-    if late or slow:
-        counts = ((len(slow), "flow"), (len(late), "row"))
-        what = " and ".join(f"{count} {_plural(count, word)}" for count, word in counts if count)
-        return f"Look first at the time: the limit ended {what} early, and --time-limit (time_limit) gives more."
-    open_rows = [row.id for row in rows if row.verdict is Verdict.INCONCLUSIVE]
-    if open_rows:
-        return f"Look first at {_list(open_rows)}: the numerics did not decide, for the reason below the table."
+    if late:
+        return (
+            f"Look first at the time: the limit ended {len(late)} {_plural(len(late), 'row')} early, and {MORE_TIME}."
+        )
     linear: LinearMaxMargin | None = vars(evidence).get("linear")
     if linear is not None and linear.status is SolveStatus.INFEASIBLE:
         failing = _failing(rows, "; ")
         return f"Look first at the data: they are not separable, as most hypotheses on the flow ask{failing}."
+    slow = [flow for flow in vars(evidence).get("flows", ()) if flow.status is FlowStatus.TIME_LIMIT]
+    if slow:
+        return (
+            f"Look first at the time: the limit ended {len(slow)} {_plural(len(slow), 'flow')} early, and {MORE_TIME}."
+        )
+    open_rows = [row.id for row in rows if row.verdict is Verdict.INCONCLUSIVE]
+    if open_rows:
+        return f"Look first at {_list(open_rows)}: the numerics did not decide, for the reason below the table."
     unmet = [row for row in rows if row.verdict is Verdict.HYPOTHESIS_NOT_MET]
     if not unmet:
         empty = [row.id for row in rows if row.verdict is Verdict.VACUOUS]
         but = f", but the bound of {_list(empty)} says nothing" if empty else ""
         return f"Look next at smaller slopes or other data: here every hypothesis and every conclusion holds{but}."
-    several = evidence.limits and evidence.flow_error <= ROUNDING and different_limits(evidence) > 1
+    followed = "flows" in vars(evidence) and evidence.flow_error <= ROUNDING
+    several = followed and different_limits(evidence) > 1
     starts = "; look at more starts too (--init-scales, --seed), for the limit depends on them" if several else ""
     failing = _failing(rows, "")
     if failing:
@@ -309,6 +323,17 @@ def _number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _power(log: float) -> str:
+    """e^log as a number, or as a power of e beyond the range of float64.
+
+    Examples
+    --------
+    >>> _power(-1.0), _power(-1234.5)
+    ('0.368', 'e^-1234')
+    """
+    return _number(float(np.exp(log))) if abs(log) < 690.0 else f"e^{log:.0f}"
 
 
 def _plural(count: int, word: str) -> str:

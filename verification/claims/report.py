@@ -113,7 +113,7 @@ class Report:
             claims=claims,
             seconds=seconds,
             interrupted=interrupted,
-            answer=five_sentences(evidence, claims, dataset),
+            answer=five_sentences(evidence, claims, dataset, interrupted),
             certificate=certificate_as_dict(evidence),
         )
 

@@ -151,7 +151,9 @@ def test_what_to_look_at_follows_the_rows(case) -> None:
     text, rows = report.answer[4], report.claims
     failing = [row.id for row in rows if row.verdict.name == "HYPOTHESIS_NOT_MET" and row.conclusion.name == "FAILS"]
     open_rows = [row.id for row in rows if row.verdict.name == "INCONCLUSIVE"]
-    if open_rows:
+    if "no hyperplane" in report.answer[0]:
+        assert "they are not separable" in text
+    elif open_rows:
         assert open_rows[0] in text
     elif failing:
         assert failing[0] in text
@@ -334,6 +336,7 @@ def test_an_interrupt_leaves_sentences_too() -> None:
     report = stop.value.result
     assert len(report.answer) == 5
     assert report.exit_code == 130
+    assert "interrupt" in report.answer[4]
     assert report.certificate["verdict"] in (None, "unique_kkt_point")
 
 
@@ -356,3 +359,23 @@ def test_the_slack_says_how_much_smaller_the_inner_products_would_have_to_be() -
     report = verify(network, Dataset(X, [1, 1]), descent_steps=20)
     assert "slack 0.667 (" in report.answer[1]
     assert "more than 1.5 times smaller" in report.answer[1]
+
+
+def test_flows_that_are_refused_leave_sentences_too() -> None:
+    """A start beyond 1e12/(R_max ‖a‖): no flow can be had, and no condition holds."""
+    network, data = CASES["clusters"]()
+    report = verify(network, data, scales=(1e-2, 1.0, 1e14), descent_steps=20)
+    assert report.answer[2] == "The gradient flow was not followed."
+    assert rows_of(report)["flow-rank-at-most-two"].conclusion.name == "UNDECIDED"
+
+
+def test_an_interrupt_before_anything_promises_nothing() -> None:
+    def press(message: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(RunInterrupted) as stop:
+        verify(*CASES["theorem"](), progress=press)
+    report = stop.value.result
+    assert report.claims == ()
+    assert report.answer[2] == "The gradient flow was not followed."
+    assert "0 rows were decided" in report.answer[4]
