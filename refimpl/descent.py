@@ -115,6 +115,11 @@ class DescentTrajectory:
     increment_norms: Array
     accumulated_weights: Array
 
+    def __repr__(self) -> str:
+        """One line."""
+        T, n = self.margins.shape
+        return f"<DescentTrajectory: {T} steps, {n} samples; step {self.step[-1]} has loss {self.loss[-1]:.4g}>"
+
 
 @dataclass(frozen=True, eq=False)
 class DescentResult:
@@ -141,6 +146,14 @@ class DescentResult:
     W0: Array
     X: Array
     diagnostics: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line."""
+        (m, n), path = self.coefficients.shape, self.trajectory
+        return (
+            f"<DescentResult {self.status.name}: m = {m}, n = {n}, d = {self.X.shape[1]}; {path!r}, "
+            f"rank {int(path.rank[-1])}, stable rank {path.stable_rank[-1]:.4g}>"
+        )
 
     def weights(self) -> Array:
         """W = W0 + C X of the last state, shape (m, d)."""

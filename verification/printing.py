@@ -54,15 +54,25 @@ def sentence(text: str) -> Text:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """A function that tells what is being done, shown with the time it has taken; silent where no terminal is."""
+def progress() -> Iterator[Callable[..., None]]:
+    """A function that tells what is being done, shown with the time it has taken; silent where no terminal is.
+
+    With `lasting=True` it writes a line that stays, above the one that changes.
+    """
     console = PlainConsole(stderr=True)
     if not console.is_terminal:
-        yield lambda message: None
+        yield lambda message, lasting=False: None
         return
     spinner = SpinnerColumn("line" if console.options.ascii_only else "dots")
     text = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True))
     time = TimeElapsedColumn(table_column=Column(no_wrap=True))
     with Progress(spinner, time, text, console=console, transient=True, expand=True) as bar:
         task = bar.add_task("starting", total=None)
-        yield lambda message: bar.update(task, description=printable(message))
+
+        def tell(message: str, lasting: bool = False) -> None:
+            if lasting:
+                bar.console.print(message, highlight=False, no_wrap=True, overflow="ellipsis")
+            else:
+                bar.update(task, description=printable(message))
+
+        yield tell

@@ -80,6 +80,12 @@ class Trajectory:
     norm: Array
     smoothed_margin: Array
 
+    def __repr__(self) -> str:
+        """One line."""
+        T, n = self.margins.shape
+        end = f"s = {self.s[-1]:.6g}, log L = {self.log_loss[-1]:.4g}" if T else "empty"
+        return f"<Trajectory: {T} times, {n} samples; at the end {end}>"
+
 
 @dataclass(frozen=True, eq=False)
 class FlowLimit:
@@ -116,6 +122,14 @@ class FlowLimit:
     polish_distance: float
     condition: float
     X: Array
+
+    def __repr__(self) -> str:
+        """One line."""
+        (m, n), d = self.coefficients.shape, self.X.shape[1]
+        return (
+            f"<FlowLimit: m = {m}, n = {n}, d = {d}; rank {self.rank}, {int(np.sum(self.multipliers > 0.0))} support "
+            f"vectors, {int(np.sum(self.pattern == 0))} units on kinks, error {self.error_estimate:.1e}>"
+        )
 
     @property
     def rank(self) -> int:
@@ -162,6 +176,11 @@ class FlowResult:
     initial_pattern: IntArray
     events: tuple[FlowEvent, ...] = ()
     diagnostics: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Two lines at most."""
+        told = "no limit" if self.limit is None else repr(self.limit)
+        return f"<FlowResult {self.status.name}: {len(self.events)} events, {self.trajectory!r};\n {told}>"
 
     def reordered(self, neurons: IndexArray, samples: IndexArray) -> FlowResult:
         """This result of a flow whose neuron j and sample i are neuron neurons[j] and sample samples[i] of another."""

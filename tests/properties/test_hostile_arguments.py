@@ -282,7 +282,8 @@ def calls(p: Problem) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             verification.verify,
             problem
             | {"W0": p.W, "seed": 0, "loss": LogisticLoss(), "scales": (0.01, 0.1, 1.0), "method": "piecewise"}
-            | {"progress": print_nothing, "step_size": 0.1, "descent_steps": 20},
+            | {"progress": print_nothing, "step_size": 0.1, "descent_steps": 20}
+            | {"time_limit": 100.0, "flow_time_limit": 100.0, "decided": print_nothing},
         ),
     }
     for method in ("preactivations", "forward", "input_gradient"):

@@ -21,9 +21,9 @@ from verification.claims import (
     small_initialization_matters,
     smoothed_margin_monotone,
 )
-from verification.claims.base import Claim, ClaimResult, HypothesisResult, Measurement, Verdict
+from verification.claims.base import Claim, ClaimResult, Conclusion, HypothesisResult, Measurement, Verdict
 
-__all__ = ["CLAIMS", "Claim", "ClaimResult", "HypothesisResult", "Measurement", "Verdict"]
+__all__ = ["CLAIMS", "Claim", "ClaimResult", "Conclusion", "HypothesisResult", "Measurement", "Verdict"]
 
 CLAIMS: tuple[Claim, ...] = (
     flow_zero_loss.CLAIM,

@@ -24,6 +24,8 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance_reason=f"‖a‖‖W‖R_max times {LIMIT_ERROR}",
         undecided=evidence.missing_limits,
         details={"deviations": deviations},
+        trivial=0.0 if evidence.data.n == 1 else float("inf"),
+        trivial_reason="W is scaled so that its smallest margin is 1, and there is only one",
     )
 
 

@@ -13,7 +13,7 @@ from numpy.linalg import LinAlgError
 from refimpl.errors import ImplicitBiasError
 from verification.claims.evidence import Evidence
 
-__all__ = ["Claim", "ClaimResult", "HypothesisResult", "Measurement", "Verdict"]
+__all__ = ["Claim", "ClaimResult", "Conclusion", "HypothesisResult", "Measurement", "Verdict", "judge_conclusion"]
 
 LARGEST_TOLERANCE = 1e-6
 """No tolerance of a verdict is a larger part of max(1, bound); a larger error estimate makes it INCONCLUSIVE."""
@@ -25,13 +25,22 @@ LIMIT_ERROR = (
 
 
 class Verdict(Enum):
-    """The verdicts; the value is a sentence for people."""
+    """The verdicts on the theorem; the value is a sentence for people."""
 
     HOLDS_CERTIFIED = "The conclusion was proven in exact arithmetic."
     HOLDS_NUMERICALLY = "The hypothesis holds and the measurement agrees with the conclusion."
     VIOLATED = "The hypothesis holds and the measurement contradicts the conclusion."
+    VACUOUS = "The hypothesis holds and so does the conclusion, but the bound says nothing: nothing could exceed it."
     HYPOTHESIS_NOT_MET = "The hypothesis does not hold; the measurement is shown all the same."
     INCONCLUSIVE = "The numerics did not decide, although the hypothesis holds or may hold."
+
+
+class Conclusion(Enum):
+    """Whether the conclusion is true of what was measured, be the hypothesis met or not."""
+
+    HOLDS = "What was measured is within the bound and its tolerance."
+    FAILS = "What was measured exceeds the bound and its tolerance."
+    UNDECIDED = "Nothing was measured, the numerics do not decide, or there is no finite bound."
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,10 @@ class Measurement:
         What a reader must know although the numerics decide, such as that a bound says nothing.
     statistical : bool
         Whether the tolerance is the width of a sampling error, which may exceed `LARGEST_TOLERANCE`.
+    trivial : float
+        The largest value that anything could have here; a bound that reaches it says nothing. inf where there is none.
+    trivial_reason : str
+        Why nothing exceeds `trivial`, as part of a sentence.
     """
 
     quantity: str
@@ -88,6 +101,8 @@ class Measurement:
     details: dict[str, Any] = field(default_factory=dict)
     note: str = ""
     statistical: bool = False
+    trivial: float = math.inf
+    trivial_reason: str = ""
 
     @classmethod
     def missing(cls, quantity: str, bound: float, reason: str, details: dict[str, Any] | None = None) -> Measurement:
@@ -98,6 +113,27 @@ class Measurement:
     def agrees(self) -> bool:
         """Whether the value is within its bound and tolerance."""
         return self.value is not None and self.value <= self.bound + self.tolerance
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether nothing could exceed the bound.
+
+        Examples
+        --------
+        >>> Measurement("stable rank", 1.25, 6970.0, 1e-9, "rounding", trivial=16.0).vacuous
+        True
+        """
+        return self.value is not None and self.bound + self.tolerance >= self.trivial
+
+    @property
+    def says_nothing(self) -> str:
+        """What is wrong with a vacuous bound, in one sentence; empty if it says something."""
+        if not self.vacuous:
+            return ""
+        if self.bound == math.inf:
+            return "There is no finite bound."
+        why = self.trivial_reason or f"the largest value is {self.trivial:.4g}"
+        return f"The bound {self.bound:.4g} says nothing: {why}."
 
     @property
     def reason_for_doubt(self) -> str:
@@ -124,6 +160,19 @@ class ClaimResult:
     verdict: Verdict
     reason: str
     seconds: float
+    conclusion: Conclusion = Conclusion.UNDECIDED
+
+    @property
+    def standing(self) -> str:
+        """Hypothesis and conclusion in a few words, for the last line of a report.
+
+        Where the hypothesis is not met it tells whether the conclusion holds all the same.
+        """
+        if self.verdict is not Verdict.HYPOTHESIS_NOT_MET:
+            return self.verdict.name
+        if self.measurement.vacuous and not self.measurement.reason_for_doubt:
+            return f"{self.verdict.name} (bound says nothing)"
+        return f"{self.verdict.name} (conclusion {WORDS[self.conclusion]})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values, ready for JSON."""
@@ -138,11 +187,20 @@ class ClaimResult:
             "bound": m.bound,
             "tolerance": m.tolerance,
             "tolerance_reason": m.tolerance_reason,
+            "statistical": m.statistical,
+            "undecided": m.undecided,
+            "trivial": m.trivial,
+            "trivial_reason": m.trivial_reason,
             "details": m.details,
             "verdict": self.verdict.name,
+            "conclusion": self.conclusion.name,
             "reason": self.reason,
             "seconds": self.seconds,
         }
+
+
+WORDS = {Conclusion.HOLDS: "holds", Conclusion.FAILS: "fails", Conclusion.UNDECIDED: "undecided"}
+"""A conclusion as a verb."""
 
 
 @dataclass(frozen=True)
@@ -187,10 +245,21 @@ class Claim:
         except NOT_TO_BE_HAD as error:
             measurement = Measurement.missing("nothing", 0.0, _told(error))
         verdict, reason = judge(hypothesis, measurement)
-        if verdict is Verdict.HOLDS_NUMERICALLY and self.about_kkt_points and evidence.every_kkt_point_is_certified:
+        if verdict is Verdict.HOLDS_NUMERICALLY and self.about_kkt_points and _is_certified(evidence):
             verdict = Verdict.HOLDS_CERTIFIED
+        return self._row(hypothesis, measurement, verdict, reason, seconds() - started)
+
+    def not_reached(self, reason: str) -> ClaimResult:
+        """The row of a claim that was not looked at, and why."""
+        hypothesis = HypothesisResult("not looked at", False, None, reason)
+        return self._row(hypothesis, Measurement.missing("nothing", 0.0, reason), Verdict.INCONCLUSIVE, reason, 0.0)
+
+    def _row(
+        self, hypothesis: HypothesisResult, measurement: Measurement, verdict: Verdict, reason: str, seconds: float
+    ) -> ClaimResult:
+        conclusion = judge_conclusion(measurement)
         return ClaimResult(
-            self.id, self.title, self.source, hypothesis, measurement, verdict, reason, seconds() - started
+            self.id, self.title, self.source, hypothesis, measurement, verdict, reason, seconds, conclusion
         )
 
 
@@ -203,8 +272,16 @@ def _told(error: Exception) -> str:
     return str(error) if isinstance(error, ImplicitBiasError) else f"Linear algebra failed: {error}."
 
 
+def _is_certified(evidence: Evidence) -> bool:
+    """Whether every KKT point is certified; what cannot be had costs the certificate only."""
+    try:
+        return evidence.every_kkt_point_is_certified
+    except NOT_TO_BE_HAD:
+        return False
+
+
 def judge(hypothesis: HypothesisResult, measurement: Measurement) -> tuple[Verdict, str]:
-    """The verdict and its reason.
+    """The verdict on the theorem and its reason.
 
     Examples
     --------
@@ -213,12 +290,30 @@ def judge(hypothesis: HypothesisResult, measurement: Measurement) -> tuple[Verdi
     'HOLDS_NUMERICALLY'
     >>> judge(holds, Measurement("largest |q_i - 1|", 0.2, 0.0, 1e-10, "rounding"))[0].name
     'VIOLATED'
+    >>> judge(holds, Measurement("stable rank", 1.25, 6970.0, 1e-9, "rounding", trivial=16.0))[0].name
+    'VACUOUS'
     """
     doubt = measurement.reason_for_doubt
+    note = " ".join(filter(None, (measurement.says_nothing, measurement.note)))
     if hypothesis.undecided:
         return Verdict.INCONCLUSIVE, hypothesis.undecided
     if not hypothesis.satisfied:
-        return Verdict.HYPOTHESIS_NOT_MET, doubt or measurement.note
+        return Verdict.HYPOTHESIS_NOT_MET, doubt or note
     if doubt:
         return Verdict.INCONCLUSIVE, doubt
-    return Verdict.HOLDS_NUMERICALLY if measurement.agrees else Verdict.VIOLATED, measurement.note
+    if not measurement.agrees:
+        return Verdict.VIOLATED, measurement.note
+    return Verdict.VACUOUS if measurement.vacuous else Verdict.HOLDS_NUMERICALLY, note
+
+
+def judge_conclusion(measurement: Measurement) -> Conclusion:
+    """Whether the conclusion is true of what was measured, whatever the hypothesis.
+
+    Examples
+    --------
+    >>> [judge_conclusion(Measurement("largest |q_i - 1|", x, 0.0, 1e-10, "rounding")).name for x in (0.2, 1e-15, None)]
+    ['FAILS', 'HOLDS', 'UNDECIDED']
+    """
+    if measurement.reason_for_doubt or measurement.bound == math.inf:
+        return Conclusion.UNDECIDED
+    return Conclusion.HOLDS if measurement.agrees else Conclusion.FAILS

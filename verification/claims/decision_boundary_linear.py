@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from refimpl.validation import Array
-from verification.claims.base import Claim, HypothesisResult, Measurement
+from verification.claims.base import Claim, Measurement
 from verification.claims.evidence import Evidence
-from verification.claims.hypotheses import near_orthogonality
+from verification.claims.hypotheses import near_orthogonality_or_linear
 
 __all__ = ["CLAIM"]
 
@@ -19,11 +19,6 @@ COSINES = (1e-2, 1e-4, 1e-6)
 """|cos| of the angle between z and the points near the boundary, on both sides of it."""
 
 VANISHES = "z = Σ_j a_j w_j of a limit is 0 to its error: there is no linear predictor to compare with."
-
-
-def hypothesis(evidence: Evidence) -> HypothesisResult:
-    """Near-orthogonality; a positive slope is part of it."""
-    return near_orthogonality(evidence)
 
 
 def measure(evidence: Evidence) -> Measurement:
@@ -54,6 +49,10 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance_reason="none: signs are compared where both numbers are above the limit's error",
         undecided=evidence.missing_limits,
         details={"disagreements": counts, "range_of_f_over_linear": ratios, "points": tested},
+        trivial=0.0 if gamma > 0.0 and evidence.one_of_each_sign else float(tested),
+        trivial_reason="a network with one neuron of each sign has a linear boundary whatever its weights"
+        if tested
+        else "no point was far enough from the boundary to be compared",
     )
 
 
@@ -77,7 +76,7 @@ CLAIM = Claim(
     id="decision-boundary-linear",
     title="The decision boundary of the limit is linear",
     source="Frei et al., arXiv 2210.07082, (4); docs/theory.md, section 3",
-    hypothesis=hypothesis,
+    hypothesis=near_orthogonality_or_linear,
     measure=measure,
     about_kkt_points=True,
 )

@@ -32,6 +32,8 @@ def measure(evidence: Evidence) -> Measurement:
     rate = evidence.alpha * delta / data.n
     through = float(np.sqrt(network.mass)) * data.R_max
     ratios = [largest_ratio(run, rate, through) for run in evidence.descents] if rate > 0.0 else []
+    reached = min((loss_bound(run, rate) for run in evidence.descents), default=np.inf) if rate > 0.0 else np.inf
+    at_zero = float(np.exp(evidence.loss.log_value(np.zeros(1))[0]))
     return Measurement(
         quantity="largest loss / bound, gain bound / gain",
         value=max(ratios, default=None),
@@ -41,8 +43,22 @@ def measure(evidence: Evidence) -> Measurement:
         undecided=evidence.missing_descents
         if rate > 0.0
         else "αδ/n is not positive: there is no bound to compare with.",
-        details=details,
+        details=details | {"loss_bound_at_the_end": reached},
+        trivial=float("inf") if reached < at_zero else 1.0,
+        trivial_reason=f"in so many steps the bound on the loss comes down to {reached:.3g}; W = 0 has {at_zero:.3g}",
     )
+
+
+def loss_bound(run: DescentRun, rate: float) -> float:
+    """2/(rate (t - t₀)) at the last step, which section 10 puts above the loss; inf up to t₀."""
+    path = run.result.trajectory
+    late = float(path.step[-1]) - first_step(run, rate)
+    return 2.0 / (rate * late) if late > 0.0 else float("inf")
+
+
+def first_step(run: DescentRun, rate: float) -> float:
+    """t₀: from there on the smallest margin is not negative."""
+    return float(np.ceil(2.0 * max(0.0, -float(run.result.trajectory.smallest_margin[0])) / rate))
 
 
 def largest_ratio(run: DescentRun, rate: float, through: float) -> float:
@@ -52,7 +68,7 @@ def largest_ratio(run: DescentRun, rate: float, through: float) -> float:
     """
     path = run.result.trajectory
     q = path.smallest_margin
-    t0 = np.ceil(2.0 * max(0.0, -float(q[0])) / rate)
+    t0 = first_step(run, rate)
     late = path.step > t0
     losses = path.loss[late] * rate * (path.step[late] - t0) / 2.0
     least = np.diff(path.step) * rate * expit(-q[1:])

@@ -32,6 +32,8 @@ def measure(evidence: Evidence) -> Measurement:
             "smallest_norm_at_the_start": [float(x[0].min()) for x in norms],
             "smallest_norm_at_the_end": [float(x[-1].min()) for x in norms],
         },
+        trivial=float("inf") if smallest_eigenvalue(evidence.data.gram) * evidence.network.slope > 0.0 else 0.0,
+        trivial_reason="γ or λ_min(K) is 0, and so is the least growth",
     )
 
 

@@ -16,8 +16,8 @@ from verification.witnesses.bounds import cosines_of, expected_products, predict
 
 __all__ = ["CLAIM"]
 
-LEAST_WIDTH, LARGEST_DRAW = 4096, 2**20
-"""At least so many neurons, and more as long as m n stays below so many units."""
+LEAST_WIDTH, DRAWS = 4096, (2**20, 2**22, 2**24)
+"""At least so many neurons, and more as long as m n stays below so many units: the first number of them that tells."""
 
 LOG_RISK = float(np.log(4e6))
 """log(4/δ): the bounds of section 9 on the sampling error fail with probability δ = 1e-6 each."""
@@ -43,12 +43,15 @@ def measure(evidence: Evidence) -> Measurement:
     if not rounding < LARGEST_SHARE:
         return Measurement.missing("distance from the predicted", 0.0, ALMOST_CONTRADICTORY)
     predicted = predicted_stable_rank(data.gram, data.y, evidence.network.slope)
-    wide = widened(evidence.network, data.n)
-    D = first_step(wide, evidence)
     law = FirstStepLaw.of(evidence, predicted)
-    measured, error = law.measured_with_error(D, wide.second_layer**2)
+    for units in DRAWS:
+        evidence.check_time()
+        wide = widened(evidence.network, data.n, units)
+        measured, error = law.measured_with_error(first_step(wide, evidence), wide.second_layer**2)
+        share = error / predicted
+        if share <= LARGEST_SHARE:
+            break
     own = [float(run.result.trajectory.stable_rank[0]) for run in evidence.descents]
-    share = error / predicted
     return Measurement(
         quantity=f"distance from the predicted {predicted:.4g}",
         value=abs(measured - predicted) / predicted,
@@ -58,6 +61,8 @@ def measure(evidence: Evidence) -> Measurement:
         undecided=SAMPLING.format(share, wide.m) if share > LARGEST_SHARE else "",
         details={"predicted": predicted, "measured": measured, "width": wide.m, "before_the_step": own},
         statistical=True,
+        trivial=max(predicted - 1.0, evidence.room - predicted) / predicted,
+        trivial_reason=f"every stable rank lies between 1 and {evidence.room}",
     )
 
 
@@ -66,9 +71,9 @@ ALMOST_CONTRADICTORY = "The prediction is lost in rounding: samples of opposite 
 SAMPLING = "The sampling error, {:.2g} of the prediction, is too large with {} neurons: rare ones matter."
 
 
-def widened(network: TwoLayerNetwork, n: int) -> TwoLayerNetwork:
-    """The network with its second layer repeated, and Σa² kept."""
-    copies = -(-max(LEAST_WIDTH, LARGEST_DRAW // n) // network.m)
+def widened(network: TwoLayerNetwork, n: int, units: int) -> TwoLayerNetwork:
+    """The network with its second layer repeated to about `units` units (j, i), and Σa² kept."""
+    copies = -(-max(LEAST_WIDTH, units // n) // network.m)
     return TwoLayerNetwork(np.tile(network.second_layer, copies) / np.sqrt(copies), network.activation)
 
 

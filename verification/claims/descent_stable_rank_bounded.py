@@ -10,8 +10,6 @@ from verification.claims.evidence import Evidence
 
 __all__ = ["CLAIM", "invertible_gram"]
 
-VACUOUS = "The bound {:.4g} is vacuous: no matrix of this size has a stable rank above {}."
-
 
 def invertible_gram(evidence: Evidence) -> HypothesisResult:
     """γ > 0 and K invertible, which the bound of section 8 needs."""
@@ -22,8 +20,6 @@ def measure(evidence: Evidence) -> Measurement:
     """Largest (stable rank of W(t) - W(0))/(1 + cond(K) (1-γ)²/(4γ)) over starts and recorded steps."""
     bound = evidence.increment_bound
     largest = [largest_stable_rank(run) for run in evidence.descents]
-    room = min(evidence.network.m, evidence.data.n)
-    vacuous = bound >= room
     return Measurement(
         quantity="largest stable rank of W(t) - W(0)",
         value=max(largest),
@@ -31,8 +27,9 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance=1e-9,
         tolerance_reason="rounding of the stable rank and of cond(K)",
         undecided=evidence.missing_descents,
-        details={"largest_by_start": largest, "vacuous": vacuous},
-        note=VACUOUS.format(bound, room) if vacuous and np.isfinite(bound) else "",
+        details={"largest_by_start": largest},
+        trivial=float(evidence.room),
+        trivial_reason=f"no matrix of this size has a stable rank above {evidence.room}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +55,9 @@ def run_descent(
     steps: int,
     loss: Loss,
     record_every: int,
+    progress: Callable[[int], None] | None = None,
 ) -> DescentRun:
-    """Descend and record; Ctrl-C is passed on."""
+    """Descend and record; Ctrl-C, and what `progress` raises, are passed on."""
     span = SpanCoordinates.from_weights(network, data, W0)
     by_sign: list[list[float]] = []
 
@@ -64,7 +66,7 @@ def run_descent(
         groups = (learned[network.positive], learned[~network.positive])
         by_sign.append([stable_rank_by_norms(rows) if rows.size else float("nan") for rows in groups])
 
-    result = gradient_descent(network, data, W0, step_size, steps, loss, record_every, observe=observe)
+    result = gradient_descent(network, data, W0, step_size, steps, loss, record_every, progress, observe)
     if result.status is DescentStatus.INTERRUPTED:
         raise KeyboardInterrupt
     return DescentRun(scale, result, np.array(by_sign))

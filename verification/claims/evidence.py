@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from time import perf_counter
 
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.errors import InvalidParameterError, MissingExtraError
+from refimpl.errors import ImplicitBiasError, MissingExtraError
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from refimpl.flow.cell import Cell
 from refimpl.losses import Loss
@@ -24,12 +25,29 @@ from verification.witnesses.enumeration import GlobalOptimum, global_optimum
 from verification.witnesses.kkt import KKTResiduals, kkt_residuals
 from verification.witnesses.limit_formula import ClosedForm, closed_form
 
-__all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start"]
+__all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start", "TimeLimitError"]
 
 SMALLEST_TOLERANCE = 1e-12
 """No tolerance of a verdict on a limit is smaller."""
 
 EPS = float(np.finfo(np.float64).eps)
+
+SMALLEST_SHARE = 1e-3
+"""Seconds that each flow may take at least."""
+
+SHARE_OF_FLOWS = 0.6
+"""The flows may take this part of the time that is left when the first of them starts."""
+
+DECIDED_WHOLE = 200
+"""Up to so many samples the exact certificate is made whatever balls say: it proves less than everything too."""
+
+
+class TimeLimitError(ImplicitBiasError):
+    """The time limit of `verify` was reached."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"time: the limit of {seconds:g} s was reached.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +85,10 @@ class Evidence:
         α of the descents, for `network` and `data`; 0 stands for `unit_step`.
     descent_steps : int
         Number of steps of each descent.
+    time_limit, flow_time_limit : float
+        Seconds for everything, counted from `started`, and for each flow.
+    started : float
+        `perf_counter()` at the start.
     """
 
     network: TwoLayerNetwork
@@ -81,6 +103,24 @@ class Evidence:
     second_layer_exponent: int = 0
     step_size: float = 0.0
     descent_steps: int = 500
+    time_limit: float = float("inf")
+    flow_time_limit: float = float("inf")
+    started: float = 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the time limit; inf where there is none."""
+        return self.started + self.time_limit - perf_counter()
+
+    def check_time(self, *_: object) -> None:
+        """Nothing, or `TimeLimitError`."""
+        if self.seconds_left <= 0.0:
+            raise TimeLimitError(self.time_limit)
+
+    def tell(self, message: str) -> None:
+        """Tell what comes next, if there is time for it."""
+        self.check_time()
+        self.progress(message)
 
     @cached_property
     def hypotheses(self) -> Hypotheses:
@@ -89,12 +129,28 @@ class Evidence:
 
     @cached_property
     def flows(self) -> tuple[FlowResult, ...]:
-        """One gradient flow for each start."""
-        results = []
+        """One gradient flow for each start; what one of them leaves of its share of the time goes to the next ones."""
+        results: list[FlowResult] = []
+        self.check_time()
+        rest = (1.0 - SHARE_OF_FLOWS) * self.seconds_left if self.time_limit < np.inf else 0.0
         for number, start in enumerate(self.starts, 1):
-            self.progress(f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})")
-            results.append(gradient_flow(self.network, self.data, start.W0, self.loss, method=self.method))
+            share = max(SMALLEST_SHARE, (self.seconds_left - rest) / (len(self.starts) - len(results)))
+            limit = min(share, self.flow_time_limit)
+            self.tell(f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})")
+            time_limit = limit if limit < np.inf else None
+            flow = gradient_flow(self.network, self.data, start.W0, self.loss, self.method, time_limit=time_limit)
+            results.append(flow)
         return tuple(results)
+
+    @property
+    def room(self) -> int:
+        """The largest rank of W - W(0): the smallest of m, n and d."""
+        return min(self.network.m, self.data.n, self.data.d)
+
+    @property
+    def one_of_each_sign(self) -> bool:
+        """Whether no two neurons have the same sign of a_j."""
+        return max(int(np.sum(self.network.positive)), int(np.sum(~self.network.positive))) <= 1
 
     @property
     def limits(self) -> tuple[FlowLimit, ...]:
@@ -132,7 +188,7 @@ class Evidence:
     @cached_property
     def kkt(self) -> tuple[KKTResiduals, ...]:
         """KKT residuals of every limit; rows that are 0 to its error count as 0, which lies on every kink."""
-        self.progress("KKT residuals")
+        self.tell("KKT residuals")
         return tuple(kkt_residuals(self.network, self.data, self._weights(limit)) for limit in self.limits)
 
     def _weights(self, limit: FlowLimit) -> Array:
@@ -145,7 +201,7 @@ class Evidence:
     @cached_property
     def max_margin(self) -> MaxMargin:
         """Program (C) by CVXPY."""
-        self.progress("max margin by CVXPY")
+        self.tell("max margin by CVXPY")
         return max_margin(self.network, self.data)
 
     @cached_property
@@ -156,27 +212,41 @@ class Evidence:
     @cached_property
     def global_optimum(self) -> GlobalOptimum:
         """Global optimum of (P), docs/theory.md, section 13."""
-        self.progress("global optimum by enumeration")
-        return global_optimum(self.network, self.data, progress=self.progress)
+        self.tell("global optimum by enumeration")
+        return global_optimum(self.network, self.data, progress=self.tell)
 
     @cached_property
-    def certificate(self) -> Certificate | None:
-        """Exact proof that every KKT point is the closed form; None where it fails, or python-flint is missing."""
-        self.progress("exact certificate")
+    def certificate(self) -> Certificate | str:
+        """What is proven of the closed form in exact arithmetic; or why that is nothing, as part of a sentence."""
+        if self.network.slope == 0.0:
+            return "for slope 0 there is no certificate"
+        rank, n = self._largest_rank_of_M, self.data.n
+        if n > rank:
+            return f"the closed form is not determined, because M has a rank of at most {rank}, below n = {n}"
+        self.tell("exact certificate")
         try:
-            return None if reject_early(self.network, self.data) else certify(self.network, self.data)
-        except (InvalidParameterError, MissingExtraError):
-            return None
+            failed = reject_early(self.network, self.data) if n > DECIDED_WHOLE else None
+            if failed is not None:
+                return f"balls stop the exact certificate early: {failed}"
+            return certify(self.network, self.data, progress=self.tell)
+        except MissingExtraError:
+            return "the exact certificate needs python-flint (the extra `exact`)"
+
+    @property
+    def _largest_rank_of_M(self) -> int:
+        """M is a sum of A₊ and A₋ times a diagonal congruence of K; for γ = 1 both are the same one."""
+        terms = 1 if self.network.slope == 1.0 else len(set(self.network.positive.tolist()))
+        return terms * self.data.d
 
     @property
     def every_kkt_point_is_certified(self) -> bool:
         """Whether every KKT point is proven to be the closed form."""
-        return self.certificate is not None and self.certificate.proves_every_kkt_point
+        return isinstance(self.certificate, Certificate) and self.certificate.proves_every_kkt_point
 
     @cached_property
     def linear(self) -> LinearMaxMargin:
         """The max-margin linear predictor z*."""
-        self.progress("linear max margin by CVXPY")
+        self.tell("linear max margin by CVXPY")
         return linear_max_margin(self.data)
 
     @property
@@ -189,7 +259,7 @@ class Evidence:
         """One gradient descent from each start, recorded fifty times."""
         runs = []
         for number, start in enumerate(self.starts, 1):
-            self.progress(f"gradient descent {number} of {len(self.starts)} (initialization scale {start.scale:g})")
+            self.tell(f"gradient descent {number} of {len(self.starts)} (initialization scale {start.scale:g})")
             runs.append(self.descend(start.W0, start.scale, self.descent_steps))
         return tuple(runs)
 
@@ -201,7 +271,7 @@ class Evidence:
     def descend(self, W0: Array, scale: float, steps: int, record_every: int | None = None) -> DescentRun:
         """Descend from W0 with step size α, recording fifty times unless told otherwise."""
         every = record_every or max(1, steps // 50)
-        return run_descent(self.network, self.data, W0, scale, self.alpha, steps, self.loss, every)
+        return run_descent(self.network, self.data, W0, scale, self.alpha, steps, self.loss, every, self.check_time)
 
     @cached_property
     def increment_bound(self) -> float:

@@ -32,6 +32,8 @@ def measure(evidence: Evidence) -> Measurement:
             "duality_gap": [r.duality_gap for r in found],
             "units_on_kink": [r.units_at_kink for r in found],
         },
+        trivial=1.0,
+        trivial_reason="no stationarity exceeds 1",
     )
 
 

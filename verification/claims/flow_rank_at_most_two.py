@@ -5,7 +5,7 @@ from __future__ import annotations
 from refimpl.flow import FlowLimit
 from verification.claims.base import LIMIT_ERROR, Claim, Measurement
 from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence
-from verification.claims.hypotheses import near_orthogonality
+from verification.claims.hypotheses import near_orthogonality_or_linear
 
 __all__ = ["CLAIM"]
 
@@ -21,6 +21,8 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance_reason=LIMIT_ERROR,
         undecided=evidence.missing_limits,
         details={"ranks": [limit.rank for limit in evidence.limits], "ratios": ratios},
+        trivial=0.0 if evidence.room <= 2 else 1.0,
+        trivial_reason="no weights in the span of these data have a rank above 2",
     )
 
 
@@ -34,7 +36,7 @@ CLAIM = Claim(
     id="flow-rank-at-most-two",
     title="The limit of gradient flow has rank at most two",
     source="Frei et al., arXiv 2210.07082, (2); docs/theory.md, section 5",
-    hypothesis=near_orthogonality,
+    hypothesis=near_orthogonality_or_linear,
     measure=measure,
     about_kkt_points=True,
 )

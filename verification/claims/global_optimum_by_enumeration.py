@@ -7,7 +7,7 @@ import numpy as np
 from refimpl.flow import FlowLimit
 from verification.claims.base import Claim, Measurement
 from verification.claims.evidence import Evidence
-from verification.claims.hypotheses import near_orthogonality
+from verification.claims.hypotheses import near_orthogonality_or_linear
 from verification.witnesses.convex_program import SolveStatus
 from verification.witnesses.enumeration import can_be_enumerated, count_programs
 
@@ -64,7 +64,7 @@ CLAIM = Claim(
     id="global-optimum-by-enumeration",
     title="The limit is the global optimum of the margin problem",
     source="derived: docs/theory.md, section 13",
-    hypothesis=near_orthogonality,
+    hypothesis=near_orthogonality_or_linear,
     measure=measure,
     about_kkt_points=True,
     applies=applies,

@@ -11,13 +11,31 @@ from verification.claims.base import HypothesisResult
 from verification.claims.evidence import Evidence
 from verification.witnesses.convex_program import SolveStatus
 
-__all__ = ["loss_below_threshold", "loss_falls_below_threshold", "near_orthogonality", "separability"]
+__all__ = [
+    "loss_below_threshold",
+    "loss_falls_below_threshold",
+    "near_orthogonality",
+    "near_orthogonality_or_linear",
+    "separability",
+]
 
 
 def near_orthogonality(evidence: Evidence) -> HypothesisResult:
     """The weakest of the three conditions, which the other two imply (docs/theory.md, section 5)."""
     found = evidence.hypotheses
     return HypothesisResult("refined condition", found.refined.satisfied, found.refined.slack)
+
+
+def near_orthogonality_or_linear(evidence: Evidence) -> HypothesisResult:
+    """For γ < 1 near-orthogonality; for γ = 1 separable data are enough (docs/theory.md, section 3, "Special cases").
+
+    For γ = 1 every q_i is linear in W, so (P) is convex and its only KKT point is its minimizer, w_j = a_j z*/A: of
+    rank 1, with z* for its predictor. Not every margin is tight there.
+    """
+    if evidence.network.slope < 1.0:
+        return near_orthogonality(evidence)
+    found = separability(evidence)
+    return HypothesisResult("slope 1: convex; separable", found.satisfied, None, found.undecided)
 
 
 def separability(evidence: Evidence) -> HypothesisResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from verification.claims.base import Claim, Measurement
 from verification.claims.evidence import Evidence
-from verification.claims.hypotheses import near_orthogonality
+from verification.claims.hypotheses import near_orthogonality_or_linear
 from verification.witnesses.convex_program import SolveStatus
 
 __all__ = ["CLAIM"]
@@ -47,7 +47,7 @@ CLAIM = Claim(
     id="limit-is-convex-optimum",
     title="The limit is the solution of the convex program (C)",
     source="Frei et al., arXiv 2210.07082, (3); docs/theory.md, section 6",
-    hypothesis=near_orthogonality,
+    hypothesis=near_orthogonality_or_linear,
     measure=measure,
     about_kkt_points=True,
 )

@@ -7,7 +7,7 @@ import numpy as np
 from refimpl.paper import PAPER_CONSTANTS
 from verification.claims.base import Claim, Measurement
 from verification.claims.evidence import Evidence
-from verification.claims.hypotheses import near_orthogonality
+from verification.claims.hypotheses import near_orthogonality_or_linear
 from verification.witnesses.bounds import margin_bound, paper_margin_bound
 from verification.witnesses.convex_program import SolveStatus
 
@@ -54,7 +54,7 @@ CLAIM = Claim(
     id="margin-approximation",
     title="The linear predictor has an approximately maximal margin",
     source="Frei et al., arXiv 2210.07082, (5); docs/theory.md, section 11",
-    hypothesis=near_orthogonality,
+    hypothesis=near_orthogonality_or_linear,
     measure=measure,
     about_kkt_points=True,
 )

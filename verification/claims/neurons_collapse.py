@@ -7,7 +7,7 @@ import numpy as np
 from refimpl.validation import Array
 from verification.claims.base import LIMIT_ERROR, Claim, Measurement
 from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence
-from verification.claims.hypotheses import near_orthogonality
+from verification.claims.hypotheses import near_orthogonality_or_linear
 
 __all__ = ["CLAIM"]
 
@@ -23,6 +23,8 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance_reason=f"√m times {LIMIT_ERROR}",
         undecided=evidence.missing_limits,
         details={"spreads": spreads},
+        trivial=0.0 if evidence.one_of_each_sign else float(np.sqrt(evidence.network.m)),
+        trivial_reason="no two neurons have the same sign",
     )
 
 
@@ -39,7 +41,7 @@ CLAIM = Claim(
     id="neurons-collapse",
     title="At the limit all neurons of one sign are equal",
     source="Frei et al., arXiv 2210.07082, (2); docs/theory.md, section 5",
-    hypothesis=near_orthogonality,
+    hypothesis=near_orthogonality_or_linear,
     measure=measure,
     about_kkt_points=True,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import platform
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from refimpl.archive import read_npz
 from refimpl.documents import as_plain, json_text, with_numbers
 from refimpl.errors import FileFormatError
 from refimpl.files import open_output
-from verification.claims.base import ClaimResult, HypothesisResult, Measurement, Verdict
+from verification.claims.answer import certificate_as_dict, five_sentences
+from verification.claims.base import ClaimResult, Conclusion, HypothesisResult, Measurement, Verdict, judge_conclusion
 from verification.claims.evidence import Evidence
 
 __all__ = ["SCHEMA_VERSION", "Report", "environment", "package_version"]
@@ -31,9 +33,12 @@ STYLES = {
     Verdict.HOLDS_CERTIFIED: "bold green",
     Verdict.HOLDS_NUMERICALLY: "green",
     Verdict.VIOLATED: "bold red",
+    Verdict.VACUOUS: "cyan",
     Verdict.HYPOTHESIS_NOT_MET: "yellow",
     Verdict.INCONCLUSIVE: "magenta",
 }
+
+CONCLUSION_STYLES = {Conclusion.HOLDS: "green", Conclusion.FAILS: "red", Conclusion.UNDECIDED: "magenta"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +53,10 @@ class Report:
     seconds : float
     interrupted : bool
         Whether Ctrl-C ended it before every claim was decided.
+    answer : tuple of str
+        Five sentences: the data, the conditions, where the flow went, what is proven, what to look at.
+    certificate : dict
+        `verdict` of the exact certificate (None without one), what it `proves`, and where it `stopped`.
     """
 
     dataset: dict[str, Any]
@@ -58,6 +67,12 @@ class Report:
     claims: tuple[ClaimResult, ...]
     seconds: float
     interrupted: bool = False
+    answer: tuple[str, ...] = ()
+    certificate: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line."""
+        return f"<Report: n = {self.dataset['n']}, d = {self.dataset['d']}, m = {self.network['m']}; {self.summary}>"
 
     @classmethod
     def from_evidence(
@@ -73,16 +88,17 @@ class Report:
             {"scale": start.scale, "status": flow.status.name, "message": flow.message, "events": len(flow.events)}
             for start, flow in zip(evidence.starts, vars(evidence).get("flows", ()), strict=False)
         ]
+        dataset = {
+            "n": data.n,
+            "d": data.d,
+            "positive_labels": int(np.sum(data.y > 0)),
+            "R_min": float(np.ldexp(data.R_min, evidence.unit_exponent)),
+            "R_max": float(np.ldexp(data.R_max, evidence.unit_exponent)),
+            "p": float(np.ldexp(data.p, 2 * evidence.unit_exponent)),
+            "sha256": evidence.sha256 or data.sha256,
+        }
         return cls(
-            dataset={
-                "n": data.n,
-                "d": data.d,
-                "positive_labels": int(np.sum(data.y > 0)),
-                "R_min": float(np.ldexp(data.R_min, evidence.unit_exponent)),
-                "R_max": float(np.ldexp(data.R_max, evidence.unit_exponent)),
-                "p": float(np.ldexp(data.p, 2 * evidence.unit_exponent)),
-                "sha256": evidence.sha256 or data.sha256,
-            },
+            dataset=dataset,
             network={
                 "m": network.m,
                 "positive_neurons": int(network.positive.sum()),
@@ -97,6 +113,8 @@ class Report:
             claims=claims,
             seconds=seconds,
             interrupted=interrupted,
+            answer=five_sentences(evidence, claims, dataset, interrupted),
+            certificate=certificate_as_dict(evidence),
         )
 
     @property
@@ -109,9 +127,10 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One sentence with the number of claims of each verdict."""
-        counts = {verdict: sum(row.verdict is verdict for row in self.claims) for verdict in Verdict}
-        parts = [f"{count} {verdict.name}" for verdict, count in counts.items() if count]
+        """One sentence with the number of claims of each verdict; HYPOTHESIS_NOT_MET by its conclusions."""
+        rows = sorted(self.claims, key=lambda row: list(Verdict).index(row.verdict))
+        counts = Counter(row.standing for row in rows)
+        parts = [f"{count} {standing}" for standing, count in counts.items()]
         told = f"{len(self.claims)} claims in {self.seconds:.1f} s: {', '.join(parts) or 'none decided'}."
         return f"Interrupted. {told}" if self.interrupted else told
 
@@ -119,6 +138,8 @@ class Report:
         """Plain values in the order of the schema, ready for JSON (`refimpl.documents`)."""
         document = {
             "schema_version": SCHEMA_VERSION,
+            "answer": list(self.answer),
+            "certificate": self.certificate,
             "dataset": self.dataset,
             "network": self.network,
             "conditions": self.conditions,
@@ -138,7 +159,7 @@ class Report:
 
     def to_html(self) -> str:
         """The table as a page of HTML."""
-        console = Console(record=True, width=140, file=io.StringIO())
+        console = Console(record=True, width=190, file=io.StringIO())
         console.print(self)
         return console.export_html()
 
@@ -160,7 +181,14 @@ class Report:
             content = with_numbers(json.loads(str(read_npz(path, ["report"])["report"])))
             rows = tuple(_row_from_dict(row) for row in content["claims"])
             fields = {name: content[name] for name in ("dataset", "network", "conditions", "starts", "environment")}
-            return cls(**fields, claims=rows, seconds=content["seconds"], interrupted=content["interrupted"])
+            return cls(
+                **fields,
+                claims=rows,
+                seconds=content["seconds"],
+                interrupted=content["interrupted"],
+                answer=tuple(content.get("answer", ())),
+                certificate=content.get("certificate", {}),
+            )
         except FileFormatError:
             raise
         except Exception as error:
@@ -171,15 +199,12 @@ class Report:
         return Group(self._heading(), self._table(), *self._doubts(), Text(self.summary, style="bold"))
 
     def _heading(self) -> Text:
-        data, network = self.dataset, self.network
+        network = self.network
         lines = [
-            f"Data: n = {data['n']} samples ({data['positive_labels']} positive) in dimension d = {data['d']}, "
-            f"norms {data['R_min']:.4g} to {data['R_max']:.4g}, largest |<x_i, x_k>| {data['p']:.3g}",
+            *self.answer,
             f"Network: m = {network['m']} neurons ({network['positive_neurons']} positive), slope "
             f"{network['slope']:g}, {network['loss']} loss; gradient flow ({network['flow_method']}) from scales "
             + ", ".join(f"{start['scale']:g}" for start in self.starts),
-            "Slack of the conditions (at least 1 where satisfied): "
-            + ", ".join(f"{c['name']} {shown(c['slack'])}" for c in self.conditions),
         ]
         return Text("\n".join(lines))
 
@@ -189,12 +214,14 @@ class Report:
             table.add_column(name, justify=justify, no_wrap=name in ("claim", "slack"))  # type: ignore[arg-type]
         for name in ("value", "bound", "tolerance"):
             table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("conclusion", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
         for row in self.claims:
             m, h = row.measurement, row.hypothesis
             slack = ("yes" if h.satisfied else "no") if h.slack is None else shown(h.slack)
             cells = [row.id, h.name, slack, m.quantity, shown(m.value), shown(m.bound), shown(m.tolerance)]
-            table.add_row(*cells, Text(row.verdict.name, style=STYLES[row.verdict]))
+            conclusion = Text(row.conclusion.name, style=CONCLUSION_STYLES[row.conclusion])
+            table.add_row(*cells, conclusion, Text(row.verdict.name, style=STYLES[row.verdict]))
         return table
 
     def _doubts(self) -> list[Text]:
@@ -258,7 +285,11 @@ def _row_from_dict(row: dict[str, Any]) -> ClaimResult:
         row["bound"],
         row["tolerance"],
         row["tolerance_reason"],
+        undecided=row.get("undecided", ""),
         details=row["details"],
+        statistical=row.get("statistical", False),
+        trivial=row.get("trivial", math.inf),
+        trivial_reason=row.get("trivial_reason", ""),
     )
     return ClaimResult(
         id=row["id"],
@@ -269,4 +300,5 @@ def _row_from_dict(row: dict[str, Any]) -> ClaimResult:
         verdict=Verdict[row["verdict"]],
         reason=row["reason"],
         seconds=row["seconds"],
+        conclusion=Conclusion[row["conclusion"]] if "conclusion" in row else judge_conclusion(measurement),
     )

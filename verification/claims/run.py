@@ -18,8 +18,9 @@ from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.spectrum import frobenius_norm
 from refimpl.validation import Array, as_callback, as_choice, as_count, as_positive, as_real_array, check_steps
 from verification.claims import CLAIMS
-from verification.claims.base import ClaimResult
-from verification.claims.evidence import Evidence, Start
+from verification.claims.answer import conclude
+from verification.claims.base import Claim, ClaimResult
+from verification.claims.evidence import Evidence, Start, TimeLimitError
 from verification.claims.report import Report
 
 __all__ = ["DEFAULT_SCALES", "default_starts", "verify"]
@@ -39,6 +40,9 @@ def verify(
     progress: Callable[[str], None] = lambda message: None,
     step_size: float | None = None,
     descent_steps: int = 500,
+    time_limit: float | None = None,
+    flow_time_limit: float | None = None,
+    decided: Callable[[ClaimResult], None] = lambda row: None,
 ) -> Report:
     """Check every claim of docs/theory.md on `data` and report what holds, with what slack.
 
@@ -64,11 +68,19 @@ def verify(
         α of the gradient descents; n/(R_max² Σa²) by default.
     descent_steps : int >= 10
         Number of steps of each descent.
+    time_limit : float > 0, optional
+        Seconds for everything. The flows share 60% of it, and what is still to be done at its end is left: rows that
+        were not reached are INCONCLUSIVE with the reason "time". One call into a solver may exceed it. No limit by
+        default.
+    flow_time_limit : float > 0, optional
+        Seconds for each flow.
+    decided : callable, optional
+        Called with each `ClaimResult` as it is decided.
 
     Returns
     -------
     Report
-        `.claims`, `.exit_code`, `.to_json()`, `.to_html()`.
+        `.answer`, five sentences; `.claims`, `.exit_code`, `.to_json()`, `.to_html()`.
 
     Raises
     ------
@@ -88,7 +100,9 @@ def verify(
     """
     check_problem(network, data, "verify")
     seed, loss, method = as_count("seed", seed, 0), as_loss(loss), as_choice("method", method, METHODS)
-    progress = as_callback("progress", progress)
+    progress, decided = as_callback("progress", progress), as_callback("decided", decided)
+    seconds, flow_seconds = _seconds("time_limit", time_limit), _seconds("flow_time_limit", flow_time_limit)
+    began = perf_counter()
     scaled, k = data.rescaled()
     alpha = 0.0 if step_size is None else _scaled_step(as_positive("step_size", step_size), k)
     descent_steps = as_count("descent_steps", descent_steps, 10)
@@ -100,17 +114,30 @@ def verify(
     network, e = _rescaled(network)
     starts = tuple(Start(start.scale, np.ldexp(start.W0, e)) for start in starts)
     alpha = float(np.ldexp(alpha, 2 * e))
-    evidence = Evidence(network, scaled, loss, starts, seed, method, progress, data.sha256, k, e, alpha, descent_steps)
-    began = perf_counter()
+    evidence = Evidence(
+        network, scaled, loss, starts, seed, method, progress, data.sha256, k, e, alpha, descent_steps,
+        time_limit=seconds, flow_time_limit=flow_seconds, started=began,
+    )  # fmt: skip
     rows: list[ClaimResult] = []
     try:
         for claim in CLAIMS:
             if claim.applies(evidence):
-                rows.append(claim.evaluate(evidence, perf_counter))
+                rows.append(row_of(claim, evidence))
+                decided(rows[-1])
+        conclude(evidence)
     except KeyboardInterrupt as stop:
         so_far = Report.from_evidence(evidence, tuple(rows), perf_counter() - began, interrupted=True)
         raise RunInterrupted(so_far) from stop
     return Report.from_evidence(evidence, tuple(rows), perf_counter() - began)
+
+
+def row_of(claim: Claim, evidence: Evidence) -> ClaimResult:
+    """The verdict on a claim, if there is time for it."""
+    try:
+        evidence.check_time()
+    except TimeLimitError as stop:
+        return claim.not_reached(str(stop))
+    return claim.evaluate(evidence, perf_counter)
 
 
 def default_starts(network: TwoLayerNetwork, data: Dataset, seed: int = 0) -> list[Array]:
@@ -151,6 +178,11 @@ def _starts(
     if not all(np.isfinite(start.W0).all() for start in starts):
         raise InvalidParameterError("scales", "keep each scale · W0 within the range of float64", scales)
     return starts
+
+
+def _seconds(name: str, value: float | None) -> float:
+    """A limit on time; inf for none."""
+    return float("inf") if value is None else as_positive(name, value)
 
 
 def _scaled_step(step_size: float, k: int) -> float:

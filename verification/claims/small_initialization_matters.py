@@ -44,7 +44,7 @@ def measure(evidence: Evidence) -> Measurement:
     norm = frobenius_norm(W0)
     if norm == 0.0:
         return Measurement.missing(QUANTITY, 1.0, "The start is 0 and has no stable rank.")
-    evidence.progress("gradient descent over a grid of initialization scales")
+    evidence.tell("gradient descent over a grid of initialization scales")
     unit = evidence.alpha * float(np.linalg.norm(evidence.network.second_layer)) * evidence.data.R_max
     rows: list[list[DescentTrajectory]] = []
     for factor in FACTORS:
@@ -63,6 +63,8 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance_reason="rounding of the stable rank",
         undecided=NEARLY_EQUAL.format(len(FACTORS)) if 1.0 < value <= within else "",
         details={"factors": list(FACTORS), "after_one_step_and_after_fifty": ranks},
+        trivial=float(min(evidence.network.m, evidence.data.d)),
+        trivial_reason="every stable rank is 1, for W has only one row or one column",
     )
 
 

@@ -13,15 +13,20 @@ from verification.commands import options
 
 __all__ = ["add_parser", "run"]
 
+TIME_LIMIT = 120.0
+"""Seconds, unless --time-limit says otherwise."""
+
 EXAMPLES = """examples:
   implicit-bias verify
   implicit-bias verify --preset correlated
   implicit-bias verify --data measurements.csv --slope 0.3 --positive 6 --negative 10
   implicit-bias verify --data iris.csv --classes setosa virginica --drop-column Id
+  implicit-bias verify --data measurements.csv --time-limit 600
   implicit-bias verify --data data.npz --init-scales 1e-6,1e-3,1,10 --json report.json
 
 exit codes: 0 nothing violated; 1 a claim is VIOLATED while its hypothesis holds; 2 bad input;
-3 INCONCLUSIVE while the hypothesis holds (and nothing violated); 130 interrupted (what was decided is kept)"""
+3 INCONCLUSIVE while the hypothesis holds, or out of time (and nothing violated); 130 interrupted (what was decided is
+kept). VACUOUS and HYPOTHESIS_NOT_MET change no exit code."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,6 +49,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--step-size", type=float, metavar="ALPHA", help="of the descents (default: n/(R_max² Σa²))")
     parser.add_argument(
         "--steps", type=options.count, default=500, help="number of steps of each descent (default: 500)"
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=seconds,
+        default=TIME_LIMIT,
+        metavar="SECONDS",
+        help=f"end with what was decided by then (default: {TIME_LIMIT:g}; inf for no limit)",
+    )
+    parser.add_argument(
+        "--flow-time-limit",
+        type=seconds,
+        default=float("inf"),
+        metavar="SECONDS",
+        help="for each flow (default: an equal part of 60%% of the time limit, and what the flows before left)",
     )
     parser.add_argument("--html", metavar="FILE", help="write the table as HTML")
     parser.add_argument("--save", metavar="FILE", help="save the report as .npz (Report.load reads it)")
@@ -68,12 +87,31 @@ def run(args: argparse.Namespace) -> int:
                 progress=tell,
                 step_size=args.step_size,
                 descent_steps=args.steps,
+                time_limit=_limit(args.time_limit),
+                flow_time_limit=_limit(args.flow_time_limit),
+                decided=lambda row: tell(f"{row.id}: {row.standing}", lasting=True),
             )
     except RunInterrupted as stop:
         report = stop.result
     html = (args.html, lambda path, force: _write_html(report, path, force))
     options.deliver(args, [report], report.to_json(), [html, (args.save, report.save)])
     return report.exit_code
+
+
+def seconds(text: str) -> float:
+    """A time in seconds, or inf."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0.0:
+        raise argparse.ArgumentTypeError(f"{options.short(text)} is not a time in seconds such as 120, or inf")
+    return value
+
+
+def _limit(value: float) -> float | None:
+    """A limit on time for `verify`: None for no limit."""
+    return None if value == float("inf") else value
 
 
 def _write_html(report: Report, path: Any, force: bool) -> None:

@@ -84,6 +84,14 @@ class MaxMargin(TwoRows):
     error_estimate: float
     solver: str
 
+    def __repr__(self) -> str:
+        """One line."""
+        support = int(np.sum(self.multipliers > 0.0))
+        return (
+            f"<MaxMargin {self.status.name}: m = {self.second_layer.size}, n = {len(self.X)}, d = {self.X.shape[1]}; "
+            f"objective {self.objective:.6g}, {support} support vectors, duality gap {self.duality_gap:.1e}>"
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class LinearMaxMargin:
@@ -114,6 +122,13 @@ class LinearMaxMargin:
     tolerance: float | None
     error_estimate: float
     solver: str
+
+    def __repr__(self) -> str:
+        """One line."""
+        return (
+            f"<LinearMaxMargin {self.status.name}: n = {len(self.X)}, d = {self.X.shape[1]}; ‖z*‖ = {self.norm:.6g}, "
+            f"duality gap {self.duality_gap:.1e}>"
+        )
 
     @property
     def separable(self) -> bool:

@@ -130,6 +130,15 @@ class KKTResiduals:
     units_at_kink: int
     pattern: IntArray
 
+    def __repr__(self) -> str:
+        """One line."""
+        m, n = self.pattern.shape
+        return (
+            f"<KKTResiduals {self.status.name}: m = {m}, n = {n}; stationarity {self.stationarity:.1e}, feasibility "
+            f"{self.feasibility:.1e}, complementarity {self.complementarity:.1e}, gap {self.duality_gap:.1e}, "
+            f"rank {self.rank}>"
+        )
+
     @property
     def distance_bound(self) -> float:
         """Bound on ‖W - W_opt‖/‖W‖, W_opt the optimum of the program with W's pattern: √gap."""

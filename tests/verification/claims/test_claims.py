@@ -601,6 +601,16 @@ def test_neurons_that_are_never_drawn_are_no_violation(angle: float) -> None:
     assert found.agrees or found.undecided
 
 
+def test_more_neurons_are_drawn_where_rare_ones_matter() -> None:
+    """A hundred samples about one direction, as tables of positive columns are: 10,000 neurons leave 36% open."""
+    rng, y = np.random.default_rng(0), np.where(np.arange(100) % 2, 1.0, -1.0)
+    X = np.column_stack([np.ones(100), 0.02 * (rng.standard_normal((100, 2)) + y[:, None])])
+    found = first_step(X, y, 0.1)
+    assert not found.undecided
+    assert found.agrees
+    assert found.details["width"] > 100_000
+
+
 @pytest.mark.parametrize("distance", [1e-9, 1e-10])
 def test_samples_equal_to_rounding_with_opposite_labels_are_told(distance: float) -> None:
     found = first_step([[1.0, distance], [1.0, 0.0]], [1, -1], 0.5)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from time import perf_counter
 
 import numpy as np
 import pytest
 
-from refimpl import Dataset, ExponentialLoss, LeakyReLU, TwoLayerNetwork, datasets
+from refimpl import Dataset, ExponentialLoss, LeakyReLU, LogisticLoss, TwoLayerNetwork, datasets
 from refimpl.errors import InvalidParameterError, ShapeError
+from refimpl.flow import Trajectory
 from verification import verify
+from verification.claims import flow_zero_loss
+from verification.claims.evidence import Evidence
 from verification.claims.report import Report
+from verification.claims.run import DEFAULT_SCALES, _starts
 from verification.presets import PRESETS
 
 HOLD = ("HOLDS_NUMERICALLY", "HOLDS_CERTIFIED")
@@ -148,18 +154,23 @@ def test_hard_cases_are_decided_or_say_why_not(name: str) -> None:
 
 
 def test_a_loss_that_is_large_where_the_flow_ends_is_followed_on() -> None:
-    """Two equal samples: their margins are equal, the direction is known from w > 0 on, and there L may be large."""
-    report = verify(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0], [1.0]], [1, 1]))
-    row = next(row for row in report.claims if row.id == "flow-zero-loss")
+    """Two equal samples, whose margins are equal, and paths cut after their first record: there L is large."""
+    network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0], [1.0]], [1, 1])
+    evidence = Evidence(network, data, LogisticLoss(), _starts(network, data, None, 0, DEFAULT_SCALES))
+    first = [{name: values[:1] for name, values in vars(flow.trajectory).items()} for flow in evidence.flows]
+    evidence.__dict__["flows"] = tuple(
+        replace(flow, trajectory=Trajectory(**path)) for flow, path in zip(evidence.flows, first, strict=True)
+    )
+    row = flow_zero_loss.CLAIM.evaluate(evidence, perf_counter)
     assert row.verdict.name in HOLD
     recorded, continued = row.measurement.details["final_log_loss"], row.measurement.details["log_loss_continued"]
     threshold = np.log(np.log(2.0) / 2.0)
-    assert max(recorded) > threshold > max(continued)
+    assert min(recorded) > threshold > max(continued)
     for before, after in zip(recorded, continued, strict=True):
         q = -np.log(np.expm1(np.exp(before)))  # L = ℓ(q), both margins being equal
         wanted = -np.log(np.expm1(np.exp(threshold))) + 1.0
-        expected = q + max(0.0, wanted - q) / 0.25  # z* = 1, A = 1: the rate γ²A/‖z*‖² is ¼, and q grows at 1
-        assert after == pytest.approx(before if before < threshold else np.log(np.log1p(np.exp(-expected))), rel=1e-9)
+        expected = q + (wanted - q) / 0.25  # z* = 1, A = 1: the rate γ²A/‖z*‖² is ¼, and q grows at 1
+        assert after == pytest.approx(np.log(np.log1p(np.exp(-expected))), rel=1e-9)
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
