@@ -46,6 +46,9 @@ EXAMPLES = """examples:
 exit codes: 0 nothing violated; 1 violated, or refused; 2 bad input, or an output that cannot be written;
 3 inconclusive; 70 an unexpected error, which is a fault of this program; 130 interrupted"""
 
+LEAST_ADDRESS_SPACE = 640 << 20
+"""Bytes of address space without which the linear algebra of NumPy and SciPy ends the process or hangs."""
+
 DEBUG = "IMPLICIT_BIAS_DEBUG"
 """With this in the environment, as with --debug, errors come with a traceback, and no warning is hidden."""
 
@@ -156,8 +159,27 @@ def _guarded(given: list[str], debug: bool, stop: _Stop) -> int:
 
 def _carry_out(given: list[str]) -> int:
     chosen = next((word for word in given if not word.startswith("-")), None)
+    if chosen in COMMANDS and not {"-h", "--help"} & set(given):
+        _require_address_space()
     args = build_parser(chosen).parse_args([word for word in given if word != "--debug"])  # taken anywhere
     return int(args.run(args))
+
+
+def _require_address_space() -> None:
+    """Refuse a limit (`ulimit -v`) under which the libraries cannot work: their linear algebra ends the process, or hangs.
+
+    Raises
+    ------
+    MemoryError
+    """
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
+    except ImportError:
+        return
+    limit = getrlimit(RLIMIT_AS)[0]
+    if limit not in (RLIM_INFINITY, -1) and limit < LEAST_ADDRESS_SPACE:
+        have, need = limit >> 20, LEAST_ADDRESS_SPACE >> 20
+        raise MemoryError(f"the limit on address space is {have} MiB, and the libraries need {need}")
 
 
 def _told(error: BaseException, stop: _Stop) -> tuple[int, str]:

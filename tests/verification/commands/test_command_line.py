@@ -407,13 +407,15 @@ def test_every_error_has_its_exit_code_and_one_sentence(fault, code, words, fold
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_low_memory_is_one_sentence(folder) -> None:
+@pytest.mark.parametrize(("limit", "neurons"), [(330_000_000, "2"), (900_000_000, "10000000")])
+def test_low_memory_is_one_sentence(limit, neurons, folder) -> None:
+    """With 330 MB the linear algebra of SciPy hung, and with 300 MB it ended the process with exit code 1."""
     import resource
 
     def limited():
-        resource.setrlimit(resource.RLIMIT_AS, (450_000_000, 450_000_000))
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
-    done = started("flow", "--positive", "100000", preexec_fn=limited)
+    done = started("flow", "--positive", neurons, preexec_fn=limited)
     assert done.returncode == 2
     assert "memory" in one_sentence(done.stderr)
 
