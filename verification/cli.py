@@ -166,7 +166,7 @@ def _carry_out(given: list[str]) -> int:
 
 
 def _require_address_space() -> None:
-    """Refuse a limit (`ulimit -v`) under which the libraries cannot work: their linear algebra ends the process, or hangs.
+    """Refuse a limit (`ulimit -v`) under which the linear algebra of the libraries ends the process, or hangs.
 
     Raises
     ------
