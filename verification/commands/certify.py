@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
+from typing import Any
 
 from rich.table import Table
 
@@ -75,9 +77,7 @@ def run(args: argparse.Namespace) -> int:
     with options.progress() as tell:
         tell(f"exact certificate for {problem.origin}")
         certificate = certify(problem.network, problem.data, fraction, tell)
-    failed = [sentence(f"Not proven: {certificate.failed_step}.")] if certificate.failed_step else []
-    parts = [*options.heading(problem), _table(certificate), *failed]
-    options.deliver(args, parts, files=[(args.out, certificate.save)])
+    options.deliver(args, _shown(problem, certificate), files=[(args.out, certificate.save)])
     return 0 if certificate.proves_every_kkt_point else 3
 
 
@@ -138,6 +138,14 @@ def _decimal(value: Fraction) -> str:
     """17 digits, of numbers that no float holds too."""
     context = Context(prec=17, Emax=MAX_EMAX, Emin=MIN_EMIN)
     return f"{context.divide(Decimal(value.numerator), Decimal(value.denominator)).normalize(context):g}"
+
+
+def _shown(problem: options.Problem, certificate: Certificate) -> Iterator[Any]:
+    """What is printed, made once the file is written."""
+    yield from options.heading(problem)
+    yield _table(certificate)
+    if certificate.failed_step:
+        yield sentence(f"Not proven: {certificate.failed_step}.")
 
 
 def _table(certificate: Certificate) -> Table:

@@ -76,7 +76,7 @@ def test_the_file_is_written_before_the_table(data_file, tmp_path, monkeypatch):
 
     monkeypatch.setattr("verification.commands.certify._table", fails)
     path = tmp_path / "proof.json"
-    args = cli.build_parser().parse_args(["certify", "--data", data_file, *NETWORK, "--out", str(path)])
+    args = cli.build_parser("certify").parse_args(["certify", "--data", data_file, *NETWORK, "--out", str(path)])
     with pytest.raises(UnicodeEncodeError):
         args.run(args)
     assert Certificate.load(path).verdict == "unique_kkt_point"

@@ -317,14 +317,14 @@ def test_an_output_that_fails_takes_no_other_with_it(data_file, tmp_path, capsys
         raise OutputFileError(path, "No space left on device")
 
     monkeypatch.setattr(report.Report, "save", lambda self, path, force: full(path, force))
-    monkeypatch.setattr("verification.commands.options._write_text", lambda path, text, force: full(path, force))
+    monkeypatch.setattr("verification.commands.options._write_json", lambda path, force, document: full(path, force))
     page, saved, out = tmp_path / "r.html", tmp_path / "r.npz", tmp_path / "r.json"
     outputs = ["--json", str(out), "--save", str(saved), "--html", str(page)]
     assert cli.main(["verify", "--data", data_file, *SMALL, *outputs]) == 2
     captured = capsys.readouterr()
     assert "17 claims" in captured.out
     assert "flow-limit-is-kkt" in page.read_text()
-    assert f"`{out}`: No space left on device; nor `{saved}`: No space left on device." in captured.err
+    assert f"cannot write `{out}`: No space left on device. cannot write `{saved}`: No space" in captured.err
 
 
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
