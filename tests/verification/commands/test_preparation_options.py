@@ -1,4 +1,4 @@
-"""--centre, --standardize, --unit-norm and --add-bias, what is said of K, and words for numbers, at the command line."""
+"""--centre, --standardize, --unit-norm, --add-bias, what is said of K, and words for numbers, on the command line."""
 
 from __future__ import annotations
 
