@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from time import perf_counter
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork, datasets
 from refimpl.errors import InvalidDataError
-from refimpl.flow import FlowStatus
+from refimpl.flow import FlowStatus, piecewise
 from verification.claims import CLAIMS, HypothesisResult, Measurement, Verdict
 from verification.claims.base import judge
 from verification.claims.evidence import Evidence
+from verification.claims.hypotheses import log_threshold
 from verification.claims.run import DEFAULT_SCALES, _starts
 from verification.presets import PRESETS
 
@@ -576,9 +578,78 @@ def test_what_a_solver_step_may_move_by_hand(honest: Evidence) -> None:
         path = flow.trajectory
         h = float(path.s[-1] - path.s[-2])
         solver = 1e-9 * np.sqrt(n) * (np.sqrt(n) + max(30.0, 1e-3 * h))  # atol = 1e-9, rtol = 1e-12
-        rounding = 16.0 * np.finfo(np.float64).eps * max(1.0, honest.data.R_max * path.norm[-1])
-        expected = 4.0 * np.log(2.0) * solver * speed + rounding
+        expected = 4.0 * np.log(2.0) * solver * speed
         assert error_of_steps(flow, honest)[-1] == pytest.approx(expected, rel=0.05)
+
+
+def two_nearby(e: float, sign: int) -> Evidence:
+    """(1, e) and (1, -e) of labels 1 and -1, or the second and its label with the other sign."""
+    data = Dataset([[1.0, e], [1.0, -e]], [1, -1]) if sign == 1 else Dataset([[1.0, e], [-1.0, e]], [1, 1])
+    network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.1))
+    return Evidence(network, data, LogisticLoss(), _starts(network, data, None, 0, DEFAULT_SCALES))
+
+
+@pytest.mark.parametrize(
+    ("e", "sign", "expected"),
+    [
+        (1e-3, 1, Verdict.HOLDS_NUMERICALLY),
+        (3e-4, 1, Verdict.HOLDS_NUMERICALLY),
+        (1e-4, 1, Verdict.INCONCLUSIVE),
+        (1e-5, 1, Verdict.INCONCLUSIVE),
+        (1e-5, -1, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_rounding_of_large_coefficients_is_no_decrease_of_the_smoothed_margin(e, sign, expected) -> None:
+    """The flow is monotone; C is of size s ~ 1/e², and the margins are small beside the sum of |C_jk K_ki|."""
+    assert verdict("smoothed-margin-monotone", two_nearby(e, sign)) is expected
+
+
+@pytest.mark.parametrize(("e", "sign"), [(3e-4, 1), (1e-4, 1), (1e-4, -1)])
+def test_the_rounding_of_recorded_margins_against_the_rationals(e, sign, monkeypatch: pytest.MonkeyPatch) -> None:
+    """q of the coefficients that the flow has at each record, over Q, against the q that it writes down; ‖W‖ afresh."""
+    from verification.claims.smoothed_margin_monotone import rounding
+
+    off: list[tuple[float, float]] = []
+    record = piecewise._PiecewiseRun.record
+
+    def compared(run, c):
+        segment, (a, gamma) = run.segment, (run.span.network.second_layer, run.span.network.slope)
+        C, K, Z0 = (np.vectorize(Fraction)(A) for A in (segment.coefficients(c), segment.K, run.span.Z0))
+        Z = Z0 + C @ K
+        outputs = np.vectorize(Fraction)(a) @ np.where(Z > 0, Z, Fraction(gamma) * Z)
+        q = run.span.y.astype(int) * outputs
+        of_q = max(abs(float(x - Fraction(v))) for x, v in zip(q, segment.margins(c).tolist(), strict=True))
+        off.append((of_q, abs(segment.norm(c) - run.span.norm(segment.coefficients(c)))))
+        record(run, c)
+
+    monkeypatch.setattr(piecewise._PiecewiseRun, "record", compared)
+    evidence, old = two_nearby(e, sign), 0
+    for flow in evidence.flows:
+        path, allowed = flow.trajectory, rounding(flow, evidence)
+        (found, of_norm), off = np.array(off[: path.s.size]).T, off[path.s.size :]
+        assert np.all(found <= allowed / 2.0)  # at one end
+        late = path.log_loss < log_threshold(evidence)  # where the claim looks
+        assert np.all((of_norm <= allowed / 2.0 * path.s / path.norm)[late])
+        through = np.maximum(evidence.data.R_max * path.norm, np.abs(path.margins).max(axis=1))
+        old += int(np.sum(found > 16.0 * np.finfo(np.float64).eps * through))
+    assert len(off) == 0
+    assert old > 0  # rounding relative to ‖a‖ R_max ‖W‖ is no bound
+
+
+def test_rounding_of_one_flow_hides_no_decrease_of_another(honest: Evidence) -> None:
+    claim, flows = "smoothed-margin-monotone", list(honest.flows)
+    flows[0] = replace(flows[0], trajectory=replace(flows[0].trajectory, s=1e12 * flows[0].trajectory.s))
+    evidence = fresh()
+    evidence.__dict__["flows"] = tuple(flows)
+    assert verdict(claim, evidence) is Verdict.INCONCLUSIVE
+    path = flows[1].trajectory
+    flows[1] = replace(
+        flows[1],
+        trajectory=replace(path, smoothed_margin=path.smoothed_margin - 1e-2 * (np.arange(path.s.size) % 2)),
+    )
+    evidence = fresh()
+    evidence.__dict__["flows"] = tuple(flows)
+    assert verdict(claim, evidence) is Verdict.VIOLATED
 
 
 # --- the first step -------------------------------------------------------------------------------
