@@ -293,3 +293,35 @@ def test_the_size_of_one_neuron_hides_no_crossing_of_another(dead: float, size: 
     result = gradient_flow(network_of([1.0, 1.0], 0.0), data, W0, "exponential", max_time=3.0)
     assert [(event.neuron, event.sample) for event in result.events] == [(1, 1)]
     assert abs(result.trajectory.margins[-1, 1]) <= 1e-16 * size**2
+
+
+def test_the_norm_grows_by_the_weighted_margins() -> None:
+    """‖W‖² = ‖W(0)‖² + 2 ∫ Σ w_i q_i ds, by the trapezoidal rule; norms of samples differ by 1e6, a_j by 2,000."""
+    X = [
+        [
+            3.1999635778324865e-08,
+            -6.057955661231041e-07,
+            4.7242808915397667e-07,
+            -2.3096234437807155e-07,
+            -9.80635502743465e-07,
+        ],
+        [-0.5358347591229045, -1.1404333001248164, -0.15099505168855662, -0.13086762149098527, 0.5145645809990536],
+        [0.010808484659368988, 0.03431271686807864, -0.05207149423815755, -0.007243866266373143, -0.004447086054169031],
+        [
+            -9.934490576861097e-05,
+            0.00015309145916163672,
+            3.6644634068838e-05,
+            -0.00010348198895030467,
+            -0.00016144971524470616,
+        ],
+    ]
+    W0 = [
+        [0.2080339919520535, 1.7647933497276918, 5.703419993568039, 0.003788068961016646, -1.6245899274108555],
+        [1.844465034820832, 1.4169345651491265, -0.7383442962247028, -5.839539052909245, -2.3600399564385635],
+        [0.9822424475623931, -1.2845455999779911, 1.0523462614074153, 2.6762975996508738, 1.8711271965148248],
+    ]
+    network = network_of([-0.000448772592748314, 0.008596028823159517, -1.0866018962697686], 0.5)
+    path = gradient_flow(network, Dataset(X, [-1, -1, 1, 1]), W0, max_time=6e10).trajectory
+    rate = 2.0 * np.sum(path.sample_weights * path.margins, axis=1)
+    grown = np.sum(np.diff(path.s) * (rate[1:] + rate[:-1]) / 2.0)
+    np.testing.assert_allclose(path.norm[-1] ** 2, path.norm[0] ** 2 + grown, rtol=1e-5)
