@@ -1,7 +1,7 @@
 """An implementation in a process of its own, which is started again after it has crashed or hung.
 
-Whatever the implementation does to its process (exit, abort, a loop without end, a closed standard output, forks)
-becomes a failed item with that as its message, and the other items are asked all the same.
+Whatever the implementation does to its process (exit, abort, a loop without end, a closed standard output, forks,
+writing where the answers go) becomes a failed item with that as its message, and the other items are asked all the same.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ START_LIMIT = 300.0
 SLOW_ITEMS = 3
 """After so many items of one section that ran out of time, the rest of the section is not asked."""
 
+LONGEST_TIME_LIMIT = 1e6
+"""Seconds: eleven days. Timers of operating systems end not far above."""
+
 KEPT = 2000
 """Characters that are kept of what an item prints."""
 
@@ -62,8 +65,8 @@ def run_in_process(
     skips : Skips
     progress : callable
         Called with a sentence before each section.
-    time_limit : float > 0
-        Seconds that one call may take, and the import.
+    time_limit : float
+        Seconds that one call may take, and the import: above 0, and at most 1e6.
     dtype : str
         As in `run_conformance`.
 
@@ -74,7 +77,8 @@ def run_in_process(
     Raises
     ------
     InvalidParameterError
-        If the time limit is not positive, or the import ends the process or takes longer.
+        If the time limit is not such a number, or the import ends the process, takes longer, or writes where the
+        answers go.
     ImplementationError
         If the implementation cannot be loaded.
 
@@ -85,8 +89,9 @@ def run_in_process(
     >>> run_in_process("verification.conformance.subjects.styles:Einsum", skips).summary().split(",")[1]
     ' 0 failed'
     """
-    if not time_limit > 0.0:
-        raise InvalidParameterError("time_limit", "be a positive number of seconds", time_limit)
+    if not 0.0 < time_limit <= LONGEST_TIME_LIMIT:
+        wanted = f"be a positive number of seconds, at most {LONGEST_TIME_LIMIT:g}"
+        raise InvalidParameterError("time_limit", wanted, time_limit)
     format_named(dtype)
     items, slow, section = list[Item](), Counter[str](), ""
     ids = item_ids()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from refimpl.errors import InvalidParameterError
+from verification import cli
 from verification.conformance import Outcome, Skips, item_ids, run_in_process
 from verification.conformance.process import SLOW_ITEMS, ImplementationError
 
@@ -133,9 +134,20 @@ def test_an_import_that_ends_or_hangs(subject: Path, monkeypatch, at_import: str
         run_in_process("spoiled:speaks", ONE_BEFORE_AND_ONE_AFTER, time_limit=1.0)
 
 
-def test_time_limit_must_be_positive() -> None:
-    with pytest.raises(InvalidParameterError, match="`time_limit` must be a positive"):
-        run_in_process("spoiled:speaks", time_limit=0.0)
+@pytest.mark.parametrize("limit", [0.0, -1.0, 1.1e6, 1e300, float("inf"), float("nan")])
+def test_time_limit_must_be_positive_and_one_that_a_timer_can_hold(limit: float) -> None:
+    with pytest.raises(InvalidParameterError, match="`time_limit` must be a positive number of seconds, at most 1e"):
+        run_in_process("spoiled:speaks", time_limit=limit)
+
+
+def test_the_longest_time_limit_can_be_held(subject: Path) -> None:
+    assert run_in_process("spoiled:speaks", ONE_BEFORE_AND_ONE_AFTER, time_limit=1e6).exit_code == 0
+
+
+@pytest.mark.parametrize("limit", ["inf", "1e300"])
+def test_a_time_limit_that_no_timer_can_hold_is_refused_in_one_sentence(limit: str, capsys) -> None:
+    assert cli.main(["conformance", "--implementation", "spoiled:speaks", "--time-limit", limit]) == 2
+    assert "`time_limit` must be a positive number of seconds, at most 1e+06" in " ".join(capsys.readouterr().err.split())
 
 
 def test_standard_output_is_json_and_nothing_is_left_behind(subject: Path) -> None:
