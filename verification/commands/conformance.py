@@ -59,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=float,
         default=60.0,
         metavar="SECONDS",
-        help="that one call of the implementation may take (default: 60)",
+        help="that one call of the implementation may take (default: 60, at most 1e6)",
     )
     options.add_output_options(parser)
     parser.set_defaults(run=run)

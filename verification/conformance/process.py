@@ -1,7 +1,7 @@
 """An implementation in a process of its own, which is started again after it has crashed or hung.
 
-Whatever the implementation does to its process (exit, abort, a loop without end, a closed standard output, forks)
-becomes a failed item with that as its message, and the other items are asked all the same.
+Whatever the implementation does to its process (exit, abort, a loop without end, a closed standard output, forks,
+writing where the answers go) becomes a failed item with that as its message, and the other items are asked all the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import IO, Any
 
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
@@ -34,6 +35,9 @@ START_LIMIT = 300.0
 
 SLOW_ITEMS = 3
 """After so many items of one section that ran out of time, the rest of the section is not asked."""
+
+LONGEST_TIME_LIMIT = 1e6
+"""Seconds: eleven days. Timers of operating systems end not far above."""
 
 KEPT = 2000
 """Characters that are kept of what an item prints."""
@@ -62,8 +66,8 @@ def run_in_process(
     skips : Skips
     progress : callable
         Called with a sentence before each section.
-    time_limit : float > 0
-        Seconds that one call may take, and the import.
+    time_limit : float
+        Seconds that one call may take, and the import: above 0, and at most 1e6.
     dtype : str
         As in `run_conformance`.
 
@@ -74,7 +78,8 @@ def run_in_process(
     Raises
     ------
     InvalidParameterError
-        If the time limit is not positive, or the import ends the process or takes longer.
+        If the time limit is not such a number, or the import ends the process, takes longer, or writes where the
+        answers go.
     ImplementationError
         If the implementation cannot be loaded.
 
@@ -85,8 +90,9 @@ def run_in_process(
     >>> run_in_process("verification.conformance.subjects.styles:Einsum", skips).summary().split(",")[1]
     ' 0 failed'
     """
-    if not time_limit > 0.0:
-        raise InvalidParameterError("time_limit", "be a positive number of seconds", time_limit)
+    if not 0.0 < time_limit <= LONGEST_TIME_LIMIT:
+        wanted = f"be a positive number of seconds, at most {LONGEST_TIME_LIMIT:g}"
+        raise InvalidParameterError("time_limit", wanted, time_limit)
     format_named(dtype)
     items, slow, section = list[Item](), Counter[str](), ""
     ids = item_ids()
@@ -110,7 +116,7 @@ from verification.conformance.worker import main
 main()
 """
 
-_OUT_OF_TIME = "no answer within"
+_OUT_OF_TIME, _ENDED, _WROTE = "no answer within", "ended its process", "wrote into the channel of the answers"
 
 
 class _Subject:
@@ -134,15 +140,19 @@ class _Subject:
         self._send(id)
         try:
             answer = self._answer(self.time_limit)
+            item = _item_of(answer, id)
         except _EndedError:
-            return failed(id, f"ended its process: {self._how_it_ended()}", printed=self.output.text())
+            return failed(id, f"{_ENDED}: {self._how_it_ended()}", printed=self.output.text())
+        except _ForeignError:  # what it writes next is no more to be trusted
+            self._end()
+            return failed(id, _WROTE, printed=self.output.text())
         except TimeoutError:
             self._end()
             message = f"{_OUT_OF_TIME} {self.time_limit:g} seconds"
             return failed(id, message, printed=self.output.text())
         if answer["marked"]:
             self.output.marked.wait(5.0)
-        return Item.from_dict(answer["item"] | {"printed": self.output.text()})
+        return replace(item, printed=self.output.text())
 
     def _start(self) -> None:
         if self.process is not None:
@@ -160,14 +170,17 @@ class _Subject:
         self.output = _Output(self.process.stderr)
         threading.Thread(target=_pass_on, args=(self.process.stdout, self.lines), daemon=True).start()
         try:
-            self._answer(START_LIMIT)
+            self._answer(START_LIMIT)  # that it is up
             self._send({"implementation": self.name, "time_limit": self.time_limit, "dtype": self.dtype})
-            found = self._answer(self.time_limit)
+            found = _loaded(self._answer(self.time_limit))
         except _EndedError:
             raise self._cannot_load(f"its import ended the process: {self._how_it_ended()}") from None
         except TimeoutError:
             self._end()
             raise self._cannot_load(f"its import took more than {self.time_limit:g} seconds") from None
+        except _ForeignError:
+            self._end()
+            raise self._cannot_load(f"its import {_WROTE}") from None
         if "refused" in found:
             self._end()
             raise ImplementationError(found["refused"])
@@ -194,7 +207,10 @@ class _Subject:
                 raise TimeoutError from None
             if not line:
                 raise _EndedError
-            found = json.loads(line)
+            try:
+                found = json.loads(line)
+            except (ValueError, RecursionError):
+                raise _ForeignError from None
             if found != "call":
                 return found
             end = time.monotonic() + limit
@@ -229,6 +245,30 @@ class _Subject:
 
 class _EndedError(Exception):
     """There is nobody to answer."""
+
+
+class _ForeignError(Exception):
+    """A line that the worker did not write: the implementation did, into a descriptor that it does not own."""
+
+
+def _loaded(found: Any) -> dict[str, Any]:
+    """What the worker says once the implementation is imported, or refused."""
+    if found == {"loaded": True} or (isinstance(found, dict) and [*found] == ["refused"]):
+        return found
+    raise _ForeignError
+
+
+def _item_of(answer: Any, id: str) -> Item:
+    """The item of the answer, which must be one to the request of this id."""
+    try:
+        item, marked = Item.from_dict(answer["item"]), answer["marked"]
+    except (TypeError, KeyError, ValueError):
+        raise _ForeignError from None
+    texts = (item.message, item.comment, item.printed, item.first_difference or "")
+    complete = all(isinstance(text, str) for text in texts) and isinstance(marked, bool)
+    if not complete or (item.id, item.section) != (id, section_of(id)):
+        raise _ForeignError
+    return item
 
 
 class _Output:
