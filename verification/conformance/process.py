@@ -1,7 +1,7 @@
 """An implementation in a process of its own, which is started again after it has crashed or hung.
 
 Whatever the implementation does to its process (exit, abort, a loop without end, a closed standard output, forks,
-writing where the answers go) becomes a failed item with that as its message, and the other items are asked all the same.
+writing where the answers go) becomes a failed item with that as its message; the other items are asked all the same.
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ def test_the_rows_that_a_singular_gram_matrix_costs_are_those_that_are_told() ->
     def met(which: Dataset) -> set[str]:
         return {row.id for row in verify(network, which).claims if row.verdict is not Verdict.HYPOTHESIS_NOT_MET}
 
-    assert met(data) >= set(NEED_INVERTIBLE_GRAM)
+    recalled = {"paper-descent-theorem"}  # its † constants want more than these data have
+    assert met(data) >= set(NEED_INVERTIBLE_GRAM) - recalled
     assert not met(centred) & set(NEED_INVERTIBLE_GRAM)
     assert met(prepare(centred, "add_bias").data) & set(NEED_INVERTIBLE_GRAM)
 
@@ -84,7 +85,9 @@ def test_bad_conditioning_has_its_number_and_advice_that_comes_true() -> None:
     after = np.linalg.cond(prepare(data, "standardize").data.X) ** 2
     assert f"--standardize would make it {after:.1e}" in warning
     assert gram_sentences(prepare(data, "standardize"), conditioning(prepare(data, "standardize").data))[1] == []
-    dependent = prepare(Dataset([[1.0, 0.0, 0.0], [1.0, 1e-5, 0.0], [0.0, 0.0, 1.0]], [1, 1, -1]))
+    X = rng.standard_normal((4, 9))
+    X[1] = X[0] + 1e-6 * rng.standard_normal(9)
+    dependent = prepare(Dataset(X, [1, 1, -1, -1]))
     assert "nearly dependent" in gram_sentences(dependent, conditioning(dependent.data))[1][0]
 
 
@@ -99,7 +102,7 @@ def test_what_cannot_be_prepared_is_bad_input(tmp_path, capsys) -> None:
 
 def section_14(tmp_path) -> list[str]:
     """docs/theory.md, section 14, n = 2: the flow has two limits."""
-    s = 0.9
+    s = 0.3
     np.savez(tmp_path / "two.npz", X=[[1.0, 0.0], [-s, (1 - s * s) ** 0.5]], y=[1.0, 1.0])
     return ["--data", str(tmp_path / "two.npz"), "--slope", "0.25", "--positive", "2", "--negative", "0"]
 
@@ -108,13 +111,11 @@ def test_flow_counts_the_limits_of_several_starts(tmp_path, capsys) -> None:
     problem = section_14(tmp_path)
     found, said = run(capsys, "flow", *problem, "--starts", "12", "--init-scale", "1")
     assert [start["seed"] for start in found["starts"]] == list(range(12))
-    # Section 14: Σλ of the common limit, of the specialists, and of two neurons of one pattern each
-    ranks = {limit["rank"] for limit in found["limits"]}
-    assert ranks == {1, 2}
+    assert {limit["rank"] for limit in found["limits"]} == {1, 2}
     seeds = sorted(seed for limit in found["limits"] for seed in limit["seeds"])
     assert seeds == list(range(12))
     common = next(limit for limit in found["limits"] if limit["rank"] == 1)
-    s, gamma = 0.9, 0.25
+    s, gamma = 0.3, 0.25
     assert common["objective"] == pytest.approx(0.5 * 2 / (1 - s), rel=1e-9)
     specialists = 0.5 * 4 / ((1 - s * gamma) + gamma * (gamma - s))
     assert any(limit["objective"] == pytest.approx(specialists, rel=1e-9) for limit in found["limits"])
