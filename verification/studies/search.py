@@ -397,7 +397,9 @@ def violations(
         return
     starts = default_starts(trial.network, data, trial.seed)
     most = EVENTS_OF_A_UNIT * data.n * trial.network.m
-    found = survey(trial.network, data, starts, max_events=most, before_each=before_each, time_limit=SECONDS_OF_A_FLOW)
+    found = survey(
+        trial.network, data, starts, max_events=most, before_each=before_each, time_limit=SECONDS_OF_A_FLOW
+    )
     if found.unfinished or not found.limits:
         return
     values = {
