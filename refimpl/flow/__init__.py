@@ -44,7 +44,8 @@ LARGEST_START = 1e12
 """Largest ‖W0‖ R_max ‖a‖: margins from there are rounded by about 1e-3, and only differences of margins count."""
 
 LONGEST_TIME = 1e30
-"""Largest s for starts of size 1, in units in which R_max and ‖a‖ are near 1: steps grow with s, so it costs little."""
+"""Largest s for starts of size 1, in units in which R_max and ‖a‖ are near 1: steps grow with s, so it costs little.
+Events take times in proportion to 1/γ, so it is 1/γ as long for γ > 0."""
 
 
 def gradient_flow(
@@ -80,7 +81,7 @@ def gradient_flow(
         errors of margins and of W, whatever the units of X and a.
     max_time : float > 0, optional
         Largest loss-normalized time s (ds = (1/n) Σ g_i dt), like `Trajectory.s`. By default
-        1e30 max(1, R_max ‖a‖ ‖W0‖)/(R_max² Σa²), which is no bound but for flows without a limit.
+        1e30 max(1, R_max ‖a‖ ‖W0‖)/(γ R_max² Σa²), without γ for a ReLU; no bound but for flows without a limit.
     max_events : int >= 1
         Largest number of events (piecewise) or solver steps (adaptive).
     estimate_error : bool
@@ -141,7 +142,7 @@ def gradient_flow(
     bounds = Bounds(
         rtol,
         atol,
-        _longest_time(max_time, 2 * (k + e), frobenius_norm(W0)),
+        _longest_time(max_time, 2 * (k + e), frobenius_norm(W0), network.slope),
         as_count("max_events", max_events),
         as_count("max_steps", max_steps),
         np.inf if time_limit is None else as_positive("time_limit", time_limit),
@@ -192,9 +193,9 @@ def _scaled_start(W0: Array, exponent: int) -> Array:
     return np.asarray(np.ldexp(W0, exponent))
 
 
-def _longest_time(max_time: float | None, exponent: int, start: float) -> float:
+def _longest_time(max_time: float | None, exponent: int, start: float, slope: float) -> float:
     """`max_time` in units of the flow, that is times 2^exponent; or what counts as for ever."""
     if max_time is None:
-        return LONGEST_TIME * max(1.0, start)
+        return LONGEST_TIME * max(1.0, start) / (max(slope, 1e-200) if slope > 0.0 else 1.0)
     with np.errstate(over="ignore"):
         return min(float(np.ldexp(as_positive("max_time", max_time), exponent)), float(np.finfo(np.float64).max))

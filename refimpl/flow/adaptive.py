@@ -17,7 +17,7 @@ from scipy.integrate import RK45
 
 from refimpl.flow.bounds import Bounds, Outcome
 from refimpl.flow.cell import Cell, sides_of
-from refimpl.flow.limit import limit_from_cell, vanished
+from refimpl.flow.limit import limit_from_cell, vanished, why_vanished
 from refimpl.flow.recorder import TrajectoryRecorder
 from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowEvent, FlowLimit, FlowResult, FlowStatus
 from refimpl.losses import Loss, sample_weights
@@ -159,7 +159,7 @@ def _look_for_limit(run: _Run, recorder: TrajectoryRecorder, max_time: float) ->
     """The outcome if there is one; else whether the state was moved to the next crossing."""
     cell, w = run.cell(), run.sample_weights()
     if vanished(run.cell, w, float(w @ cell.matrix @ w)):
-        return FlowStatus.STALLED, "The velocity vanished: the margins no longer grow, so there is no limit.", None
+        return FlowStatus.STALLED, why_vanished(cell), None
     if cell.growth_gap(w) > GROWTH_GAP_TOLERANCE:
         return False
     wait, _, _ = cell.approach_time(run.span.preactivations(run.C), w)

@@ -72,11 +72,17 @@ class Bounds:
         )
 
 
-def slowness(gram: Array, growth: float) -> str:
-    """What makes a flow slow, and what would help, in two sentences.
+WIDE = 100.0
+"""Condition of K, and spread of |a_j|, from which it is worth a word."""
+
+
+def slowness(a: Array, gram: Array, growth: float) -> str:
+    """What makes a flow slow, and what would help, in a few sentences.
 
     Parameters
     ----------
+    a : ndarray, shape (m,)
+        Second layer.
     gram : ndarray, shape (n, n)
         K.
     growth : float
@@ -84,13 +90,20 @@ def slowness(gram: Array, growth: float) -> str:
 
     Examples
     --------
-    >>> slowness(np.diag([1.0, 1e-4]), 0.01).split(";")[0]
-    'The margins grow at 1.0e-02 R_max² Σa² now, and cond(K) = 1.0e+04'
+    >>> slowness(np.array([1.0, -1.0]), np.diag([1.0, 1e-4]), 0.01).split(". ")[-1]
+    'Centring the columns of X and bringing them to one scale often helps.'
+    >>> slowness(np.array([1.0, -1e-5]), np.eye(2), 0.01).split(". ")[-1]
+    'The |a_j| differ by the factor 1.0e+05, and neuron j moves in proportion to |a_j|.'
     """
     eigenvalues = np.linalg.eigvalsh(gram)
     positive = eigenvalues[eigenvalues > eigenvalues.size * np.finfo(np.float64).eps * eigenvalues[-1]]
-    condition = float(positive[-1] / positive[0])
-    return (
+    condition, spread = float(positive[-1] / positive[0]), float(np.abs(a).max() / np.abs(a).min())
+    words = [
         f"The margins grow at {growth:.1e} R_max² Σa² now, and cond(K) = {condition:.1e}; a flow takes times in "
-        "proportion to 1/growth and to cond(K). Centring the columns of X and bringing them to one scale often helps."
-    )
+        "proportion to 1/growth and to cond(K)."
+    ]
+    if condition > WIDE:
+        words.append("Centring the columns of X and bringing them to one scale often helps.")
+    if spread > WIDE:
+        words.append(f"The |a_j| differ by the factor {spread:.1e}, and neuron j moves in proportion to |a_j|.")
+    return " ".join(words)

@@ -62,7 +62,8 @@ class Resolution:
     sides : ndarray of int8, shape (n,)
         +1 or -1: the side that the unit leaves to; 0: it stays on its kink. Units outside Q keep theirs.
     unique : bool
-        False if another velocity was found at which ψ has a local minimum: the flow has several futures here.
+        False if another velocity was found at which ψ has a local minimum, or if the row moves and could rest
+        (`may_rest`): the flow has several futures here.
         Looked for only when asked.
     at_rest : bool
         Whether no unit of Q moves, within `release_delay`.
@@ -126,6 +127,7 @@ def resolve_kinks(
     if look_for_others and neuron.heavy.any():
         others = (neuron.settle(other)[2] for other in neuron.other_choices())
         unique = all(neuron.same_motion(speeds, other) for other in others)
+        unique = unique and (neuron.at_rest(theta, speeds) or not neuron.may_rest())
     return Resolution(neuron.sides_after(choice, theta, speeds), unique, neuron.at_rest(theta, speeds), speeds)
 
 
@@ -193,6 +195,36 @@ class _AtKinks:
         floor = release_delay(self.slope) * self._size + 64.0 * _EPS * (np.abs(self.drive * theta) @ np.abs(self.gram))
         return bool((np.abs(speeds) <= floor)[self.at_kink].all())
 
+    def may_rest(self) -> bool:
+        """Whether 0 ∈ -∂F(0), where that is one small problem: samples of Q that are independent, or on one line.
+
+        Then the row may stay where it is, though ψ need not have a local minimum at 0.
+        """
+        Q = np.flatnonzero(self.at_kink)
+        rank = independent_samples(self.factor, Q).size
+        if self.slope == 1.0 or 1 < rank < Q.size:
+            return False
+        theta = _slopes_of(self.sides, self.slope)
+        if rank == Q.size:
+            free = self.at_kink & (np.abs(self.drive) > LIGHT * np.abs(self.drive).max())
+            theta[free] = minimum_norm_slopes(theta, free, self.drive, self.slope, self.factor)
+            left = (self.drive * theta) @ self.factor
+        else:
+            left = self._shortest_on_a_line(Q, theta)
+        return bool(np.linalg.norm(left) <= 1e-9 * (np.abs(self.drive) @ np.linalg.norm(self.factor, axis=1)))
+
+    def _shortest_on_a_line(self, Q: IndexArray, theta: Array) -> Array:
+        """The shortest of -∂F(0) where the samples of Q are collinear: between the fields on the two sides."""
+        side = np.sign(self.factor[Q] @ self.factor[Q[0]])
+        ends = []
+        for sign in (1.0, -1.0):
+            theta[Q] = _slopes_of(sign * side, self.slope)
+            ends.append((self.drive * theta) @ self.factor)
+        way = ends[1] - ends[0]
+        length = float(way @ way)
+        share = np.clip(-(ends[0] @ way) / length, 0.0, 1.0) if length > 0.0 else 0.0
+        return np.asarray(ends[0] + share * way)
+
     def sides_after(self, choice: IntArray, theta: Array, speeds: Array) -> IntArray:
         """The sides that go with a choice for the repelling units and slopes θ of the attracting ones."""
         after = self.sides.copy()
@@ -218,7 +250,7 @@ def _sign_choices(number: int) -> Iterator[IntArray]:
     yield from (np.where(np.arange(number) == k, -1, 1).astype(np.int8) for k in range(number))
 
 
-def _slopes_of(sides: IntArray, slope: float) -> Array:
+def _slopes_of(sides: IntArray | Array, slope: float) -> Array:
     return np.where(sides > 0, 1.0, np.where(sides < 0, slope, 0.0))
 
 
@@ -248,8 +280,8 @@ def release_delay(slope: float, delay: float = RELEASE_DELAY) -> float:
 
     Examples
     --------
-    >>> release_delay(0.5), release_delay(1e-9), release_delay(0.0)
-    (1e-07, 1e-12, 1e-07)
+    >>> release_delay(0.5), release_delay(2.0**-30) == 1e-3 * 2.0**-30, release_delay(0.0)
+    (1e-07, True, 1e-07)
     """
     return min(delay, 1e-3 * slope) if slope > 0.0 else delay
 

@@ -11,7 +11,7 @@ from refimpl.flow.result import FlowLimit
 from refimpl.spectrum import gram_factor, singular_values
 from refimpl.validation import Array
 
-__all__ = ["limit_ahead", "limit_from_cell", "vanished"]
+__all__ = ["limit_ahead", "limit_from_cell", "vanished", "why_vanished"]
 
 NEARLY_THERE = 1e-3
 """How far log w may be from log w* for the motion to w* to be linear, to the square of this."""
@@ -20,10 +20,15 @@ VANISHING_GROWTH = 1e-13
 """wᵀMw = ‖dW/ds‖² below this part of what its terms would give without cancelling is rounding."""
 
 
+SMALLEST_GROWTH = 1e-290
+"""wᵀMw, in units of R_max² Σa², below which float64 holds fewer and fewer of its digits: γ² for slopes below 1e-145."""
+
+
 def vanished(cell_now: Callable[[], Cell], w: Array, growth: float) -> bool:
     """Whether the margins no longer grow, to rounding (docs/theory.md, section 7, "The limit is a KKT point").
 
-    Either the rows of dW/ds are rounding, beside the lengths of their terms dC_ji x_i; or wᵀMw tends to 0 in
+    Either the rows of dW/ds are rounding, beside the lengths of their terms dC_ji x_i; or wᵀMw is below the range of
+    float64; or it tends to 0 in
     this pattern (ρ = 0), and is small beside the growth of any one margin on its own. A growth that is small because
     slopes, samples or a_j are small is neither.
 
@@ -40,10 +45,30 @@ def vanished(cell_now: Callable[[], Cell], w: Array, growth: float) -> bool:
     cell = cell_now()
     growth = float(w @ cell.matrix @ w)  # of parts that do not cancel between neurons
     lengths = np.abs(cell.velocity(w)) @ np.sqrt(np.diagonal(cell.gram))
-    if growth <= VANISHING_GROWTH * float(lengths @ lengths):
+    if growth <= max(SMALLEST_GROWTH, VANISHING_GROWTH * float(lengths @ lengths)):
         return True
     fastest = float(np.diagonal(cell.matrix).max())
     return growth < VANISHING_GROWTH * fastest and simplex_minimizer(cell.matrix) is None
+
+
+def why_vanished(cell: Cell) -> str:
+    """What is known where the growth of the margins has `vanished`, in one or two sentences.
+
+    There is no limit where some margin cannot grow at all (a zero on the diagonal of M). Otherwise that is what
+    float64 sees: for γ > 0 and separable data margins grow for ever, (7.8), however slowly.
+    """
+    slope = cell.network.slope
+    if slope > 0.0 and slope**2 <= SMALLEST_GROWTH:
+        return f"The margins no longer grow, to rounding: float64 does not hold γ² for γ = {slope:g}."
+    if slope == 0.0 and np.diagonal(cell.matrix).min() == 0.0:
+        return "The velocity vanished: the margins no longer grow, so there is no limit."
+    K = cell.gram / np.outer(np.sqrt(np.diagonal(cell.gram)), np.sqrt(np.diagonal(cell.gram)))
+    smallest = max(float(np.linalg.eigvalsh(K)[0]), 0.0)
+    return (
+        "The margins no longer grow, to rounding: the parts of dW/ds cancel. If the data cannot be separated there is "
+        "no limit; if they can, their margin is too small for float64 (brought to norm 1, samples are dependent but "
+        f"for {np.sqrt(smallest):.1e}, and 3e-7 counts as rounding here)."
+    )
 
 
 def limit_from_cell(cell: Cell, w: Array, X: Array) -> FlowLimit:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.flow.bounds import Bounds, Outcome, slowness
-from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished
+from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished, why_vanished
 from refimpl.flow.location import Located, first_event, immediate_event
 from refimpl.flow.recorder import TrajectoryRecorder
 from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowEvent, FlowLimit, FlowResult, FlowStatus
@@ -174,7 +174,8 @@ class _PiecewiseRun:
         if bound is None:
             return None
         w = self.segment.weights(np.zeros(self.span.n))
-        return bound[0], f"{bound[1]} {slowness(self.span.gram, float(w @ self.segment.M @ w))}", None
+        growth = float(w @ self.segment.M @ w)
+        return bound[0], f"{bound[1]} {slowness(self.span.network.second_layer, self.span.gram, growth)}", None
 
     def new_solver(self) -> Explicit | Implicit:
         segment, bounds = self.segment, self.bounds
@@ -250,7 +251,7 @@ class _PiecewiseRun:
         growth = segment.M @ w
         mean = float(w @ growth)
         if vanished(segment.cell, w, mean):
-            return FlowStatus.STALLED, "The velocity vanished: the margins no longer grow, so there is no limit.", None
+            return FlowStatus.STALLED, why_vanished(segment.cell()), None
         gap = mean - float(growth.min())
         if gap > GROWTH_GAP_TOLERANCE * mean:
             look = self.calm_steps % LOOK_AHEAD_EVERY == 0 and self.loss_tends_to_zero(c)

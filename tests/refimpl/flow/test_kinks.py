@@ -169,6 +169,23 @@ def test_a_sample_near_the_span_of_others_is_at_its_own_kink_only(norm: float) -
     np.testing.assert_allclose(result.trajectory.margins[-1], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("X", "y", "a", "slope", "W0", "fork"),
+    [
+        ([[1.0]], [1], [1.0], 0.0, [[0.0]], True),  # ReLU from 0: w = 0 for ever has φ' = 0, which Clarke allows
+        ([[1.0]], [1], [1.0], 0.3, [[0.0]], False),  # no slope in [0.3, 1] is 0
+        ([[1.0]], [-1], [1.0], 0.0, [[0.0]], False),  # attracts: it rests, and has no other choice
+        ([[1.0], [-1.0]], [1, 1], [1.0], 0.0, [[0.0]], True),  # XOR on the line: left, right, or not at all
+        ([[1.0, 0.0], [0.0, 1.0]], [1, 1], [1.0], 0.0, [[0.0, 0.0]], True),
+        ([[1.0, 0.0], [-0.5, 1.0]], [1, 1], [1.0], 0.1, [[0.0, 1.0]], True),  # repels: left or right
+    ],
+)
+def test_a_row_that_could_also_rest_has_several_futures(X, y, a, slope: float, W0, fork: bool) -> None:
+    result = flow_of(X, y, a, slope, W0, max_time=1.0)
+    assert bool(result.diagnostics["forks"]) is fork
+    assert ("more than one future" in result.message) is fork
+
+
 def test_symmetric_data_take_one_future_and_say_that_there_are_more() -> None:
     y, W0 = np.array([1.0, 1.0, -1.0, -1.0]), [[0.0, 0.0, -3.75], [0.0, 0.0, -0.25]]
     ends = []

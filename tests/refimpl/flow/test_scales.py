@@ -98,6 +98,33 @@ def test_a_slope_of_zero_is_not_a_small_slope(small: float, slope: float) -> Non
     np.testing.assert_allclose(W, np.array(w, float), rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("slope", [1e-100, 1e-140])
+def test_tiny_slopes(slope: float) -> None:
+    """a = (1, 10, -1), all inactive. Neuron 2 rises at rate γ and is active from 1e-3/γ on: w_j = a_j y Φ_j/Σa²Φ²."""
+    W = limit_of(network_of([1.0, 10.0, -1.0], slope), Dataset([[1.0]], [-1]), [[-1.0], [-1.0], [-1e-3]])
+    np.testing.assert_allclose(W[:, 0], [-slope, -10.0 * slope, 1.0], rtol=1e-12)
+    W = limit_of(network_of([1.0], slope), Dataset([[1.0]], [-1]), [[-1.0]])
+    np.testing.assert_allclose(W, [[-1.0 / slope]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("slope", [1e-150, 1e-155, 1e-160, 1e-200, 1e-300])
+def test_slopes_whose_squares_are_lost_say_so(slope: float) -> None:
+    """The limit is -1/γ; the flow does not say that there is none."""
+    result = gradient_flow(network_of([1.0], slope), Dataset([[1.0]], [-1]), [[-1.0]])
+    assert result.status is FlowStatus.STALLED
+    assert "float64 does not hold γ²" in result.message
+
+
+@pytest.mark.parametrize("eps", [1e-9, 1e-12])
+def test_growth_below_rounding_is_not_the_end_of_growth(eps: float) -> None:
+    """Samples (1, ±eps), opposite labels: (0, 1/eps) separates them, so there is a limit, beyond float64."""
+    data, W0 = Dataset([[1.0, eps], [1.0, -eps]], [1, -1]), np.random.default_rng(0).standard_normal((1, 2))
+    result = gradient_flow(network_of([1.0], 0.5), data, W0)
+    assert result.status is FlowStatus.STALLED
+    assert "if they can, their margin is too small for float64" in result.message
+    assert "so there is no limit" not in result.message
+
+
 def test_margins_that_cannot_grow_stall() -> None:
     """ReLU, no neuron active on the second sample: its margin stays 0 while the other's grows ever more slowly."""
     result = gradient_flow(network_of([1.0], 0.0), Dataset([[1.0, 0.0], [0.0, 1.0]], [1, 1]), [[1.0, -1.0]])
@@ -265,6 +292,12 @@ def test_a_bound_says_what_makes_the_flow_slow() -> None:
     result = gradient_flow(network_of([1.0], 0.5), data, [[1.0, 1.0]], max_steps=3)
     assert "cond(K) = 1.0e+06" in result.message
     assert "one scale" in result.message
+
+
+def test_a_bound_names_the_spread_of_the_second_layer() -> None:
+    result = gradient_flow(network_of([1.0, 1e7, -1e7], 0.5), Dataset(np.eye(2), [1, -1]), np.ones((3, 2)), max_steps=3)
+    assert "The |a_j| differ by the factor 1.0e+07" in result.message
+    assert "Centring" not in result.message
 
 
 @pytest.mark.parametrize(("name", "value"), [("max_steps", 0), ("time_limit", 0.0), ("max_time", -1.0)])
