@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import logsumexp
 
 from refimpl.flow import FlowResult
 from refimpl.flow.piecewise import LONGEST_SEGMENT
@@ -48,8 +49,10 @@ def decreases(flow: FlowResult, evidence: Evidence) -> tuple[Array, Array, float
     margin, norm = path.smoothed_margin[late], path.norm[late]
     value = np.maximum(1.0, margin * norm)
     drops = (margin[:-1] - margin[1:]) * norm[1:] / value[1:]
-    of_norm = np.maximum(margin, 0.0) * path.s[late] / norm  # ℓ⁻¹(nL) times the relative error of ‖W‖, in errors of q
-    error = error_of_steps(flow, evidence)[late] + rounding(flow, evidence)[late] * (1.0 + of_norm)
+    log_weight = evidence.loss.log_weight
+    through_q = np.exp(logsumexp(log_weight(path.margins[late]), axis=1) - log_weight(margin * norm))  # Σ g_i/g(Q)
+    through_norm = np.maximum(margin, 0.0) * path.s[late] / norm  # Q (s/‖W‖)/‖W‖
+    error = error_of_steps(flow, evidence)[late] + rounding(flow, evidence)[late] * (through_q + through_norm)
     return drops, error[1:] / value[1:], 0.0
 
 
