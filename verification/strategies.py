@@ -12,9 +12,13 @@ z_ji at exactly 0 (docs/theory.md, section 1: φ'(0) is any number of [γ, 1]).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import product
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from scipy.optimize import nnls
@@ -47,6 +51,7 @@ __all__ = [
     "near_kkt_points",
     "nearly_orthogonal_data",
     "networks",
+    "same_draws_everywhere",
     "slopes",
     "weights_at_exact_kinks",
     "weights_away_from_kinks",
@@ -57,6 +62,34 @@ Range = tuple[int, int]
 
 SPECIAL_MARGINS = (0.0, 1e-300, 1e-16, 1e-8, 0.5, 1.0, 36.7, 40.0, 709.0, 710.0, 745.0, 746.0, 1e5, 1e16, 1e154, 1e300)
 """Where formulas for losses break: cancellation near 0, e^q at the edges of float64, squares that overflow."""
+
+
+@contextmanager
+def same_draws_everywhere() -> Iterator[None]:
+    """Without the numbers that Hypothesis collects from the user's own source code, and keeps in .hypothesis/.
+
+    They depend on which modules are loaded and on how they are installed. Hypothesis has no switch for them; where
+    its insides are not as expected, nothing is changed.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> with same_draws_everywhere():
+    ...     find(margins(), lambda q: q > 1.0) > 1.0
+    True
+    """
+    providers = import_module("hypothesis.internal.conjecture.providers")
+    cache = getattr(providers, "CONSTANTS_CACHE", None)
+    if cache is None or not hasattr(providers, "_get_local_constants") or not hasattr(providers, "Constants"):
+        yield
+        return
+    none = providers.Constants()
+    cache.cache.clear()
+    try:
+        with patch.object(providers, "_get_local_constants", lambda: none):
+            yield
+    finally:
+        cache.cache.clear()
 
 
 def slopes(edges: bool = False) -> st.SearchStrategy[float]:

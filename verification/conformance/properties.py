@@ -6,12 +6,9 @@ draws are derandomized: the same cases for everybody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
@@ -114,7 +111,7 @@ def run_property(prop: Property, implementation: Any, examples: int | None = Non
             raise _ViolatedError
 
     try:
-        with _same_draws_everywhere():
+        with strategies.same_draws_everywhere():
             check()
     except Exception as error:  # after SHRINKS attempts Hypothesis takes the property for flaky: it is not
         if not violations:
@@ -123,25 +120,6 @@ def run_property(prop: Property, implementation: Any, examples: int | None = Non
         return None
     smallest = min(violations, key=lambda violation: len(violation.case))
     return f"{prop.statement} is violated: off by {smallest.error:.1e} for {smallest.case}"
-
-
-@contextmanager
-def _same_draws_everywhere() -> Iterator[None]:
-    """Without the numbers that Hypothesis collects from the user's own source code, and keeps in .hypothesis/.
-
-    They depend on which modules are loaded and on how they are installed. Hypothesis has no switch for them; where
-    its insides are not as expected, nothing is changed.
-    """
-    providers = import_module("hypothesis.internal.conjecture.providers")
-    cache = getattr(providers, "CONSTANTS_CACHE", None)
-    if cache is None or not hasattr(providers, "_get_local_constants") or not hasattr(providers, "Constants"):
-        yield
-        return
-    none = providers.Constants()
-    cache.cache.clear()
-    with patch.object(providers, "_get_local_constants", lambda: none):
-        yield
-    cache.cache.clear()
 
 
 # --- cases ---------------------------------------------------------------------------------------------------------

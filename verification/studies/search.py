@@ -27,6 +27,7 @@ from refimpl.files import open_output
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array, as_count, as_positive
 from verification.claims.run import default_starts
+from verification.strategies import same_draws_everywhere
 from verification.studies.survey import SAME, survey
 from verification.witnesses.conditions import check_hypotheses
 
@@ -328,7 +329,8 @@ class _Search:
             found = self.examined(trial, slack / 65.0, "targeted")
             target(max((counterexample.slack for counterexample in found), default=0.0), label="slack")
 
-        attempt()
+        with same_draws_everywhere():
+            attempt()
 
     # --- one direction ------------------------------------------------------------------------
 
