@@ -1,7 +1,7 @@
 """An implementation in a process of its own, which is started again after it has crashed or hung.
 
 Whatever the implementation does to its process (exit, abort, a loop without end, a closed standard output, forks,
-writing where the answers go) becomes a failed item with that as its message, and the other items are asked all the same.
+writing where the answers go) becomes a failed item with that as its message, and the other items are asked too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import IO, Any
 
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
@@ -33,7 +34,7 @@ START_LIMIT = 300.0
 """Seconds that the process itself may take to start, before the implementation is imported."""
 
 SLOW_ITEMS = 3
-"""After so many items of one section that ran out of time, the rest of the section is not asked."""
+"""After so many items of one section that cost the process in the same way, the rest of the section is not asked."""
 
 LONGEST_TIME_LIMIT = 1e6
 """Seconds: eleven days. Timers of operating systems end not far above."""
@@ -93,7 +94,7 @@ def run_in_process(
         wanted = f"be a positive number of seconds, at most {LONGEST_TIME_LIMIT:g}"
         raise InvalidParameterError("time_limit", wanted, time_limit)
     format_named(dtype)
-    items, slow, section = list[Item](), Counter[str](), ""
+    items, lost, section = list[Item](), Counter[tuple[str, str]](), ""
     ids = item_ids()
     with _Subject(name, time_limit, dtype) as subject:
         for id in ids:
@@ -101,10 +102,12 @@ def run_in_process(
                 section = section_of(id)
                 progress(section)
             reason = skips.reason(id)
-            if reason is None and slow[section] >= SLOW_ITEMS:
-                reason = f"{SLOW_ITEMS} other items of this section ran out of time"
+            given_up = [what for what in _LOST.values() if lost[section, what] >= SLOW_ITEMS]
+            if reason is None and given_up:
+                reason = f"{SLOW_ITEMS} other items of this section {given_up[0]}"
             items.append(skipped(id, reason) if reason is not None else subject.ask(id))
-            slow[section] += items[-1].message.startswith(_OUT_OF_TIME)
+            if reason is None:
+                lost.update((section, what) for how, what in _LOST.items() if items[-1].message.startswith(how))
     return Scoreboard(name, tuple(items), dtype)
 
 
@@ -115,7 +118,10 @@ from verification.conformance.worker import main
 main()
 """
 
-_OUT_OF_TIME = "no answer within"
+_OUT_OF_TIME, _ENDED, _WROTE = "no answer within", "ended its process", "wrote into the channel of the answers"
+
+_LOST = {_OUT_OF_TIME: "ran out of time", _ENDED: "ended the process", _WROTE: _WROTE}
+"""How the message of an item begins that cost the process, which takes a second to start again: what it did."""
 
 
 class _Subject:
@@ -139,15 +145,19 @@ class _Subject:
         self._send(id)
         try:
             answer = self._answer(self.time_limit)
+            item = _item_of(answer, id)
         except _EndedError:
-            return failed(id, f"ended its process: {self._how_it_ended()}", printed=self.output.text())
+            return failed(id, f"{_ENDED}: {self._how_it_ended()}", printed=self.output.text())
+        except _ForeignError:  # what it writes next is no more to be trusted
+            self._end()
+            return failed(id, _WROTE, printed=self.output.text())
         except TimeoutError:
             self._end()
             message = f"{_OUT_OF_TIME} {self.time_limit:g} seconds"
             return failed(id, message, printed=self.output.text())
         if answer["marked"]:
             self.output.marked.wait(5.0)
-        return Item.from_dict(answer["item"] | {"printed": self.output.text()})
+        return replace(item, printed=self.output.text())
 
     def _start(self) -> None:
         if self.process is not None:
@@ -165,14 +175,17 @@ class _Subject:
         self.output = _Output(self.process.stderr)
         threading.Thread(target=_pass_on, args=(self.process.stdout, self.lines), daemon=True).start()
         try:
-            self._answer(START_LIMIT)
+            self._answer(START_LIMIT)  # that it is up
             self._send({"implementation": self.name, "time_limit": self.time_limit, "dtype": self.dtype})
-            found = self._answer(self.time_limit)
+            found = _loaded(self._answer(self.time_limit))
         except _EndedError:
             raise self._cannot_load(f"its import ended the process: {self._how_it_ended()}") from None
         except TimeoutError:
             self._end()
             raise self._cannot_load(f"its import took more than {self.time_limit:g} seconds") from None
+        except _ForeignError:
+            self._end()
+            raise self._cannot_load(f"its import {_WROTE}") from None
         if "refused" in found:
             self._end()
             raise ImplementationError(found["refused"])
@@ -199,7 +212,10 @@ class _Subject:
                 raise TimeoutError from None
             if not line:
                 raise _EndedError
-            found = json.loads(line)
+            try:
+                found = json.loads(line)
+            except (ValueError, RecursionError):
+                raise _ForeignError from None
             if found != "call":
                 return found
             end = time.monotonic() + limit
@@ -234,6 +250,30 @@ class _Subject:
 
 class _EndedError(Exception):
     """There is nobody to answer."""
+
+
+class _ForeignError(Exception):
+    """A line that the worker did not write: the implementation did, into a descriptor that it does not own."""
+
+
+def _loaded(found: Any) -> dict[str, Any]:
+    """What the worker says once the implementation is imported, or refused."""
+    if found == {"loaded": True} or (isinstance(found, dict) and [*found] == ["refused"]):
+        return found
+    raise _ForeignError
+
+
+def _item_of(answer: Any, id: str) -> Item:
+    """The item of the answer, which must be one to the request of this id."""
+    try:
+        item, marked = Item.from_dict(answer["item"]), answer["marked"]
+    except (TypeError, KeyError, ValueError):
+        raise _ForeignError from None
+    texts = (item.message, item.comment, item.printed, item.first_difference or "")
+    complete = all(isinstance(text, str) for text in texts) and isinstance(marked, bool)
+    if not complete or (item.id, item.section) != (id, section_of(id)):
+        raise _ForeignError
+    return item
 
 
 class _Output:

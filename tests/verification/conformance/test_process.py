@@ -15,9 +15,31 @@ from verification import cli
 from verification.conformance import Outcome, Skips, item_ids, run_in_process
 from verification.conformance.process import SLOW_ITEMS, ImplementationError
 
-SOURCE = """
-import os, sys, time
+SOURCE = r"""
+import contextlib, os, sys, time
 from verification.conformance.subjects.styles import Einsum
+
+def write_everywhere(text):
+    for descriptor in range(3, 20):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, text)
+
+OTHER = '{"id": "vectors/loss-002", "section": "vectors: loss", "outcome": "passed"}'
+TYPES = '{"id": "vectors/loss-001", "section": "vectors: loss", "outcome": "passed", "message": 1}'
+LINES = {
+    "writes_text": b"hello\n",
+    "writes_no_line": b"hello",
+    "writes_a_number": b"1\n",
+    "writes_a_list": b"[]\n",
+    "writes_nothing": b"\n",
+    "writes_too_deep": b"[" * 100000 + b"\n",
+    "writes_bytes": b"\xff\xfe\n",
+    "writes_no_fields": b"{}\n",
+    "writes_no_item": b'{"item": 1, "marked": true}\n',
+    "writes_an_empty_item": b'{"item": {}, "marked": true}\n',
+    "writes_another_item": ('{"item": ' + OTHER + ', "marked": true}\n').encode(),
+    "writes_other_types": ('{"item": ' + TYPES + ', "marked": true}\n').encode(),
+}
 
 class Unprintable(Exception):
     def __str__(self):
@@ -41,6 +63,7 @@ def behaviour(name):
         if name == "speaks": print("hello"); os.system("echo from a shell"); print("error", file=sys.stderr)
         while name == "sleeps": time.sleep(1.0)
         while name == "floods": print("x" * 1000)
+        if name in LINES: write_everywhere(LINES[name])
         if name == "memory": bytearray(1 << 60)
 
     class Subject(Einsum):
@@ -57,6 +80,7 @@ def __getattr__(name):
 if os.environ.get("AT_IMPORT") == "exits": sys.exit(0)
 if os.environ.get("AT_IMPORT") == "ends": os._exit(3)
 if os.environ.get("AT_IMPORT") == "sleeps": time.sleep(1000.0)
+if os.environ.get("AT_IMPORT") == "writes": write_everywhere(b"1\n")
 if os.environ.get("AT_IMPORT") == "interrupts": raise KeyboardInterrupt
 """
 
@@ -90,6 +114,18 @@ def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("sleeps", "no answer within 2 seconds"),
         ("floods", "no answer within 2 seconds"),
         ("memory", "raised MemoryError"),
+        ("writes_text", "wrote into the channel of the answers"),
+        ("writes_no_line", "wrote into the channel of the answers"),
+        ("writes_a_number", "wrote into the channel of the answers"),
+        ("writes_a_list", "wrote into the channel of the answers"),
+        ("writes_nothing", "wrote into the channel of the answers"),
+        ("writes_too_deep", "wrote into the channel of the answers"),
+        ("writes_bytes", "wrote into the channel of the answers"),
+        ("writes_no_fields", "wrote into the channel of the answers"),
+        ("writes_no_item", "wrote into the channel of the answers"),
+        ("writes_an_empty_item", "wrote into the channel of the answers"),
+        ("writes_another_item", "wrote into the channel of the answers"),
+        ("writes_other_types", "wrote into the channel of the answers"),
     ],
 )
 def test_it_is_reported_and_the_rest_goes_on(subject: Path, behaviour: str, message: str) -> None:
@@ -120,12 +156,25 @@ def test_a_section_that_hangs_is_given_up(subject: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("behaviour", "what"), [("ends", "ended the process"), ("writes_text", "wrote into the channel of the answers")]
+)
+def test_a_section_that_ends_the_process_again_and_again_is_given_up(subject: Path, behaviour: str, what: str) -> None:
+    skips = Skips({"vectors/[!l]*": "quick", "vectors/loss-?[1-9]?": "quick", "checks/*": "q", "properties/*": "q"})
+    board = run_in_process(f"spoiled:{behaviour}", skips)
+    assert len(board.failed) == SLOW_ITEMS
+    assert {item.message for item in board.items if item.message.startswith(f"{SLOW_ITEMS} other items")} == {
+        f"{SLOW_ITEMS} other items of this section {what}"
+    }
+
+
+@pytest.mark.parametrize(
     ("at_import", "reason"),
     [
         ("exits", "SystemExit: 0"),
         ("ends", "exit code 3"),
         ("sleeps", "took more than 1 seconds"),
         ("interrupts", "must not interrupt"),
+        ("writes", "its import wrote into the channel of the answers"),
     ],
 )
 def test_an_import_that_ends_or_hangs(subject: Path, monkeypatch, at_import: str, reason: str) -> None:
@@ -147,7 +196,9 @@ def test_the_longest_time_limit_can_be_held(subject: Path) -> None:
 @pytest.mark.parametrize("limit", ["inf", "1e300"])
 def test_a_time_limit_that_no_timer_can_hold_is_refused_in_one_sentence(limit: str, capsys) -> None:
     assert cli.main(["conformance", "--implementation", "spoiled:speaks", "--time-limit", limit]) == 2
-    assert "`time_limit` must be a positive number of seconds, at most 1e+06" in " ".join(capsys.readouterr().err.split())
+    assert "`time_limit` must be a positive number of seconds, at most 1e+06" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_standard_output_is_json_and_nothing_is_left_behind(subject: Path) -> None:
