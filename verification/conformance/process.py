@@ -1,7 +1,11 @@
 """An implementation in a process of its own, which is started again after it has crashed or hung.
 
 Whatever the implementation does to its process (exit, abort, a loop without end, a closed standard output, forks,
+<<<<<<< HEAD
 writing where the answers go) becomes a failed item with that as its message; the other items are asked all the same.
+=======
+writing where the answers go) becomes a failed item with that as its message, and the other items are asked too.
+>>>>>>> fixc
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ START_LIMIT = 300.0
 """Seconds that the process itself may take to start, before the implementation is imported."""
 
 SLOW_ITEMS = 3
-"""After so many items of one section that ran out of time, the rest of the section is not asked."""
+"""After so many items of one section that cost the process in the same way, the rest of the section is not asked."""
 
 LONGEST_TIME_LIMIT = 1e6
 """Seconds: eleven days. Timers of operating systems end not far above."""
@@ -94,7 +98,7 @@ def run_in_process(
         wanted = f"be a positive number of seconds, at most {LONGEST_TIME_LIMIT:g}"
         raise InvalidParameterError("time_limit", wanted, time_limit)
     format_named(dtype)
-    items, slow, section = list[Item](), Counter[str](), ""
+    items, lost, section = list[Item](), Counter[tuple[str, str]](), ""
     ids = item_ids()
     with _Subject(name, time_limit, dtype) as subject:
         for id in ids:
@@ -102,10 +106,12 @@ def run_in_process(
                 section = section_of(id)
                 progress(section)
             reason = skips.reason(id)
-            if reason is None and slow[section] >= SLOW_ITEMS:
-                reason = f"{SLOW_ITEMS} other items of this section ran out of time"
+            given_up = [what for what in _LOST.values() if lost[section, what] >= SLOW_ITEMS]
+            if reason is None and given_up:
+                reason = f"{SLOW_ITEMS} other items of this section {given_up[0]}"
             items.append(skipped(id, reason) if reason is not None else subject.ask(id))
-            slow[section] += items[-1].message.startswith(_OUT_OF_TIME)
+            if reason is None:
+                lost.update((section, what) for how, what in _LOST.items() if items[-1].message.startswith(how))
     return Scoreboard(name, tuple(items), dtype)
 
 
@@ -117,6 +123,12 @@ main()
 """
 
 _OUT_OF_TIME, _ENDED, _WROTE = "no answer within", "ended its process", "wrote into the channel of the answers"
+<<<<<<< HEAD
+=======
+
+_LOST = {_OUT_OF_TIME: "ran out of time", _ENDED: "ended the process", _WROTE: _WROTE}
+"""How the message of an item begins that cost the process, which takes a second to start again: what it did."""
+>>>>>>> fixc
 
 
 class _Subject:

@@ -15,7 +15,11 @@ from verification import cli
 from verification.conformance import Outcome, Skips, item_ids, run_in_process
 from verification.conformance.process import SLOW_ITEMS, ImplementationError
 
+<<<<<<< HEAD
 SOURCE = """
+=======
+SOURCE = r"""
+>>>>>>> fixc
 import contextlib, os, sys, time
 from verification.conformance.subjects.styles import Einsum
 
@@ -156,6 +160,18 @@ def test_a_section_that_hangs_is_given_up(subject: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("behaviour", "what"), [("ends", "ended the process"), ("writes_text", "wrote into the channel of the answers")]
+)
+def test_a_section_that_ends_the_process_again_and_again_is_given_up(subject: Path, behaviour: str, what: str) -> None:
+    skips = Skips({"vectors/[!l]*": "quick", "vectors/loss-?[1-9]?": "quick", "checks/*": "q", "properties/*": "q"})
+    board = run_in_process(f"spoiled:{behaviour}", skips)
+    assert len(board.failed) == SLOW_ITEMS
+    assert {item.message for item in board.items if item.message.startswith(f"{SLOW_ITEMS} other items")} == {
+        f"{SLOW_ITEMS} other items of this section {what}"
+    }
+
+
+@pytest.mark.parametrize(
     ("at_import", "reason"),
     [
         ("exits", "SystemExit: 0"),
@@ -184,8 +200,14 @@ def test_the_longest_time_limit_can_be_held(subject: Path) -> None:
 @pytest.mark.parametrize("limit", ["inf", "1e300"])
 def test_a_time_limit_that_no_timer_can_hold_is_refused_in_one_sentence(limit: str, capsys) -> None:
     assert cli.main(["conformance", "--implementation", "spoiled:speaks", "--time-limit", limit]) == 2
+<<<<<<< HEAD
     error = " ".join(capsys.readouterr().err.split())
     assert "`time_limit` must be a positive number of seconds, at most 1e+06" in error
+=======
+    assert "`time_limit` must be a positive number of seconds, at most 1e+06" in " ".join(
+        capsys.readouterr().err.split()
+    )
+>>>>>>> fixc
 
 
 def test_standard_output_is_json_and_nothing_is_left_behind(subject: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis.internal.conjecture import providers
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from refimpl.errors import InvalidParameterError, OutputFileError
@@ -199,3 +200,11 @@ def test_shipped_counterexamples_are_what_they_claim(path) -> None:
 
 def test_there_are_shipped_counterexamples() -> None:
     assert len(list(SHIPPED.glob("*.csv"))) >= 3
+
+
+def test_no_constants_are_collected_from_source_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypothesis would keep them in .hypothesis/ of the working directory, and draw them."""
+    collected = []
+    monkeypatch.setattr(providers, "_get_local_constants", lambda: collected.append(1) or providers.Constants())
+    assert search(tries=20, samples=2, neurons=2, conclusion="limits").directions["targeted"] > 0
+    assert not collected
