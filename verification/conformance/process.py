@@ -1,11 +1,7 @@
 """An implementation in a process of its own, which is started again after it has crashed or hung.
 
 Whatever the implementation does to its process (exit, abort, a loop without end, a closed standard output, forks,
-<<<<<<< HEAD
-writing where the answers go) becomes a failed item with that as its message; the other items are asked all the same.
-=======
 writing where the answers go) becomes a failed item with that as its message, and the other items are asked too.
->>>>>>> fixc
 """
 
 from __future__ import annotations
@@ -123,12 +119,9 @@ main()
 """
 
 _OUT_OF_TIME, _ENDED, _WROTE = "no answer within", "ended its process", "wrote into the channel of the answers"
-<<<<<<< HEAD
-=======
 
 _LOST = {_OUT_OF_TIME: "ran out of time", _ENDED: "ended the process", _WROTE: _WROTE}
 """How the message of an item begins that cost the process, which takes a second to start again: what it did."""
->>>>>>> fixc
 
 
 class _Subject:
