@@ -535,6 +535,13 @@ def _cell_text(value: Any) -> str:
 
 def _as_numbers(source: Any, column: Any, kept: list[int], called: str) -> Array:
     values = np.asarray(column)[kept]
+    if values.dtype.kind in "mM":  # as a list these may be whole numbers of nanoseconds
+        raise FileFormatError(source, f"{called} holds a date or time, which is not a number")
+    if values.dtype.kind in "iu":
+        inexact = (int(row) for row in np.flatnonzero(np.abs(values.astype(np.float64)) >= 2.0**53))
+        if (row := next((row for row in inexact if int(float(values[row])) != int(values[row])), None)) is not None:
+            what = f"holds {values[row]}, which float64 does not hold"
+            raise FileFormatError(source, f"row {kept[row]} (from 0), {called} {what}")
     if values.dtype.kind in "fiub":
         numbers = values.astype(np.float64)
         missing = np.isnan(numbers)

@@ -364,6 +364,24 @@ def test_frames_that_are_refused():
     np.testing.assert_array_equal(datasets.from_frame(twice).X, [[1.0, 3.0], [2.0, 5.0]])
 
 
+@pytest.mark.parametrize("unit", ["ns", "us", "s"])
+@pytest.mark.parametrize("kind", ["datetime64", "timedelta64"])
+def test_dates_and_times_are_no_numbers(kind, unit):
+    frame = frame_of(a=np.array([1, 2, 3], f"{kind}[{unit}]"), y=[1, -1, 1])
+    with pytest.raises(FileFormatError, match=r"column 1 \(a\) holds a date or time, which is not a number"):
+        datasets.from_frame(frame)
+
+
+def test_whole_numbers_that_float64_does_not_hold_are_refused():
+    frame = frame_of(a=[2**60, 2**53 + 1, 3], y=[1, -1, 1])
+    with pytest.raises(
+        FileFormatError, match=r"row 1 \(from 0\), column 1 \(a\) holds 9007199254740993, which float64"
+    ):
+        datasets.from_frame(frame)
+    kept = frame_of(a=[2**60, -(2**54), 3], y=[1, -1, 1])
+    np.testing.assert_array_equal(datasets.from_frame(kept).X[:, 0], [2.0**60, -(2.0**54), 3.0])
+
+
 @pytest.mark.parametrize("ending", ["parquet", "arrow", "feather"])
 def test_parquet_and_arrow(tmp_path, monkeypatch, ending):
     pyarrow = pytest.importorskip("pyarrow")

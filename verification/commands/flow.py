@@ -170,7 +170,7 @@ def _objective(limit: FlowLimit) -> float:
 
 
 def _starts_table(runs: list[Run]) -> Table:
-    table = Table("seed", "status", "limit", "rank", "½‖W‖²", "margins", "on kinks", "events", "s", "seconds")
+    table = Table("seed", "status", "limit", "rank", "½‖W‖²", "margins", "on kinks", "events", "s")
     for run in runs:
         result, limit = run.result, run.result.limit
         of_limit = ["-"] * 5
@@ -178,7 +178,7 @@ def _starts_table(runs: list[Run]) -> Table:
             margins = f"{limit.margins.min():.6g} to {limit.margins.max():.6g}"
             on_kinks = str(int((limit.pattern == 0).sum()))
             of_limit = [str(run.number), str(limit.rank), f"{_objective(limit):.9g}", margins, on_kinks]
-        path = (str(len(result.events)), shown(float(result.trajectory.s[-1])), shown(run.seconds))
+        path = (str(len(result.events)), shown(float(result.trajectory.s[-1])))
         table.add_row(str(run.seed), result.status.name, *of_limit, *path)
     return table
 
