@@ -48,8 +48,8 @@ def test_verify_a_file_and_write_json(data_file, tmp_path, capsys) -> None:
     code = cli.main(["verify", "--data", data_file, *SMALL, "--json", str(out), "--html", str(tmp_path / "r.html")])
     assert code == 0
     report = json.loads(out.read_text())
-    assert list(report)[:2] == ["schema_version", "dataset"]
-    assert {"network", "environment", "claims"} <= set(report)
+    assert list(report)[:2] == ["schema_version", "answer"]
+    assert {"dataset", "network", "environment", "claims"} <= set(report)
     assert report["dataset"]["sha256"] == Dataset(**GOOD).sha256
     assert {"python", "numpy", "blas", "scipy", "cvxpy", "solver"} <= set(report["environment"])
     fields = {"id", "title", "source", "hypothesis", "measured", "bound", "tolerance", "verdict", "seconds"}

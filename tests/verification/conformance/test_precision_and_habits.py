@@ -195,9 +195,9 @@ def test_boards_are_compared(tmp_path: Path, capsys) -> None:
     skips = tmp_path / "skips.txt"
     skips.write_text("properties/* # quick\nchecks/* # quick\nvectors/[!f]* # quick\n")
     files = []
-    for name in ("Einsum", "ScalarLoops", "SlopeForgotten"):
+    for module, name in (("styles", "Einsum"), ("styles", "ScalarLoops"), ("mistakes", "SlopeForgotten")):
         files.append(str(tmp_path / f"{name}.json"))
-        subject = f"verification.conformance.self_test:{name}"
+        subject = f"verification.conformance.subjects.{module}:{name}"
         cli.main(["conformance", "--implementation", subject, "--skips", str(skips), "--json", files[-1]])
     assert cli.main(["conformance", "--compare", files[0], files[1]]) == 0
     assert cli.main(["conformance", "--compare", files[0], files[2]]) == 1
