@@ -273,6 +273,13 @@ class Evidence:
         every = record_every or max(1, steps // 50)
         return run_descent(self.network, self.data, W0, scale, self.alpha, steps, self.loss, every, self.check_time)
 
+    def as_given(self, value: float, power: int) -> float:
+        """A number that goes with (‖a‖ R_max)^power, in the units of the network and the data as they were given.
+
+        Lengths of W have the power -1, α has -2, δ of section 10 has 2.
+        """
+        return float(np.ldexp(value, power * (self.unit_exponent + self.second_layer_exponent)))
+
     @cached_property
     def increment_bound(self) -> float:
         """The bound of docs/theory.md, section 8, on the stable rank of W(t) - W(0)."""
