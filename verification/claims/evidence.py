@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.errors import ImplicitBiasError, MissingExtraError
+from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from refimpl.flow.cell import Cell
 from refimpl.losses import Loss
@@ -106,6 +107,23 @@ class Evidence:
     time_limit: float = float("inf")
     flow_time_limit: float = float("inf")
     started: float = 0.0
+
+    def supposing(self, **quantities: Any) -> Evidence:
+        """A copy in which these quantities are as given, and all others are computed anew.
+
+        For tests of claims: what a claim says of a wrong limit, or of a descent that does not descend.
+
+        Raises
+        ------
+        InvalidParameterError
+            For a name that is not a quantity of the evidence.
+        """
+        copy = replace(self)
+        for name, value in quantities.items():
+            if not isinstance(getattr(Evidence, name, None), cached_property):
+                raise InvalidParameterError("quantities", "name quantities that Evidence computes", name)
+            copy.__dict__[name] = value  # where cached_property keeps it
+        return copy
 
     @property
     def seconds_left(self) -> float:
