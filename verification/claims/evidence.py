@@ -82,8 +82,8 @@ class Evidence:
         The data as given are 2^unit_exponent times `data`.
     second_layer_exponent : int
         The second layer as given is 2^second_layer_exponent times the network's.
-    step_size : float
-        α of the descents, for `network` and `data`; 0 stands for `unit_step`.
+    step_size : float, optional
+        α of the descents, for `network` and `data`; `unit_step` by default.
     descent_steps : int
         Number of steps of each descent.
     time_limit, flow_time_limit : float
@@ -102,7 +102,7 @@ class Evidence:
     sha256: str = ""
     unit_exponent: int = 0
     second_layer_exponent: int = 0
-    step_size: float = 0.0
+    step_size: float | None = None
     descent_steps: int = 500
     time_limit: float = float("inf")
     flow_time_limit: float = float("inf")
@@ -270,7 +270,7 @@ class Evidence:
     @property
     def alpha(self) -> float:
         """α of the descents."""
-        return self.step_size or unit_step(self.network, self.data)
+        return unit_step(self.network, self.data) if self.step_size is None else self.step_size
 
     @cached_property
     def descents(self) -> tuple[DescentRun, ...]:
