@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import platform
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import scipy
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -58,6 +57,8 @@ class Report:
         Five sentences: the data, the conditions, where the flow went, what is proven, what to look at.
     certificate : dict
         `verdict` of the exact certificate (None without one), what it `proves`, and where it `stopped`.
+    evidence : Evidence or None
+        What it was measured on, for pictures; it is not saved with the report.
     """
 
     dataset: dict[str, Any]
@@ -70,6 +71,7 @@ class Report:
     interrupted: bool = False
     answer: tuple[str, ...] = ()
     certificate: dict[str, Any] = field(default_factory=dict)
+    evidence: Evidence | None = None
 
     def __repr__(self) -> str:
         """One line."""
@@ -116,6 +118,7 @@ class Report:
             interrupted=interrupted,
             answer=five_sentences(evidence, claims, dataset, interrupted),
             certificate=certificate_as_dict(evidence),
+            evidence=evidence,
         )
 
     @property
@@ -158,11 +161,11 @@ class Report:
         """The report as JSON; numbers that JSON lacks are the strings "inf", "-inf" and "nan"."""
         return json_text(self.to_dict())
 
-    def to_html(self) -> str:
-        """The table as a page of HTML."""
-        console = Console(record=True, width=190, file=io.StringIO())
-        console.print(self)
-        return console.export_html()
+    def to_html(self, command: str = "") -> str:
+        """The report as a page that stands alone: the answer, claims, pictures, and the `command` that made it."""
+        from verification.page.of_report import page_of_report  # it draws pictures
+
+        return page_of_report(self, command).html()
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write a `.npz` archive that `load` reads (one array of text, no pickle)."""

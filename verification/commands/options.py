@@ -31,6 +31,7 @@ from verification.streams import ascii_json, printable, remark, write_output
 
 __all__ = [
     "Problem",
+    "add_html_option",
     "add_output_options",
     "add_problem_options",
     "check_outputs",
@@ -42,6 +43,7 @@ __all__ = [
     "heading",
     "initial_weights",
     "numbers",
+    "page_output",
     "problem_from",
     "progress",
 ]
@@ -62,6 +64,10 @@ PREPARATION = {
 
 STEP_SECONDS, MOST_SECONDS = 1e-5, 30 * 86400.0
 """No step of gradient descent is faster than this; more than 30 days of them are refused."""
+
+
+Output = tuple[str | None, Callable[[Any, bool], None]]
+"""A path, if that output was asked for, and what writes it: called with the path and --force."""
 
 
 class Problem:
@@ -147,6 +153,26 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     """--json and --force."""
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON ('-': to standard output)")
     parser.add_argument("--force", action="store_true", help="overwrite output files that exist")
+
+
+def add_html_option(parser: argparse.ArgumentParser) -> None:
+    """--html."""
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        help="write a page of words, tables and pictures that stands alone",
+    )
+
+
+def page_output(args: argparse.Namespace, page: Callable[[], str]) -> Output:
+    """What writes the text of `page` where --html asks for it."""
+
+    def write(path: Any, force: bool) -> None:
+        text = page()
+        with open_output(path, force) as handle:
+            handle.write(text.encode(errors="backslashreplace"))
+
+    return args.html, write
 
 
 def check_outputs(args: argparse.Namespace, *names: str, more: Mapping[str, Path] | None = None) -> None:
@@ -316,10 +342,6 @@ def duration(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds:.0f} s"
-
-
-Output = tuple[str | None, Callable[[Any, bool], None]]
-"""A path, if that output was asked for, and what writes it: called with the path and --force."""
 
 
 def deliver(
