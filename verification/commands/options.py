@@ -355,7 +355,7 @@ def deliver(
     Parameters
     ----------
     args : argparse.Namespace
-        With `json` and `force`, where there are such options.
+        With `json`, `force` and `wide`, where there are such options.
     shown : iterable
         What rich renders, for standard output, or for standard error if the JSON goes to standard output (`--json -`).
     document : str or dict, optional
@@ -369,16 +369,17 @@ def deliver(
         After everything else, if an output could not be written.
     """
     failures: list[Exception] = []
+    wide = getattr(args, "wide", False)
     path = getattr(args, "json", None)
     outputs: list[Output] = [(None if path == "-" else path, lambda path, force: _write_json(path, force, document))]
     for name, write in [*outputs, *files]:
         if name is not None:
             _attempt(lambda: write(name, args.force), failures)  # noqa: B023
     if path == "-":
-        _attempt(lambda: _print(sys.stderr, shown), [])  # a lost remark is no lost result
+        _attempt(lambda: _print(sys.stderr, shown, wide), [])  # a lost remark is no lost result
         _attempt(lambda: _print_json(document), failures)
     else:
-        _attempt(lambda: _print(sys.stdout, shown), failures)
+        _attempt(lambda: _print(sys.stdout, shown, wide), failures)
     unexpected = [error for error in failures if not isinstance(error, ImplicitBiasError)]
     if unexpected or len(failures) == 1:
         raise (unexpected or failures)[0]
@@ -393,8 +394,8 @@ def _attempt(write: Callable[[], None], failures: list[Exception]) -> None:
         failures.append(error)
 
 
-def _print(stream: Any, shown: Iterable[Any]) -> None:
-    console = console_for(stream)
+def _print(stream: Any, shown: Iterable[Any], wide: bool) -> None:
+    console = console_for(stream, wide)
     try:
         for what in shown:
             console.print(what, soft_wrap=isinstance(what, str), highlight=not isinstance(what, str))

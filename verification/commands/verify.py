@@ -61,6 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SECONDS",
         help="for each flow (default: an equal part of 60%% of the time limit, and what the flows before left)",
     )
+    parser.add_argument("--wide", action="store_true", help="show all columns, whatever the width of the terminal")
     options.add_html_option(parser)
     parser.add_argument("--save", metavar="FILE", help="save the report as .npz (Report.load reads it)")
     options.add_output_options(parser)

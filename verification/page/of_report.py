@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from refimpl.flow import FlowResult
 from verification.claims.base import ClaimResult, Conclusion, Verdict
+from verification.claims.table import shown
 from verification.page.document import Cell, Page, Picture, Section, Table
 from verification.page.of_runs import descent_pictures, flow_pictures, margins_picture
 
@@ -71,8 +72,6 @@ def page_of_report(report: Report, command: str = "") -> Page:
 
 def claims_section(report: Report) -> Section:
     """The table of claims, what its words mean, and each row in full."""
-    from verification.claims.report import shown
-
     rows = [
         (
             row.id,
@@ -99,8 +98,6 @@ def claims_section(report: Report) -> Section:
 
 def row_section(row: ClaimResult) -> Section:
     """One claim in full."""
-    from verification.claims.report import shown
-
     m, h = row.measurement, row.hypothesis
     sentences = [
         f"{row.title}. Source: {row.source}.",
@@ -122,8 +119,6 @@ def row_section(row: ClaimResult) -> Section:
 
 def conditions_section(report: Report) -> Section:
     """The conditions on the data."""
-    from verification.claims.report import shown
-
     rows = [
         (
             c["title"],
@@ -185,8 +180,6 @@ def settings_section(report: Report) -> Section:
 
 
 def _hypothesis(row: ClaimResult) -> str:
-    from verification.claims.report import shown
-
     h = row.hypothesis
     return f"{h.name} ({('yes' if h.satisfied else 'no') if h.slack is None else shown(h.slack)})"
 
