@@ -24,6 +24,7 @@ __all__ = [
     "draw_gram",
     "draw_limit_spectra",
     "draw_margins",
+    "draw_multipliers",
     "draw_pattern",
     "draw_singular_values",
     "draw_stable_rank",
@@ -159,6 +160,13 @@ def draw_gram(axis: Any, data: Dataset) -> None:
         line(border, color="white", lw=0.8)
     axis.set(title="cosines of the samples", xlabel="sample, label +1 first", ylabel="sample")
     axis.figure.colorbar(image, ax=axis, label="$K_{ik} / \\sqrt{K_{ii} K_{kk}}$")
+
+
+def draw_multipliers(axis: Any, multipliers: Array) -> None:
+    """λ_i as a stem for each sample; samples with λ_i = 0 are no support vectors."""
+    axis.stem(np.arange(multipliers.size), multipliers, basefmt=" ", linefmt=MARGIN, markerfmt="o")
+    support = int(np.sum(multipliers > 0.0))
+    axis.set(xlabel="sample i", ylabel="$\\lambda_i$", title=f"multipliers: {support} support vectors")
 
 
 def times(result: FlowResult) -> Array:

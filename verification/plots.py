@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refimpl.descent import DescentResult
 from refimpl.errors import ImplicitBiasError, OutputFileError
 from refimpl.files import open_output
 from refimpl.flow import FlowResult
+
+if TYPE_CHECKING:
+    from verification.claims.report import Report
 
 _backend = os.environ.pop("MPLBACKEND", None)  # matplotlib cannot be imported with one that it does not know
 try:
@@ -33,10 +36,12 @@ finally:
 __all__ = [
     "descent_figure",
     "flow_figure",
+    "multipliers_figure",
     "panels",
     "picture_kind",
     "plot_descent",
     "plot_flow",
+    "report_figure",
     "save_figure",
     "svg_text",
 ]
@@ -82,6 +87,42 @@ def descent_figure(result: DescentResult) -> Figure:
     for axis, draw in zip(figure.subplots(1, 3), draws, strict=True):
         draw(axis, result)
     figure.suptitle(f"Gradient descent: {result.status.name}")
+    return figure
+
+
+def multipliers_figure(result: Any) -> Figure:
+    """Multipliers λ of a `KKTResiduals` or a `MaxMargin`, sample by sample."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    panels.draw_multipliers(figure.subplots(), result.multipliers)
+    figure.suptitle(f"{type(result).__name__}: {result.status.name}")
+    return figure
+
+
+def report_figure(report: Report) -> Figure:
+    """Margins, limits, stable rank and Gram matrix of what a report was measured on.
+
+    Raises
+    ------
+    ImplicitBiasError
+        If the report was read from a file, which holds no flows.
+    """
+    evidence = report.evidence
+    if evidence is None:
+        raise ImplicitBiasError("a report read from a file has no flows to draw: make it with verify(...).")
+    figure = Figure(figsize=(12, 9), layout="constrained")
+    axes = figure.subplots(2, 2)
+    flows, descents = (vars(evidence).get(name, ()) for name in ("flows", "descents"))
+    if flows:
+        panels.draw_margins(axes[0, 0], flows[0])
+    limits = [(f"start {k}", flow.limit) for k, flow in enumerate(flows, 1) if flow.limit is not None]
+    if limits:
+        panels.draw_limit_spectra(axes[0, 1], limits)
+    if descents:
+        panels.draw_stable_rank(axes[1, 0], descents[0].result)
+    panels.draw_gram(axes[1, 1], evidence.data)
+    for axis in axes.flat:
+        axis.set_visible(axis.has_data())
+    figure.suptitle(report.summary)
     return figure
 
 

@@ -17,13 +17,14 @@ from rich.console import Group
 from rich.text import Text
 
 from refimpl.archive import read_npz
+from refimpl.display import Displayed, frame, shown
 from refimpl.documents import as_plain, json_text, with_numbers
 from refimpl.errors import FileFormatError
 from refimpl.files import open_output
 from verification.claims.answer import certificate_as_dict, five_sentences
 from verification.claims.base import ClaimResult, Conclusion, HypothesisResult, Measurement, Verdict, judge_conclusion
 from verification.claims.evidence import Evidence
-from verification.claims.table import ClaimsTable, shown
+from verification.claims.table import ClaimsTable, against_bound
 
 __all__ = ["SCHEMA_VERSION", "Report", "environment", "package_version", "shown"]
 
@@ -31,7 +32,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class Report(Displayed):
     """What `verify` found.
 
     Attributes
@@ -109,6 +110,23 @@ class Report:
             certificate=certificate_as_dict(evidence),
             evidence=evidence,
         )
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The answer, and each claim with its standing."""
+        answer = list(zip(("data", "conditions", "flow", "proven", "next"), self.answer, strict=False))
+        return [*answer, *((row.id, f"{row.standing}: {against_bound(row)}") for row in self.claims)]
+
+    def to_frame(self) -> Any:
+        """A pandas frame with a row for each claim."""
+        rows = [row.to_dict() for row in self.claims]
+        names = ("id", "quantity", "measured", "bound", "tolerance", "conclusion", "verdict", "reason", "seconds")
+        columns = {name: [row[name] for row in rows] for name in names}
+        hypotheses = {"hypothesis": [h.name for h in self._hypotheses], "slack": [h.slack for h in self._hypotheses]}
+        return frame(columns | hypotheses)
+
+    @property
+    def _hypotheses(self) -> list[HypothesisResult]:
+        return [row.hypothesis for row in self.claims]
 
     @property
     def exit_code(self) -> int:

@@ -10,9 +10,10 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from refimpl.display import shown
 from verification.claims.base import ClaimResult, Conclusion, Verdict
 
-__all__ = ["ClaimsTable", "shown"]
+__all__ = ["ClaimsTable", "against_bound"]
 
 STYLES = {
     Verdict.HOLDS_CERTIFIED: "bold green",
@@ -27,21 +28,6 @@ CONCLUSION_STYLES = {Conclusion.HOLDS: "green", Conclusion.FAILS: "red", Conclus
 
 RELATIONS = {Conclusion.HOLDS: "≤", Conclusion.FAILS: ">", Conclusion.UNDECIDED: "?"}
 """Between value and bound, where there is no room for a column of conclusions."""
-
-
-def shown(value: float | None) -> str:
-    """A number in few characters.
-
-    Examples
-    --------
-    >>> [shown(x) for x in (0.0, 1.25, 3.2e-13, 20000.0, None)]
-    ['0', '1.25', '3.2e-13', '2e+04', '-']
-    """
-    if value is None:
-        return "-"
-    if value == 0.0:
-        return "0"
-    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}".replace(".0e", "e")
 
 
 def slack(row: ClaimResult) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from refimpl.display import shown
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
-from verification.claims.report import environment, shown
+from verification.claims.report import environment
 from verification.commands import options
 from verification.printing import sentence
 from verification.studies.survey import number_limits
@@ -228,25 +229,7 @@ def _table(facts: list[tuple[str, str]]) -> Table:
 
 def _facts(result: FlowResult, seconds: float) -> list[tuple[str, str]]:
     """What the table says, line by line."""
-    path, limit = result.trajectory, result.limit
-    facts = [
-        ("status", result.status.name),
-        ("loss-normalized time s", shown(float(path.s[-1]))),
-        ("log of plain time t", shown(float(path.log_time[-1]))),
-        ("log of the loss", shown(float(path.log_loss[-1]))),
-        ("events", str(len(result.events))),
-        ("steps", str(result.diagnostics["steps"])),
-        ("seconds", shown(seconds)),
-    ]
-    if limit is not None:
-        facts += [
-            ("rank of the limit", str(limit.rank)),
-            ("singular values", ", ".join(shown(float(x)) for x in limit.singular_values[:4])),
-            ("margins of the limit", f"{limit.margins.min():.12g} to {limit.margins.max():.12g}"),
-            ("units on their kink", str(int((limit.pattern == 0).sum()))),
-            ("polish moved it by", shown(limit.polish_distance) if limit.polished else "not polished"),
-            ("error estimate", shown(limit.error_estimate)),
-        ]
+    facts = [*result.facts(), ("seconds", shown(seconds))]
     if "error_estimate" in result.diagnostics:
         facts += _difference(result.diagnostics["error_estimate"])
     return facts

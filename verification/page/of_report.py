@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from refimpl.display import shown
 from refimpl.flow import FlowResult
 from verification.claims.base import ClaimResult, Conclusion, Verdict
-from verification.claims.table import shown
 from verification.page.document import Cell, Page, Picture, Section, Table
 from verification.page.of_runs import descent_pictures, flow_pictures, margins_picture
 
