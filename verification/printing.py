@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from verification.streams import HANDLER, printable
 
-__all__ = ["PlainConsole", "console_for", "progress", "sentence"]
+__all__ = ["PlainConsole", "as_html", "console_for", "progress", "sentence"]
 
 
 class PlainConsole(Console):
@@ -46,6 +47,13 @@ def console_for(stream: Any) -> PlainConsole:
     """A console as wide as the terminal; wide enough for every table where there is none."""
     found = PlainConsole(file=stream)
     return found if found.is_terminal else PlainConsole(file=stream, width=180)
+
+
+def as_html(shown: RenderableType) -> str:
+    """What a console would show, as a page of HTML."""
+    console = Console(record=True, width=190, file=io.StringIO())
+    console.print(shown)
+    return console.export_html()
 
 
 def sentence(text: str) -> Text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import platform
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import scipy
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +24,7 @@ from refimpl.files import open_output
 from verification.claims.answer import certificate_as_dict, five_sentences
 from verification.claims.base import ClaimResult, Conclusion, HypothesisResult, Measurement, Verdict, judge_conclusion
 from verification.claims.evidence import Evidence
+from verification.printing import as_html
 
 __all__ = ["SCHEMA_VERSION", "Report", "environment", "package_version"]
 
@@ -160,9 +160,7 @@ class Report:
 
     def to_html(self) -> str:
         """The table as a page of HTML."""
-        console = Console(record=True, width=190, file=io.StringIO())
-        console.print(self)
-        return console.export_html()
+        return as_html(self)
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write a `.npz` archive that `load` reads (one array of text, no pickle)."""
