@@ -61,8 +61,8 @@ class Checkpoint:
         return EPS[self.format]
 
 
-def as_stored(parameter: str, value: Any, copy: bool = False) -> tuple[NDArray[Any], str]:
-    """An array of any framework as one of NumPy, and its format.
+def as_stored(parameter: str, value: Any) -> tuple[NDArray[Any], str]:
+    """An array of any framework as one of NumPy, without a copy where that can be, and its format.
 
     Through `__array__`, or DLPack where there is none; a tensor that records gradients is detached, one on another
     device fetched. bfloat16, which NumPy lacks, comes as float32; whole numbers and formats of other sizes as float64.
@@ -89,7 +89,7 @@ def as_stored(parameter: str, value: Any, copy: bool = False) -> tuple[NDArray[A
     array = value if type(value) is np.ndarray else np.asarray(value) if hasattr(value, "__array__") else None
     if array is None or array.dtype.name not in EPS or np.ma.isMaskedArray(value):
         array = as_real_array(parameter, value)
-    return (np.array(array) if copy else array), array.dtype.name
+    return array, array.dtype.name
 
 
 def from_bfloat16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:

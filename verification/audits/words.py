@@ -96,7 +96,7 @@ def _next(rows: Sequence[Measured], increments: Sequence[Increment], claims: Seq
     if other is not None and increments[other].outside > 1.0:
         return (
             f"Look first at how it was trained: at step {rows[other].step} a part {shown(outside)} of W - W(0) is "
-            "outside of the span of these samples, where no gradient of theirs goes (Adam, weight decay, other samples)."
+            "outside of the span of these samples, where no gradient of theirs goes (Adam, weight decay, more samples)."
         )
     if other is not None:
         return (
