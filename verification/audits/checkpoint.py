@@ -78,11 +78,11 @@ def as_stored(parameter: str, value: Any) -> tuple[NDArray[Any], str]:
     try:
         if callable(getattr(value, "detach", None)):
             value = value.detach().cpu()
-            value = value.float() if name.endswith("bfloat16") else value
+            value = (value.float() if name.endswith("bfloat16") else value).numpy()
         elif not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
             value = np.from_dlpack(value)
         if name.endswith("bfloat16"):
-            return np.array(value, dtype=np.float32), "bfloat16"
+            return np.asarray(value).astype(np.float32), "bfloat16"
     except Exception as error:  # code of other frameworks may raise anything
         reason = " ".join(str(error).split())[:200]
         raise InvalidParameterError(parameter, f"be an array of real numbers ({reason})", value) from error

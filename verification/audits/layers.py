@@ -72,7 +72,7 @@ def find_layers(path: str, arrays: Arrays, d: int, names: Names) -> Layers:
     a_name = _second(path, arrays, d, names, first)
     W = _upright(arrays[first], d, first, None if a_name is None else arrays[a_name])
     bias = _bias(path, arrays, names, len(W), {first, a_name})
-    _check_others(path, arrays, names, {first, a_name, bias})
+    _check_others(path, arrays, names, {first, a_name or "", bias or ""}, a_name is not None)
     a = None if a_name is None else np.ravel(arrays[a_name])
     return Layers(W, a, None if bias is None else _vector(path, arrays, bias, len(W)), first)
 
@@ -127,7 +127,7 @@ def _bias(path: str, arrays: Arrays, names: Names, m: int, taken: set[str | None
     return found[0] if found and m > 1 else None
 
 
-def _check_others(path: str, arrays: Arrays, names: Names, taken: set[str | None]) -> None:
+def _check_others(path: str, arrays: Arrays, names: Names, taken: set[str], complete: bool) -> None:
     """Refuse what would make the network another one; arrays beside two layers that the user named are left alone."""
     rest = {name: x for name, x in arrays.items() if name not in taken}
     biases = [name for name, x in rest.items() if x.size == 1 and _is_bias(name) and np.any(x != 0.0)]
@@ -136,7 +136,7 @@ def _check_others(path: str, arrays: Arrays, names: Names, taken: set[str | None
     if names.first is not None and names.second is not None:
         return
     outputs = [name for name, x in rest.items() if x.ndim == 2 and min(x.shape) > 1]
-    if outputs and None in taken:
+    if outputs and not complete:
         what = "is a second layer with more outputs, or one more layer: one output is audited"
         raise FileFormatError(path, f"{_listed(rest, outputs)} {what}")
     if outputs:
