@@ -16,7 +16,7 @@ help:
 	@echo "make verify     install into .venv and check every claim on built-in data (ARGS=... passes options on)"
 	@echo "make test       install into a fresh .venv-test, then lint, types, documentation examples and tests"
 	@echo "make test-all   the same with the long suite"
-	@echo "make conformance   install into a fresh .venv-conformance; PyTorch and JAX against the golden vectors"
+	@echo "make conformance   install into a fresh .venv-conformance; PyTorch and JAX against the golden vectors; networks trained there are audited"
 	@echo "make clean      remove environments and caches"
 
 verify: .venv/installed
@@ -56,11 +56,18 @@ test-all: .venv-test/installed lint
 conformance:
 	rm -rf .venv-conformance
 	$(PYTHON) -m venv .venv-conformance
-	.venv-conformance/bin/python -m pip install $(PIP_FLAGS) ".[conformance,torch,jax]"
+	.venv-conformance/bin/python -m pip install $(PIP_FLAGS) ".[conformance,torch,jax,safetensors]"
 	for dtype in float64 float32 bfloat16; do \
 	  for name in pytorch jax; do \
 	    .venv-conformance/bin/implicit-bias conformance --dtype $$dtype --implementation verification.adapters.$$name:implementation || exit 1; \
 	  done; \
+	done
+	rm -rf out/trained
+	for name in pytorch jax; do \
+	  .venv-conformance/bin/python scripts/train_example.py --framework $$name --out out/trained/$$name || exit 1; \
+	done
+	for kind in pytorch/step*.pt pytorch/step*.safetensors jax/step*.npz; do \
+	  .venv-conformance/bin/implicit-bias audit --data out/trained/$${kind%%/*}/data.npz --weights "out/trained/$$kind" --slope 0.5 --step-size 8 || exit 1; \
 	done
 
 clean:

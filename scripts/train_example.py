@@ -2,7 +2,7 @@
 
     python scripts/train_example.py --out run                       PyTorch: run/step*.pt and run/step*.safetensors
     python scripts/train_example.py --out run-jax --framework jax   JAX: run-jax/step*.npz
-    implicit-bias audit --data run/data.npz --weights 'run/*.pt' --slope 0.5
+    implicit-bias audit --data run/data.npz --weights 'run/step*.pt' --slope 0.5
 
 Everything is float32 with fixed seeds; each step is full-batch gradient descent. The loop also calls a
 `verification.Recorder`, whose report must be that of the files. docs/audit.md tells what comes out.

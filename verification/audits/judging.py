@@ -206,8 +206,9 @@ def _in_format(trajectory: Trajectory, evidence: Evidence, measure: Callable[[Ev
 
     A relative change e of Δ changes a norm by e and its square, and so the stable rank, by less than 6e, e < 1/6.
     """
-    found = measure(evidence)
-    if found.value is None:
+    with np.errstate(divide="ignore"):  # a row that stayed as it was, which no sum of gradients does
+        found = measure(evidence)
+    if found.value is None or not np.isfinite(found.value):
         return found
     worst = max(increment.rounding for increment in trajectory.increments)
     error = 6.0 * worst * max(found.value, found.bound if np.isfinite(found.bound) else 0.0)

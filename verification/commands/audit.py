@@ -24,7 +24,7 @@ EXAMPLES = """examples:
   implicit-bias audit --data data.npz --weights W.npy --slope 0.1 --positive 8 --negative 8
 
 of a run in PyTorch, saved by torch.save as run/step0.pt, run/step100.pt, ...:
-  implicit-bias audit --data data.npz --weights run/*.pt --slope 0.1 --plot audit.png --html audit.html
+  implicit-bias audit --data data.npz --weights run/step*.pt --slope 0.1 --plot audit.png --html audit.html
 
 exit codes: 0 nothing violated; 1 a claim on the trajectory is VIOLATED; 2 bad input; 3 the last checkpoint does not
 separate the data, or the numerics did not decide; 130 interrupted (what was measured is kept)"""

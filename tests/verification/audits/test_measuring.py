@@ -178,7 +178,10 @@ def test_the_straight_road_of_one_neuron() -> None:
 
 def test_the_road_of_a_flow_is_that_of_small_steps() -> None:
     """Euler's method in loss-normalized time on another way: log t where the sine of the angle with the limit is 1%."""
-    data, network = Dataset([[1.0, 0.3], [-0.4, 1.0], [0.9, -0.2]], [1, -1, 1]), TwoLayerNetwork([1.0, -0.8], LeakyReLU(0.4))
+    data, network = (
+        Dataset([[1.0, 0.3], [-0.4, 1.0], [0.9, -0.2]], [1, -1, 1]),
+        TwoLayerNetwork([1.0, -0.8], LeakyReLU(0.4)),
+    )
     W = np.array([[0.3, 0.5], [-0.2, 0.1]])
     limit = direction(gradient_flow(network, data, W).limit.weights())
     road = audit(network, data, {0: W}).rows[0].road
@@ -192,7 +195,7 @@ def test_the_road_of_a_flow_is_that_of_small_steps() -> None:
 
 
 def test_all_checkpoints_of_a_flow_tell_the_same_time() -> None:
-    """Between checkpoints little time passes where the time to come is 10^9, so it is one number from wherever it is seen."""
+    """Between checkpoints little time passes beside the time to come: it is one number from wherever it is seen."""
     report = audit(NETWORK, DATA, {k: descended(START, k, 0.5) for k in (20, 100, 300)})
     times = [row.road.log_time for row in report.rows]
     assert min(times) > np.log(1e4)

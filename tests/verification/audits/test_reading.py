@@ -107,7 +107,7 @@ def test_safetensors_that_lie(folder) -> None:
     (folder / "empty.safetensors").write_bytes(b"")
     assert one("fine.safetensors").W.shape == (M, D)
     for name in ("end", "shape", "header", "cut", "empty"):
-        with pytest.raises(FileFormatError, match="not a complete .safetensors file"):
+        with pytest.raises(FileFormatError, match=r"not a complete \.safetensors file"):
             one(f"{name}.safetensors")
 
 
@@ -151,10 +151,10 @@ def test_damaged_files_of_pytorch(folder) -> None:
     content = (folder / "fine.pt").read_bytes()
     for cut in (0, 3, 40, len(content) // 2, len(content) - 1):
         (folder / "cut.pt").write_bytes(content[:cut])
-        with pytest.raises(FileFormatError, match="cannot read `cut.pt`"):
+        with pytest.raises(FileFormatError, match=r"cannot read `cut\.pt`"):
             one("cut.pt")
     torch.save({"W": torch.tensor(W)}, "old.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(FileFormatError, match="not an archive as torch.save writes them"):
+    with pytest.raises(FileFormatError, match=r"not an archive as torch\.save writes them"):
         one("old.pt")
     torch.save({"W": [1.0, 2.0]}, "lists.pt")
     with pytest.raises(FileFormatError, match="no tensors of real numbers"):
@@ -191,7 +191,7 @@ def test_patterns_stand_for_files_in_natural_order(folder) -> None:
     assert [c.step for c in read_checkpoints(["w100.npy", "w9.npy"], D)] == [9, 100]
     np.save("a[1].npy", W)
     assert expand(["a[1].npy"]) == ["a[1].npy"]
-    with pytest.raises(FileFormatError, match="cannot read `x\\*.npy`: no file fits this pattern"):
+    with pytest.raises(FileFormatError, match=r"cannot read `x\*\.npy`: no file fits this pattern"):
         expand(["x*.npy"])
 
 
@@ -224,7 +224,9 @@ def test_checkpoints_that_do_not_go_together(folder) -> None:
 
 
 def layers(names: Names | None = None, d: int = D, **arrays):
-    return find_layers("file", {name.replace("_", "."): np.asarray(x) for name, x in arrays.items()}, d, names or Names())
+    return find_layers(
+        "file", {name.replace("_", "."): np.asarray(x) for name, x in arrays.items()}, d, names or Names()
+    )
 
 
 def test_layers_by_shape() -> None:
@@ -270,7 +272,7 @@ def test_layers_by_name() -> None:
     assert np.array_equal(found.W, 2 * W)
     with pytest.raises(FileFormatError, match="it has no array q; it holds x"):
         layers(Names("q"), **arrays)
-    with pytest.raises(FileFormatError, match="x of shape .* is no second layer of 3 neurons, one output"):
+    with pytest.raises(FileFormatError, match=r"x of shape .* is no second layer of 3 neurons, one output"):
         layers(Names("y", "x"), **arrays)
 
 
