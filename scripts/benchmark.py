@@ -98,7 +98,7 @@ Rows = Iterator[Row | Skipped]
 
 
 def recorder() -> Rows:
-    """What `Recorder.record` at every tenth step costs of a float32 step of PyTorch's SGD: the median of pairs in turn."""
+    """What `Recorder.record` at every tenth step costs of a float32 step of PyTorch's SGD: median of pairs."""
     rng, pairs = np.random.default_rng(0), 15
     data = datasets.gaussian(100, 10_000, rng)
     network = TwoLayerNetwork.with_signs(256, 256, LeakyReLU(0.1))
