@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from verification.streams import HANDLER, printable
 
-__all__ = ["PlainConsole", "as_html", "console_for", "progress", "sentence"]
+__all__ = ["PlainConsole", "console_for", "progress", "sentence"]
 
 
 class PlainConsole(Console):
@@ -43,17 +42,14 @@ class PlainConsole(Console):
         return lines.encode(self.encoding, HANDLER).decode(self.encoding)
 
 
-def console_for(stream: Any) -> PlainConsole:
-    """A console as wide as the terminal; wide enough for every table where there is none."""
+WIDE = 180
+"""Characters in which every table has room for all of its columns."""
+
+
+def console_for(stream: Any, wide: bool = False) -> PlainConsole:
+    """A console as wide as the terminal; as wide as every table needs where there is none, or if `wide`."""
     found = PlainConsole(file=stream)
-    return found if found.is_terminal else PlainConsole(file=stream, width=180)
-
-
-def as_html(shown: RenderableType) -> str:
-    """What a console would show, as a page of HTML."""
-    console = Console(record=True, width=190, file=io.StringIO())
-    console.print(shown)
-    return console.export_html()
+    return found if found.is_terminal and not wide else PlainConsole(file=stream, width=max(WIDE, found.width))
 
 
 def sentence(text: str) -> Text:

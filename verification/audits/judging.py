@@ -139,9 +139,8 @@ class Trajectory:
 
     def evidence(self) -> Evidence:
         """What the claims of `verify` on descents ask for, with G_i replaced by the least that will do."""
-        found = Evidence(self.network, self.frame.data, self.loss, (), step_size=self.step_size or 0.0)
-        vars(found)["descents"] = (DescentRun(float("nan"), self._as_descent(), np.zeros((0, 2))),)
-        return found
+        found = Evidence(self.network, self.frame.data, self.loss, (), step_size=self.step_size)
+        return found.supposing(descents=(DescentRun(float("nan"), self._as_descent(), np.zeros((0, 2))),))
 
     def _as_descent(self) -> DescentResult:
         rows, nothing = self.rows, np.zeros((len(self.rows), 0))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group
+from rich.constrain import Constrain
 from rich.table import Table
 from rich.text import Text
 
@@ -16,46 +17,54 @@ from refimpl.documents import as_plain, json_text
 from verification.audits.measuring import Measured
 from verification.audits.words import power_of_ten
 from verification.claims.base import ClaimResult, Verdict
-from verification.claims.report import STYLES, shown
-from verification.printing import as_html
+from verification.claims.table import ClaimsTable, shown
 from verification.witnesses.kkt import KKTStatus
 
-__all__ = ["AuditReport"]
+__all__ = ["TABLES", "AuditReport", "cells_of", "some_rows"]
 
 SCHEMA_VERSION = 1
 
 MOST_ROWS = 12
 """So many checkpoints are shown in a table, evenly among them all; the JSON has every one."""
 
-MARGINS = (
-    ("loss", "loss"),
-    ("q_min", "smallest_margin"),
-    ("q/‖W‖", "normalized_margin"),
-    ("smooth", "smoothed_margin"),
-    ("cos ∇L", "alignment"),
-    ("station.", "stationarity"),
-    ("compl.", "complementarity"),
-    ("gap", "duality_gap"),
-    ("kinks", "units_at_kink"),
-)
-SHAPE = (
-    ("rank", "rank"),
-    ("st.rank", "stable_rank"),
-    ("of W-W(0)", "increment_stable_rank"),
-    ("σ₃/σ₁", "singular_value_ratio"),
-    ("spread +", "spread_positive"),
-    ("spread -", "spread_negative"),
-    ("signs", "signs"),
-    ("nonlinear", "disagreement"),
-)
-LIMIT = (
-    ("outside span", "outside_span"),
-    ("closed form", "to_closed_form"),
-    ("(C)", "to_convex_optimum"),
-    ("flow from here", "to_flow_limit"),
-    ("its rank", "limit_rank"),
-)
-"""Columns of the three tables: title and attribute of `Measured`."""
+WIDTH = 100
+"""Columns of text that the tables fit."""
+
+Columns = tuple[tuple[str, str], ...]
+"""Titles, and attributes of `Measured`."""
+
+TABLES: dict[str, Columns] = {
+    "margins and KKT residuals": (
+        ("loss", "loss"),
+        ("q_min", "smallest_margin"),
+        ("q/‖W‖", "normalized_margin"),
+        ("smooth", "smoothed_margin"),
+        ("cos ∇L", "alignment"),
+        ("station.", "stationarity"),
+        ("compl.", "complementarity"),
+        ("gap", "duality_gap"),
+        ("kinks", "units_at_kink"),
+    ),
+    "shape of W": (
+        ("rank", "rank"),
+        ("st.rank", "stable_rank"),
+        ("of W-W(0)", "increment_stable_rank"),
+        ("σ₃/σ₁", "singular_value_ratio"),
+        ("spread +", "spread_positive"),
+        ("spread -", "spread_negative"),
+        ("signs", "signs"),
+        ("nonlinear", "disagreement"),
+    ),
+    "distance in direction": (
+        ("outside span", "outside_span"),
+        ("closed form", "to_closed_form"),
+        ("(C)", "to_convex_optimum"),
+        ("flow from here", "to_flow_limit"),
+        ("its rank", "limit_rank"),
+        ("time to 1%", "road"),
+    ),
+}
+"""The tables by their titles; docs/audit.md says what the columns are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +140,11 @@ class AuditReport:
         """The report as JSON."""
         return json_text(self.to_dict())
 
-    def to_html(self) -> str:
-        """The report as a page of HTML."""
-        return as_html(self)
+    def to_html(self, command: str = "") -> str:
+        """The report as a page that stands alone; `command` is the command line that made it."""
+        from verification.page.of_audit import page_of_audit  # it draws pictures
+
+        return page_of_audit(self, command).html()
 
     def plot(self, path: str | Path, force: bool = False) -> None:
         """Draw margins, residuals, ranks and distances by step into a .png, .svg or .pdf file."""
@@ -144,55 +155,41 @@ class AuditReport:
     def __rich__(self) -> Group:
         """What the command prints."""
         parts = [Text(" ".join(self.words)), *(Text(note, style="italic") for note in self.notes)]
-        chosen = _some(self.rows)
+        chosen = some_rows(self.rows)
         if len(chosen) < len(self.rows):
             parts.append(Text(f"{len(chosen)} of {len(self.rows)} checkpoints are shown; --json has all."))
-        tables = [_table("margins and KKT residuals", MARGINS, chosen), _table("shape of W", SHAPE, chosen)]
-        limits = _table("distance in direction", LIMIT, chosen)
-        limits.add_column("time to 1%", justify="right", no_wrap=True)
-        limits.columns[-1]._cells = [_time_left(row) for row in chosen]
-        return Group(*parts, *tables, limits, *self._judged(), Text(self._summary(), style="bold"))
+        tables = [_table(title, columns, chosen) for title, columns in TABLES.items()]
+        return Group(*parts, *tables, *self._judged(), Text(self.summary, style="bold"))
 
     def _judged(self) -> list[Any]:
         if not self.claims:
             return []
-        table = Table(pad_edge=False, title="claims on this trajectory", title_justify="left")
-        for name in ("claim", "slack", "value", "bound", "conclusion", "verdict"):
-            table.add_column(name, no_wrap=True, justify="right" if name in ("slack", "value", "bound") else "left")
-        told = []
-        for row in self.claims:
-            m, h = row.measurement, row.hypothesis
-            slack = ("yes" if h.satisfied else "no") if h.slack is None else shown(h.slack)
-            verdict = Text(row.verdict.name, style=STYLES[row.verdict])
-            table.add_row(row.id, slack, shown(m.value), shown(m.bound), row.conclusion.name, verdict)
-            what = f"{row.id}: if {h.name}, {m.quantity} at most the bound. {row.reason}"
-            told.append(Text(what.rstrip(), style="italic"))
-        return [table, *told]
+        told = [f"{row.id}: if {row.hypothesis.name}. {row.reason}".rstrip() for row in self.claims]
+        return [Constrain(ClaimsTable(self.claims), WIDTH), *(Text(line, style="italic") for line in told)]
 
-    def _summary(self) -> str:
+    @property
+    def summary(self) -> str:
+        """How many checkpoints, of which steps."""
         first, last = self.rows[0], self.rows[-1]
         told = f"{len(self.rows)} checkpoints, steps {first.step} to {last.step}, in {self.seconds:.1f} s."
         return f"Interrupted. {told}" if self.interrupted else told
 
 
-def _some(rows: Sequence[Measured]) -> list[Measured]:
+def some_rows(rows: Sequence[Measured]) -> list[Measured]:
     """At most `MOST_ROWS` of them, the first and the last among these."""
     places = np.unique(np.linspace(0, len(rows) - 1, min(MOST_ROWS, len(rows))).round().astype(int))
     return [rows[k] for k in places]
 
 
-def _table(title: str, columns: Sequence[tuple[str, str]], rows: Sequence[Measured]) -> Table:
-    table = Table(pad_edge=False, title=title, title_justify="left")
-    table.add_column("step", justify="right", no_wrap=True)
-    for name, _ in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(str(row.step), *(_cell(row, attribute) for _, attribute in columns))
-    return table
+def cells_of(row: Measured, columns: Columns) -> list[str]:
+    """The step, and what the columns show of a checkpoint."""
+    return [str(row.step), *(_cell(row, attribute) for _, attribute in columns)]
 
 
 def _cell(row: Measured, attribute: str) -> str:
     """The number; where the format cannot tell it from 0, what it can tell."""
+    if attribute == "road":
+        return _time_left(row)
     value = getattr(row, attribute)
     if attribute in row.below:
         return f"<{row.floors[attribute]:.0e}"
@@ -203,3 +200,12 @@ def _time_left(row: Measured) -> str:
     if row.road is None:
         return "-"
     return "there" if row.road.arrived else power_of_ten(row.road.log_time / np.log(10.0))
+
+
+def _table(title: str, columns: Columns, rows: Sequence[Measured]) -> Table:
+    table = Table(pad_edge=False, title=title, title_justify="left")
+    for name in ("step", *(name for name, _ in columns)):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*cells_of(row, columns))
+    return table

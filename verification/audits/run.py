@@ -18,7 +18,8 @@ from verification.audits.judging import Increment, Trajectory, increment_of, jud
 from verification.audits.measuring import RANK_MULTIPLE, Measured, Measurer
 from verification.audits.report import AuditReport
 from verification.audits.words import in_words
-from verification.claims.report import environment, shown
+from verification.claims.report import environment
+from verification.claims.table import shown
 from verification.witnesses.conditions import check_hypotheses
 
 __all__ = ["audit"]

@@ -10,7 +10,7 @@ from verification.audits.judging import Increment
 from verification.audits.measuring import Measured
 from verification.audits.road import NEAR
 from verification.claims.base import ClaimResult, Verdict
-from verification.claims.report import shown
+from verification.claims.table import shown
 from verification.witnesses.conditions import Hypotheses
 from verification.witnesses.kkt import KKTStatus
 

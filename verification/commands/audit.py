@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import numpy as np
 
 from refimpl.errors import InvalidParameterError, RunInterrupted, ShapeError
-from refimpl.files import open_output
 from refimpl.network import TwoLayerNetwork
 from verification.audits.checkpoint import Checkpoint
 from verification.audits.layers import Names
 from verification.audits.reading import expand, read_checkpoints
-from verification.audits.report import AuditReport
 from verification.audits.run import FLOW_SECONDS, audit
 from verification.commands import options
 
@@ -63,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"for the flows from all checkpoints together, 0 for none (default: {FLOW_SECONDS:g})",
     )
     parser.add_argument("--plot", metavar="FILE", help="draw margins, residuals, ranks and distances by step")
-    parser.add_argument("--html", metavar="FILE", help="write what is shown as HTML")
+    options.add_html_option(parser)
     options.add_output_options(parser)
     parser.set_defaults(run=run)
 
@@ -95,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
         except RunInterrupted as stop:
             report = stop.result
     document = {**report.to_dict(), "data": options.data_record(problem)}
-    files: list[options.Output] = [(args.plot, report.plot), (args.html, lambda *where: _write_html(report, *where))]
+    html = options.page_output(args, lambda: report.to_html(args.command_line))
+    files: list[options.Output] = [(args.plot, report.plot), html]
     options.deliver(args, [*options.heading(problem), report], document, files)
     return report.exit_code
 
@@ -121,8 +119,3 @@ def network_of(args: argparse.Namespace, problem: options.Problem, first: Checkp
     if problem.network.m != m:
         raise ShapeError(f"W of {first.name}", f"({problem.network.m}, {problem.data.d})", first.W.shape)
     return problem.network
-
-
-def _write_html(report: AuditReport, path: Any, force: bool) -> None:
-    with open_output(path, force) as handle:
-        handle.write(report.to_html().encode())

