@@ -252,7 +252,7 @@ class Measurer:
         return straight_road(W, closed, log_mean_weight(self.loss, q)) if self.unique and closed is not None else None
 
     def _alignment(self, network: TwoLayerNetwork, Z: Array, q: Array, norm: float) -> float | None:
-        """cos(W, -∇L) = Σ w_i q_i/(‖W‖ ‖dW/ds‖): ⟨W, -∇L⟩ = ḡ Σ w_i q_i, as f is homogeneous."""
+        """cos(W, -∇L) by (16.4), as ⟨W, -∇L⟩ = ḡ Σ w_i q_i for a homogeneous f."""
         w, data = sample_weights(self.loss, q), self.frame.data
         velocity = (network.second_layer[:, None] * network.activation.derivative(Z) * (data.y * w)) @ data.X  # (7.1)
         speed = float(np.linalg.norm(velocity))

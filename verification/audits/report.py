@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group
-from rich.constrain import Constrain
 from rich.table import Table
 from rich.text import Text
 
@@ -26,9 +25,6 @@ SCHEMA_VERSION = 1
 
 MOST_ROWS = 12
 """So many checkpoints are shown in a table, evenly among them all; the JSON has every one."""
-
-WIDTH = 100
-"""Columns of text that the tables fit."""
 
 Columns = tuple[tuple[str, str], ...]
 """Titles, and attributes of `Measured`."""
@@ -64,7 +60,7 @@ TABLES: dict[str, Columns] = {
         ("time to 1%", "road"),
     ),
 }
-"""The tables by their titles; docs/audit.md says what the columns are."""
+"""The tables by their titles, each at most 100 characters wide; docs/audit.md says what the columns are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +161,7 @@ class AuditReport:
         if not self.claims:
             return []
         told = [f"{row.id}: if {row.hypothesis.name}. {row.reason}".rstrip() for row in self.claims]
-        return [Constrain(ClaimsTable(self.claims), WIDTH), *(Text(line, style="italic") for line in told)]
+        return [ClaimsTable(self.claims), *(Text(line, style="italic") for line in told)]
 
     @property
     def summary(self) -> str:

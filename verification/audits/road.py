@@ -124,5 +124,5 @@ def _left(along: float, across: float, size: float) -> float:
 
 
 def _log_unit(limit: Array, log_weight: float) -> float:
-    """log(‖W*‖²/ḡ): the time is that times e^x - 1."""
+    """log(‖W*‖²/ḡ): the time is that times e^x - 1, and so t ḡ -> ‖W*‖², as (16.3) says."""
     return 2.0 * float(np.log(np.linalg.norm(limit))) - log_weight

@@ -152,9 +152,9 @@ def _measured(
         started = perf_counter()
         try:
             rows[k] = measurer.measured(checkpoints[k], _flow_seconds(share))
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             if number == 0:
-                raise
+                raise KeyboardInterrupt from stop  # what a flow had until then is no report
             return rows, True
         seconds = max(0.0, seconds - (perf_counter() - started))
     return rows, False

@@ -60,6 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"for the flows from all checkpoints together, 0 for none (default: {FLOW_SECONDS:g})",
     )
     parser.add_argument("--plot", metavar="FILE", help="draw margins, residuals, ranks and distances by step")
+    parser.add_argument("--wide", action="store_true", help="show all columns, whatever the width of the terminal")
     options.add_html_option(parser)
     options.add_output_options(parser)
     parser.set_defaults(run=run)

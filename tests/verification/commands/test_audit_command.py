@@ -6,9 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from refimpl import LeakyReLU, TwoLayerNetwork, datasets
-from verification import cli
+from refimpl.errors import RunInterrupted
+from verification import audit, cli
+from verification.audits import measuring
 
 N, D, M = 5, 120, 4
 DATA = datasets.gaussian(N, D, np.random.default_rng(2))
@@ -54,13 +57,14 @@ def test_all_outputs(folder, capsys) -> None:
     assert "--force" in capsys.readouterr().err
 
 
-def test_tables_fit_a_hundred_columns_whatever_the_numbers(folder, capsys, monkeypatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
+def test_tables_fit_a_hundred_columns_whatever_the_numbers(folder) -> None:
     W = np.load("step80.npz")["W"].astype(np.float64)
-    np.savez("step1000000.npz", W=-1e-7 * W, second_layer=A)
-    np.savez("step2000000.npz", W=1e9 * W, second_layer=A)
-    assert cli.main([*RUN, "--flow-time-limit", "0"]) in (0, 3)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line[:1] in "┏┃┡│└+|"]
+    run = {step: np.load(f"step{step}.npz")["W"] for step in (0, 9, 80)}
+    report = audit(NETWORK, DATA, run | {1000000: -1e-7 * W, 2000000: 1e9 * W}, flow_time_limit=0, step_size=4.0)
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(report)
+    lines = [line for line in capture.get().splitlines() if line[:1] in "┏┃┡│└+|"]
     assert len(lines) > 20
     assert max(map(len, lines)) <= 100
     assert not any("…" in line for line in lines)
@@ -80,6 +84,28 @@ def test_second_layer_by_options(folder, capsys) -> None:
     assert found["smallest_margin"] == pytest.approx(NETWORK.margins(W, DATA).min(), rel=1e-12)
     assert cli.main(base) == 2
     assert "--second-layer names it in the files, or --positive M1 --negative M2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2])
+def test_what_was_measured_before_ctrl_c_is_kept(folder, capsys, monkeypatch, calls) -> None:
+    """The last checkpoint is measured first."""
+    follow, done = measuring.gradient_flow, []
+
+    def until_pressed(*arguments, **options):
+        if len(done) == calls:
+            raise RunInterrupted("a flow")
+        done.append(1)
+        return follow(*arguments, **options)
+
+    monkeypatch.setattr(measuring, "gradient_flow", until_pressed)
+    assert cli.main([*RUN, "--json", "a.json"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+    if calls == 0:
+        assert not (folder / "a.json").exists()
+        return
+    document = json.loads((folder / "a.json").read_text())
+    assert [row["step"] for row in document["checkpoints"]] == [[80], [0, 80]][calls - 1]
+    assert document["interrupted"]
 
 
 def error_of(capsys, *words: str) -> str:
