@@ -137,6 +137,18 @@ class Trajectory:
         """Whether a is another at some checkpoint."""
         return any(row.second_layer_moved > 0.0 for row in self.rows)
 
+    @property
+    def may_be_a_flow(self) -> bool:
+        """Whether nothing shows that it is no descent and no flow: a fixed, and no increment where none can go."""
+        return not self.second_layer_moved and all(increment.outside <= 1.0 for increment in self.increments)
+
+    def may_have_step_size(self, alpha: float) -> bool:
+        """Whether G_i <= αt/n, as g <= 1 for the logistic loss."""
+        first, n = self.rows[0].step, self.frame.data.n
+        most = [alpha * (row.step - first) / n for row in self.rows]
+        reached = [float(increment.least_sums.max()) for increment in self.increments]
+        return all(g <= 1.001 * bound for g, bound in zip(reached, most, strict=True))
+
     def evidence(self) -> Evidence:
         """What the claims of `verify` on descents ask for, with G_i replaced by the least that will do."""
         found = Evidence(self.network, self.frame.data, self.loss, (), step_size=self.step_size)
@@ -229,7 +241,7 @@ def _in_format(trajectory: Trajectory, evidence: Evidence, measure: Callable[[Ev
 def _gradient_flow(trajectory: Trajectory, evidence: Evidence) -> HypothesisResult:
     """L < ℓ(0)/n, and steps of size 0."""
     below = [row.log_loss < log_threshold(evidence) for row in trajectory.rows]
-    flows = trajectory.step_size == 0.0 and not trajectory.second_layer_moved
+    flows = trajectory.step_size == 0.0 and trajectory.may_be_a_flow
     return HypothesisResult("gradient flow (step size 0), loss < ℓ(0)/n", flows and any(below), None)
 
 
@@ -264,7 +276,7 @@ def _full_descent(trajectory: Trajectory, evidence: Evidence) -> HypothesisResul
     if not _has_steps(trajectory):
         return HypothesisResult("step size of full-batch descent", False, None)
     found = descent_converges.hypothesis(evidence)
-    met = found.satisfied and not trajectory.second_layer_moved
+    met = found.satisfied and trajectory.may_be_a_flow and trajectory.may_have_step_size(evidence.alpha)
     return replace(found, name="ργK_ii > r_i, logistic, full batch", satisfied=met)
 
 

@@ -7,10 +7,11 @@ from time import perf_counter
 from typing import Any
 
 from refimpl.datasets import Dataset
-from refimpl.errors import RunInterrupted, ShapeError
+from refimpl.errors import InvalidParameterError, RunInterrupted, ShapeError
 from refimpl.losses import Loss, as_loss
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.preparation import prepare
+from refimpl.spectrum import frobenius_norm
 from refimpl.validation import as_callback, as_count, as_nonnegative
 from verification.audits.checkpoint import Checkpoint, as_checkpoints
 from verification.audits.frame import Frame
@@ -26,6 +27,9 @@ __all__ = ["audit"]
 
 FLOW_SECONDS = 60.0
 """All flows together may take so long, unless `flow_time_limit` says otherwise."""
+
+LARGEST = 1e100
+"""No W may be longer: squares of its entries, times those of X, are formed."""
 
 
 def audit(
@@ -110,7 +114,7 @@ def audit(
     report = AuditReport(
         rows=tuple(done),
         claims=claims,
-        words=in_words(done, increments, conditions, claims, alpha),
+        words=in_words(done, increments, conditions, claims, alpha, network.slope),
         notes=tuple(_notes(kept, done, with_bias)),
         network=_network_record(network, loss),
         data={"n": data.n, "d": data.d, "sha256": data.sha256, "bias_column": with_bias},
@@ -132,6 +136,9 @@ def _check_fit(checkpoints: Iterable[Checkpoint], network: TwoLayerNetwork, data
     """Shapes of each checkpoint beside those of the problem, and finite entries."""
     for checkpoint in checkpoints:
         W = checkpoint.weights()
+        if not frobenius_norm(W) <= LARGEST:
+            requirement = f"have a norm of at most {LARGEST:g}: its square must not leave the range of float64"
+            raise InvalidParameterError(f"W of {checkpoint.name}", requirement, frobenius_norm(W))
         m = network.m if checkpoint.second_layer is None else len(checkpoint.second_layer)
         if W.shape != (m, data.d):
             raise ShapeError(f"W of {checkpoint.name}", f"({m}, {data.d}), of the second layer and X", W.shape)

@@ -23,10 +23,16 @@ def in_words(
     conditions: Hypotheses,
     claims: Sequence[ClaimResult],
     step_size: float | None,
+    slope: float,
 ) -> tuple[str, ...]:
     """The sentences, each computed from what the tables show."""
     last = rows[-1]
-    return (_stands(last, rows), _limit(last, conditions), _how_far(last, step_size), _next(rows, increments, claims))
+    return (
+        _stands(last, rows),
+        _limit(last, conditions, slope),
+        _how_far(last, step_size),
+        _next(rows, increments, claims),
+    )
 
 
 def _stands(last: Measured, rows: Sequence[Measured]) -> str:
@@ -49,8 +55,11 @@ def _stands(last: Measured, rows: Sequence[Measured]) -> str:
     return f"{where}: the network separates the data, and {near}{came}; it has {ranks}."
 
 
-def _limit(last: Measured, conditions: Hypotheses) -> str:
+def _limit(last: Measured, conditions: Hypotheses, slope: float) -> str:
     refined = conditions.refined
+    if slope == 1.0 and last.to_convex_optimum is not None:
+        told = "Slope 1 makes the problem convex: from every start gradient flow goes to its minimizer, of rank 1"
+        return f"{told}, at the distance {shown(last.to_convex_optimum)} in direction."
     if refined.satisfied:
         told = (
             f"The refined condition holds with slack {shown(refined.slack)}: from every start gradient flow goes to "
@@ -88,16 +97,15 @@ def _next(rows: Sequence[Measured], increments: Sequence[Increment], claims: Seq
     if violated:
         fault = "VIOLATED is a fault of the program or of the theory; please report it."
         return f"Look first at {', '.join(violated)}: {fault}"
+    off = next((k for k, increment in enumerate(increments) if increment.outside > 1.0), None)
+    if off is not None:
+        part = f"at step {rows[off].step} a part {shown(rows[off].outside_span)} of W - W(0) is outside of the span"
+        what = "of these samples, where no gradient of theirs goes (Adam, weight decay, or more samples)"
+        return f"Look first at how it was trained: {part} {what}."
     moved = max(row.second_layer_moved for row in rows)
     if moved > 0.0:
         return f"Look first at the second layer, which moved by {shown(moved)} of its length: the claims need it fixed."
     other = next((k for k, increment in enumerate(increments) if not increment.is_sum_of_gradients), None)
-    outside = 0.0 if other is None else rows[other].outside_span or 0.0
-    if other is not None and increments[other].outside > 1.0:
-        return (
-            f"Look first at how it was trained: at step {rows[other].step} a part {shown(outside)} of W - W(0) is "
-            "outside of the span of these samples, where no gradient of theirs goes (Adam, weight decay, more samples)."
-        )
     if other is not None:
         return (
             f"Look first at how it was trained: at step {rows[other].step} W - W(0) is not a sum of gradients with "

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from refimpl import LeakyReLU, TwoLayerNetwork, datasets
+from refimpl.losses import as_loss
 from verification import audit
 
 N, D, M, ALPHA = 6, 600, 4, 2.0
@@ -134,6 +135,14 @@ def test_convergence_needs_the_step_size() -> None:
     assert found.measurement.value <= 1.0
 
 
+def test_a_step_size_that_the_weights_contradict_is_no_hypothesis() -> None:
+    """W - W(0) needs more than αt/n of a sample's gradient."""
+    checkpoints = run(plain, steps=(0, 1, 5))
+    _, rows = rows_of(checkpoints, step_size=ALPHA / 100.0)
+    assert rows["descent-converges"].verdict.name == "HYPOTHESIS_NOT_MET"
+    assert rows["descent-converges"].hypothesis.slack > 1.0
+
+
 def test_steps_without_numbers_do_not_count_as_steps() -> None:
     run_as_one = np.stack(list(run(plain).values()))
     _, rows = rows_of(run_as_one, step_size=ALPHA)
@@ -141,19 +150,27 @@ def test_steps_without_numbers_do_not_count_as_steps() -> None:
 
 
 def test_a_smoothed_margin_that_falls_is_a_violation_for_a_flow_only() -> None:
-    """Adding a direction across the data lengthens W and leaves its margins: no gradient flow does so."""
+    """Gradients of one sample alone lengthen W and leave the other margins: no gradient flow does so."""
     late = run(plain)[400]
-    across = np.linalg.svd(DATA.X)[2][-1] * np.linalg.norm(late)
-    wrong = {0: late, 1: late + np.outer([1, 0, 0, 0], across)}
-    longer = np.linalg.norm(wrong[1]) / np.linalg.norm(late)
+    slopes = np.where(late @ DATA.X[0] > 0.0, 1.0, 0.5)
+    wrong = {0: late, 1: late + 50.0 * np.outer(NETWORK.second_layer * slopes * DATA.y[0], DATA.X[0])}
+    loss = as_loss("logistic")
+    smoothed = [
+        float(loss.inverse_of_log_value(np.log(N * NETWORK.loss(W, DATA)))) / np.linalg.norm(W) for W in wrong.values()
+    ]
     report, rows = rows_of(wrong, step_size=0.0)
     assert rows["smoothed-margin-monotone"].verdict.name == "VIOLATED"
-    assert rows["smoothed-margin-monotone"].measurement.value == pytest.approx(longer - 1.0, rel=1e-9)
+    assert rows["smoothed-margin-monotone"].measurement.value == pytest.approx(
+        smoothed[0] / smoothed[1] - 1.0, rel=1e-6
+    )
     assert report.exit_code == 1
     assert "smoothed-margin-monotone" in report.words[-1]
     report, rows = rows_of(wrong, step_size=ALPHA)
     assert rows["smoothed-margin-monotone"].verdict.name == "HYPOTHESIS_NOT_MET"
     assert rows["smoothed-margin-monotone"].conclusion.name == "FAILS"
+    across = {0: late, 1: late + np.outer([1, 0, 0, 0], np.linalg.svd(DATA.X)[2][-1] * np.linalg.norm(late))}
+    _, rows = rows_of(across, step_size=0.0)  # shows itself to be no flow
+    assert rows["smoothed-margin-monotone"].verdict.name == "HYPOTHESIS_NOT_MET"
     right = {0: run(plain)[100], 1: late}
     assert rows_of(right, step_size=0.0)[1]["smoothed-margin-monotone"].verdict.name == "HOLDS_NUMERICALLY"
 

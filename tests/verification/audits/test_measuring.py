@@ -239,6 +239,7 @@ WITH_NAN = TRAINED.copy()
 WITH_NAN[1, 7] = np.nan
 BAD = [
     ({0: START, 5: WITH_NAN}, InvalidParameterError, r"`W of step 5\[1, 7\]` must be finite; got nan"),
+    ({0: START * 1e200}, InvalidParameterError, "`W of step 0` must have a norm of at most 1e\\+100"),
     ({0: START[:, :-1]}, ShapeError, r"`W of step 0` must have shape \(5, 400\), of the second layer and X; got"),
     ({0: START, 5: START[:3]}, ShapeError, "`W of step 5` must have shape"),
     ([(1, START), (1, START)], InvalidParameterError, r"two are at one \(step 1 and step 1\); got 1"),
