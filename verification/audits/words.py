@@ -95,7 +95,7 @@ def _how_far(last: Measured, step_size: float | None) -> str:
 def _next(rows: Sequence[Measured], increments: Sequence[Increment], claims: Sequence[ClaimResult]) -> str:
     violated = [row.id for row in claims if row.verdict is Verdict.VIOLATED]
     if violated:
-        fault = "VIOLATED is a fault of the program or of the theory; please report it."
+        fault = "the run was not what --step-size says of it, or this is a fault of the program or of the theory."
         return f"Look first at {', '.join(violated)}: {fault}"
     off = next((k for k, increment in enumerate(increments) if increment.outside > 1.0), None)
     if off is not None:
