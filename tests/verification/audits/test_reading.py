@@ -286,3 +286,29 @@ def test_every_error_has_the_root(folder) -> None:
     for name in ("x.npz", "y.npy", "missing.pt", "missing.safetensors", "."):
         with pytest.raises(ImplicitBiasError):
             one(name)
+
+
+@pytest.mark.parametrize("kind", ["npz", "safetensors", "pt"])
+def test_changed_bytes_never_end_in_another_error(folder, kind) -> None:
+    rng = np.random.default_rng(0)
+    if kind == "pt":
+        torch = pytest.importorskip("torch")
+        torch.save({"0.weight": torch.tensor(W), "2.weight": torch.tensor(A)[None]}, "fine.pt")
+    elif kind == "safetensors":
+        pytest.importorskip("safetensors")
+        safetensors_file("fine.safetensors", {"W": ("F64", [M, D], W.tobytes()), "a": ("F64", [M], A.tobytes())})
+    else:
+        np.savez("fine.npz", W=W, second_layer=A, step=3)
+    content = (folder / f"fine.{kind}").read_bytes()
+    refused = 0
+    for _ in range(100):
+        changed = bytearray(content)
+        changed[rng.integers(len(content))] = rng.integers(256)
+        (folder / f"other.{kind}").write_bytes(
+            changed[: rng.integers(1, len(content) + 1)] if rng.random() < 0.3 else changed
+        )
+        try:
+            one(f"other.{kind}")
+        except ImplicitBiasError:
+            refused += 1
+    assert refused >= 10
