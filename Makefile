@@ -16,7 +16,7 @@ help:
 	@echo "make verify     install into .venv and check every claim on built-in data (ARGS=... passes options on)"
 	@echo "make test       install into a fresh .venv-test, then lint, types, documentation examples and tests"
 	@echo "make test-all   the same with the long suite"
-	@echo "make conformance   install into a fresh .venv-conformance; PyTorch and JAX against the golden vectors"
+	@echo "make conformance   install into a fresh .venv-conformance; PyTorch and JAX against the golden vectors, and networks trained by them audited"
 	@echo "make browser-check   install into a fresh .venv-browser; the pages of the commands in headless Chromium, with axe-core"
 	@echo "make clean      remove environments and caches"
 
@@ -57,11 +57,18 @@ test-all: .venv-test/installed lint
 conformance:
 	rm -rf .venv-conformance
 	$(PYTHON) -m venv .venv-conformance
-	.venv-conformance/bin/python -m pip install $(PIP_FLAGS) ".[conformance,torch,jax]"
+	.venv-conformance/bin/python -m pip install $(PIP_FLAGS) ".[conformance,torch,jax,safetensors]"
 	for dtype in float64 float32 bfloat16; do \
 	  for name in pytorch jax; do \
 	    .venv-conformance/bin/implicit-bias conformance --dtype $$dtype --implementation verification.adapters.$$name:implementation || exit 1; \
 	  done; \
+	done
+	rm -rf out/trained
+	for name in pytorch jax; do \
+	  .venv-conformance/bin/python scripts/train_example.py --framework $$name --out out/trained/$$name || exit 1; \
+	done
+	for kind in pytorch/step*.pt pytorch/step*.safetensors jax/step*.npz; do \
+	  .venv-conformance/bin/implicit-bias audit --data out/trained/$${kind%%/*}/data.npz --weights "out/trained/$$kind" --slope 0.5 --step-size 8 || exit 1; \
 	done
 
 # Needs npm, and Chromium: Debian's package is installed where it is missing and this is root.

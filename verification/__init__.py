@@ -10,6 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from verification.audits.recorder import Recorder
+    from verification.audits.report import AuditReport
+    from verification.audits.run import audit
     from verification.claims.report import Report
     from verification.claims.run import verify
     from verification.exact.certificate import certify, reject_early
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
     from verification.witnesses.limit_formula import closed_form
 
 __all__ = [
+    "AuditReport",
+    "Recorder",
     "Report",
+    "audit",
     "certify",
     "check_certificate",
     "check_hypotheses",
@@ -36,7 +42,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AuditReport": "audits.report",
+    "Recorder": "audits.recorder",
     "Report": "claims.report",
+    "audit": "audits.run",
     "certify": "exact.certificate",
     "check_certificate": "exact.checker",
     "check_hypotheses": "witnesses.conditions",

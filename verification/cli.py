@@ -27,6 +27,7 @@ COMMANDS = {
     "descend": "gradient descent: loss, margins, ranks and norms by step",
     "max-margin": "the max-margin problem in parameter space, by CVXPY and in closed form",
     "kkt": "KKT residuals of given weights",
+    "audit": "what the theory says of checkpoints of a network that was trained elsewhere",
     "certify": "prove in exact arithmetic that every KKT point is the closed form, or check such a proof",
     "search": "look for data just below a condition on which a conclusion fails",
     "conformance": "judge any implementation by golden vectors and properties",

@@ -34,6 +34,7 @@ finally:
         os.environ["MPLBACKEND"] = _backend
 
 __all__ = [
+    "Figure",
     "descent_figure",
     "flow_figure",
     "multipliers_figure",
