@@ -212,8 +212,6 @@ class FlowResult:
 
     def in_units_of(self, X: Array, k: int, e: int) -> FlowResult:
         """This result of a flow with X/2ᵏ and a/2ᵉ as one with X and a: W is divided by 2ᵏ⁺ᵉ, s by 4ᵏ⁺ᵉ; W = C X."""
-        if k == e == 0:
-            return self
         h, limit = k + e, self.limit
         if limit is not None:
             limit = replace(
