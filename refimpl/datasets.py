@@ -25,7 +25,7 @@ from refimpl.tiles.checks import (
     refuse_not_finite,
     refuse_zero_row,
 )
-from refimpl.tiles.columns import TILE_ENTRIES, ArrayColumns, Columns, ScaledColumns, as_columns, is_columnwise
+from refimpl.tiles.columns import TILE_ENTRIES, ArrayColumns, Columns, ScaledColumns, as_columns, is_columnwise, scaled
 from refimpl.validation import (
     Array,
     as_count,
@@ -126,6 +126,11 @@ class Dataset:
             self.__dict__["gram"] = _owned(K)
 
     @property
+    def exact(self) -> bool:
+        """Whether X is the data, number for number, and not their coordinates in some basis, which are rounded."""
+        return not self.__dict__.get("rounded", False)
+
+    @property
     def in_tiles(self) -> bool:
         """Whether X is gone through in tiles of columns and is no array."""
         return isinstance(self.X, Columns)
@@ -224,7 +229,14 @@ class Dataset:
         if isinstance(self.X, Columns):
             return self._tiles_rescaled(self.X)
         k = _exponent_of_largest_norm(self.X)
-        return (self, 0) if k == 0 else (Dataset(_owned(np.ldexp(self.X, -k)), self.y), k)
+        if k == 0:
+            return self, 0
+        X, K = _owned(np.ldexp(self.X, -k)), self.__dict__.get("gram")
+        return (Dataset(X, self.y) if K is None else with_gram(X, self.y, np.ldexp(K, -2 * k), self.exact)), k
+
+    def scaled_by(self, exponent: int, K: Array) -> Dataset:
+        """2^exponent X, given its Gram matrix K."""
+        return with_gram(scaled(self.X, exponent), self.y, K, self.exact)
 
     def _tiles_rescaled(self, X: Columns) -> tuple[Dataset, int]:
         """`rescaled` without a pass, K being known; where its entries leave the range of float64, with two."""
@@ -232,16 +244,15 @@ class Dataset:
         k = exponent_of_largest_norm(X) if K is None else int(np.frexp(np.sqrt(np.diagonal(K).max()))[1]) - 1
         if k == 0:
             return self, 0
-        scaled = ScaledColumns(X, -k)
-        return (
-            Dataset(cast("Any", scaled), self.y) if K is None else with_gram(scaled, self.y, np.ldexp(K, -2 * k))
-        ), k
+        if K is None:
+            return Dataset(cast("Any", ScaledColumns(X, -k)), self.y), k
+        return self.scaled_by(-k, np.ldexp(K, -2 * k)), k
 
 
-def with_gram(X: Any, y: Array, K: Array) -> Dataset:
+def with_gram(X: Any, y: Array, K: Array, exact: bool = True) -> Dataset:
     """The data set (X, y), both checked before, with the K that is known of it."""
     data = object.__new__(Dataset)
-    data.__dict__.update(X=X, y=y, gram=_owned(K))
+    data.__dict__.update(X=X, y=y, gram=_owned(K), rounded=not exact)
     return data
 
 

@@ -120,7 +120,7 @@ def reduced(data: Dataset, weights: Sequence[Any] = (), m: int = 0, parameter: s
     for (W, e), (Z, B) in zip(columns, products, strict=True):
         found.append(np.ldexp(_coordinates(samples, W, L, Z, B, across, parameter), e))
     X.setflags(write=False)
-    return Reduced(with_gram(X, data.y, K), tuple(found), r)
+    return Reduced(with_gram(X, data.y, K, exact=False), tuple(found), r)
 
 
 def with_start(network: TwoLayerNetwork, data: Dataset, W0: Any) -> tuple[Dataset, Array]:

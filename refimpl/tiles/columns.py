@@ -23,6 +23,7 @@ __all__ = [
     "SparseColumns",
     "as_columns",
     "is_columnwise",
+    "scaled",
     "tile_width",
 ]
 
@@ -258,6 +259,17 @@ class ScaledColumns(Columns):
     def part(self, start: int, stop: int) -> Columns:
         """The same of a part."""
         return ScaledColumns(self.base.part(start, stop), self.exponent)
+
+
+def scaled(X: Any, exponent: int) -> Any:
+    """2^exponent X of an array, or of `Columns`.
+
+    Examples
+    --------
+    >>> scaled(np.eye(1), 2), scaled(ArrayColumns(np.eye(1)), 2)
+    (array([[4.]]), <ScaledColumns: 1 rows, 1 columns>)
+    """
+    return ScaledColumns(X, exponent) if isinstance(X, Columns) else np.ldexp(X, exponent)
 
 
 def is_columnwise(X: Any) -> bool:
