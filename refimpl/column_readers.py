@@ -22,7 +22,7 @@ from refimpl.tiles.accumulate import Plan
 from refimpl.tiles.columns import Columns, SparseColumns, as_columns
 from refimpl.tiles.npy import NpyColumns
 
-__all__ = ["columns_of", "is_zarr", "read_columns"]
+__all__ = ["columns_of", "dataset_from_file", "is_zarr", "read_columns"]
 
 
 def is_zarr(path: str | Path) -> bool:
@@ -108,15 +108,28 @@ def _with_labels(
             )
         X = SparseColumns(X.X[np.flatnonzero(kept)])
     X.plan = plan
+    data = dataset_from_file(path, X, y)
+    return data, ReadReport(
+        str(path), data.n, data.d, (), str(labels_path), told["classes"], (*_kind(X), *told["notes"])
+    )
+
+
+def dataset_from_file(path: str | Path, X: Any, y: Any) -> Dataset:
+    """The data set (X, y); what is wrong with it is wrong with the file.
+
+    Raises
+    ------
+    FileFormatError
+        If X and y make no data set.
+    ImplicitBiasError
+        If the memory does not do, or a worker was lost.
+    """
     try:
-        data = Dataset(X, y)  # type: ignore[arg-type]
+        return Dataset(X, y)
     except (InvalidDataError, InvalidParameterError, ShapeError) as error:
         if error.parameter.startswith(("X", "y")):
             raise FileFormatError(path, str(error).rstrip(".")) from error
         raise
-    return data, ReadReport(
-        str(path), data.n, data.d, (), str(labels_path), told["classes"], (*_kind(X), *told["notes"])
-    )
 
 
 def _kind(X: Columns) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.reduction import as_initial_weights, with_start
 from refimpl.span import SpanCoordinates, weights_from_coefficients
 from refimpl.spectrum import row_norms, stable_rank_by_norms, stable_rank_of
+from refimpl.tiles.npy import write_combination
 from refimpl.validation import (
     Array,
     as_callback,
@@ -156,6 +157,10 @@ class DescentResult:
     def weights(self) -> Array:
         """W = W0 + C X of the last state, shape (m, d)."""
         return weights_from_coefficients(self.coefficients, self.X, self.W0)
+
+    def write_weights(self, path: str | Path, force: bool = False) -> None:
+        """Write `weights()` to a `.npy` file a tile of columns at a time (`refimpl.tiles.write_combination`)."""
+        write_combination(path, self.coefficients, self.X, self.W0, force)
 
     def to_dict(self) -> dict[str, Any]:
         """A summary as plain values, ready for JSON (`refimpl.documents`): "nan" where a number is undefined."""

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.archive import map_npy, read_npy, read_npz
-from refimpl.column_readers import is_zarr, read_columns
+from refimpl.column_readers import dataset_from_file, is_zarr, read_columns
 from refimpl.datasets import Dataset
-from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError
+from refimpl.errors import FileFormatError, InvalidParameterError
 from refimpl.files import as_path, read_bytes
 from refimpl.sparse_files import SVMLIGHT_ENDINGS
 from refimpl.tables import DEFAULT, Choices, ReadReport, read_arrays, read_arrow, read_frame, read_text_table
@@ -222,7 +222,7 @@ def load_npy_pair(x_path: str | Path, y_path: str | Path, plan: Plan | None = No
     columns, y = NpyColumns(x_path), read_npy(y_path)
     mapped = columns.size <= TILE_ENTRIES and columns.stored == np.float64 and not columns.by_columns
     columns.plan = plan
-    return _dataset_from_file(x_path, map_npy(x_path) if mapped else columns, y)
+    return dataset_from_file(x_path, map_npy(x_path) if mapped else columns, y)
 
 
 def load_cifar10(
@@ -264,7 +264,7 @@ def load_cifar10(
     if centre:
         mean_image = X.mean(axis=0)
         X, X_test = X - mean_image, X_test - mean_image
-    return _dataset_from_file(folder, X, y), _dataset_from_file(folder, X_test, y_test)
+    return dataset_from_file(folder, X, y), dataset_from_file(folder, X_test, y_test)
 
 
 def _checked_classes(classes: Any) -> tuple[int, int]:
@@ -308,12 +308,3 @@ def _cifar10_records(path: Path) -> NDArray[np.uint8]:
     if records[:, 0].max() > 9:
         raise FileFormatError(path, f"it holds the class {records[:, 0].max()}, and CIFAR-10 has 0 to 9")
     return records
-
-
-def _dataset_from_file(path: str | Path, X: Any, y: Any) -> Dataset:
-    try:
-        return Dataset(X, y)
-    except FileFormatError:
-        raise
-    except ImplicitBiasError as error:
-        raise FileFormatError(path, str(error).rstrip(".")) from error

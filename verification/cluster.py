@@ -1,8 +1,8 @@
 """Tiles of columns on a Dask cluster, by the address of its scheduler (the extra `dask`).
 
-`refimpl` knows no Dask: a pass over tiles takes any executor with `submit`. Products of tiles are formed where the workers
-are, which must see the files under the same names; they are added up here, in the order of the columns. A worker that dies
-costs time: its tiles are computed again by another, and the sum is the same digit for digit.
+`refimpl` knows no Dask: a pass over tiles takes any executor with `submit`. Products of tiles are formed where the
+workers are, which must see the files under the same names; they are added up here, in the order of the columns. A
+worker that dies costs time: its tiles are computed again by another, and the sum is the same digit for digit.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from refimpl.archive import load_archive, save_archive, with_prefix
 from refimpl.documents import as_plain
 from refimpl.span import weights_from_coefficients
 from refimpl.spectrum import rank_of_limit
+from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array, IndexArray, IntArray
 
 __all__ = ["FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory"]
@@ -139,6 +140,10 @@ class FlowLimit:
     def weights(self) -> Array:
         """W = C X, shape (m, d), scaled so that the smallest margin is 1."""
         return weights_from_coefficients(self.coefficients, self.X)
+
+    def write_weights(self, path: str | Path, force: bool = False) -> None:
+        """Write `weights()` to a `.npy` file a tile of columns at a time (`refimpl.tiles.write_combination`)."""
+        write_combination(path, self.coefficients, self.X, force=force)
 
     @property
     def error_estimate(self) -> float:

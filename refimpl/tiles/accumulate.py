@@ -18,7 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, WorkerError
-from refimpl.tiles.columns import ArrayColumns, Columns, as_dense, one_line, tile_width
+from refimpl.tiles.columns import ArrayColumns, Columns, SparseColumns, as_dense, one_line, tile_width
 from refimpl.validation import Array
 
 __all__ = ["DEFAULT_MEMORY", "Plan", "combination", "gram_matrix", "products_with_weights", "read_ahead"]
@@ -182,7 +182,8 @@ def _room(plan: Plan, X: Columns, sums: Sequence[CompensatedSum], weights: Seque
     n = X.shape[0]
     held = 3 * sum(total._total.nbytes for total in sums)
     held += 16 * WEIGHT_WIDTH * max((W.shape[0] for W in weights), default=0)
-    tile = 0 if isinstance(X, ArrayColumns) else 16 * n * tile_width(n)  # as it is stored, and as float64
+    in_memory = isinstance(X, ArrayColumns | SparseColumns)
+    tile = 0 if in_memory else 16 * n * tile_width(n)  # as it is stored, and as float64
     if held + tile > plan.memory:
         least = f"be at least {(held + tile) / 1e6:.0f} MB for {n} samples in tiles of {tile_width(n)} columns"
         raise InvalidParameterError("memory", least, plan.memory)

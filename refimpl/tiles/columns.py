@@ -163,9 +163,10 @@ class SparseColumns(Columns):
     """
 
     def __init__(self, X: Any, first: int = 0, d: int | None = None) -> None:
+        if X.ndim != 2:
+            raise ShapeError("X", "(n, d)", X.shape)
+        check_memory("X", X.shape, int(X.shape[1]) + 3 * int(X.nnz))
         matrix = sparse.csc_array(X)
-        if matrix.ndim != 2:
-            raise ShapeError("X", "(n, d)", matrix.shape)
         values = as_real_array("X", matrix.data, 1)
         self.X = sparse.csc_array((values, matrix.indices, matrix.indptr), shape=matrix.shape)
         self.first = first

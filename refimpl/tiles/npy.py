@@ -115,7 +115,7 @@ def write_combination(path: str | Path, C: Any, X: Any, W0: Any = None, force: b
     path : path
     C : array_like, shape (m, n), or (n,) for one vector
     X : Columns or array_like, shape (n, d)
-    W0 : Columns or array_like, shape (m, d), optional
+    W0 : Columns, array_like or GaussianInitialization, shape (m, d), optional
         Zero by default.
     force : bool
         Whether a file may be overwritten.
@@ -140,7 +140,7 @@ def write_combination(path: str | Path, C: Any, X: Any, W0: Any = None, force: b
     if C.ndim not in (1, 2) or C.shape[-1] != X.shape[0]:
         raise ShapeError("C", f"(m, {X.shape[0]}) or ({X.shape[0]},)", C.shape)
     rows, d = C.reshape(-1, X.shape[0]), X.shape[1]
-    start = None if W0 is None else as_columns(W0)
+    start = None if W0 is None else _start_columns(W0, rows.shape[0], d)
     if start is not None and start.shape != (rows.shape[0], d):
         raise ShapeError("W0", str((rows.shape[0], d)), start.shape)
     with open_output(path, force) as handle:
@@ -152,6 +152,11 @@ def write_combination(path: str | Path, C: Any, X: Any, W0: Any = None, force: b
             for j, row in enumerate(W):
                 handle.seek(offset + 8 * (j * d + first))
                 handle.write(row.data)
+
+
+def _start_columns(W0: Any, m: int, d: int) -> Columns:
+    generated = getattr(W0, "columns", None)  # of a GaussianInitialization; a frame has columns too
+    return as_columns(generated(m, d) if callable(generated) else W0)
 
 
 def _combined(C: Array, X: Columns, W0: Columns | None) -> Iterator[tuple[int, Array]]:

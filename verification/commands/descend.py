@@ -54,15 +54,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--plot", metavar="FILE", help="draw stable rank, singular values and loss by step (.png, .svg or .pdf)"
     )
     parser.add_argument("--save", metavar="FILE.npz", help="save the result (DescentResult.load reads it)")
+    options.add_weights_option(parser, "W of the last step")
     options.add_output_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "plot", "save")
+    options.check_outputs(args, "json", "plot", "save", "write-weights")
     options.check_steps(args.steps)
     problem = options.problem_from(args)
+    options.refuse_save_in_tiles(args, problem)
     network = problem.network
     if args.smoothness is not None:
         network = TwoLayerNetwork(network.second_layer, SmoothLeakyReLU(network.slope, args.smoothness))
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     }
     plot = (args.plot, lambda path, force: _plot(result, path, force))
     parts = [*options.heading(problem), _table(result), sentence(result.message)]
-    options.deliver(args, parts, document, [(args.save, result.save), plot])
+    options.deliver(args, parts, document, [(args.save, result.save), plot, (args.write_weights, result.write_weights)])
     return {DescentStatus.FINISHED: 0, DescentStatus.INTERRUPTED: 130, DescentStatus.DIVERGED: 3}[result.status]
 
 

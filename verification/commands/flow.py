@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from refimpl.errors import InvalidParameterError, RunInterrupted
+from refimpl.errors import InvalidParameterError, OutputFileError, RunInterrupted
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from verification.claims.report import environment, shown
 from verification.commands import options
@@ -64,15 +64,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="draw margins, weights and events against s, and the pattern (.png, .svg or .pdf)",
     )
     parser.add_argument("--save", metavar="FILE.npz", help="save the result (FlowResult.load reads it)")
+    options.add_weights_option(parser, "the limit W = C X")
     options.add_output_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "plot", "save")
+    options.check_outputs(args, "json", "plot", "save", "write-weights")
     _check_starts(args)
     problem = options.problem_from(args)
+    options.refuse_save_in_tiles(args, problem)
     runs, interrupted = _follow(args, problem)
     if args.starts == 1:
         result, seconds = runs[0].result, runs[0].seconds
@@ -86,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     files: list[options.Output] = []
     if args.starts == 1:
         files = [(args.save, result.save), (args.plot, lambda *where: _plot(result, *where))]
+        files.append((args.write_weights, lambda *where: _write_weights(result, *where)))
     options.deliver(args, [*options.heading(problem), *parts], document, files)
     converged = all(run.result.status is FlowStatus.CONVERGED for run in runs)
     return 130 if interrupted else 0 if converged else 3
@@ -94,8 +97,8 @@ def run(args: argparse.Namespace) -> int:
 def _check_starts(args: argparse.Namespace) -> None:
     if args.starts < 1:
         raise InvalidParameterError("starts", "be at least 1", args.starts)
-    if args.starts > 1 and (args.save or args.plot):
-        raise InvalidParameterError("starts", "be 1 with --save or --plot, which are of one flow", args.starts)
+    if args.starts > 1 and (args.save or args.plot or args.write_weights):
+        raise InvalidParameterError("starts", "be 1 with --save, --plot or --write-weights, of one flow", args.starts)
 
 
 @dataclass
@@ -202,6 +205,12 @@ def _limits_in_words(starts: int, runs: list[Run], limits: list[DifferentLimit])
 def _range(values: list[Any]) -> str:
     low, high = (f"{x:.6g}" for x in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
+
+
+def _write_weights(result: FlowResult, path: str | Path, force: bool) -> None:
+    if result.limit is None:
+        raise OutputFileError(path, "the flow has no limit")
+    result.limit.write_weights(path, force)
 
 
 def _plot(result: FlowResult, path: str | Path, force: bool) -> None:

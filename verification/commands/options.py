@@ -37,6 +37,7 @@ __all__ = [
     "Problem",
     "add_output_options",
     "add_problem_options",
+    "add_weights_option",
     "check_outputs",
     "check_steps",
     "count",
@@ -48,6 +49,7 @@ __all__ = [
     "numbers",
     "problem_from",
     "progress",
+    "refuse_save_in_tiles",
 ]
 
 INPUTS = ("data", "labels", "weights", "check", "skips")
@@ -121,8 +123,8 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
         "--data",
         metavar="FILE",
         help="your data: .npz with X and y, or a table (.csv, .tsv, .csv.gz, .parquet, .arrow) with a column of labels "
-        "(y, label, or the last); text of svmlight (.svm, .libsvm); with --labels .npy, .zarr or sparse .npz, which may be "
-        "larger than memory",
+        "(y, label, or the last); text of svmlight (.svm, .libsvm); with --labels .npy, .zarr or sparse .npz, which "
+        "may be larger than memory",
     )
     large = parser.add_argument_group("data in tiles of columns")
     large.add_argument("--labels", metavar="FILE.npy", help="the labels, for --data X.npy, X.zarr or sparse .npz")
@@ -171,7 +173,7 @@ def check_outputs(args: argparse.Namespace, *names: str, more: Mapping[str, Path
     more : mapping of str to path, optional
         Outputs that no option names, by what messages call them.
     """
-    outputs: dict[str, Any] = {f"--{name}": getattr(args, name) for name in names}
+    outputs: dict[str, Any] = {f"--{name}": getattr(args, name.replace("-", "_")) for name in names}
     if outputs.get("--json") == "-":
         del outputs["--json"]
     inputs = {f"--{name}": getattr(args, name, None) for name in INPUTS}
@@ -274,6 +276,24 @@ def memory() -> float:
         return float("inf")
     limit = getrlimit(RLIMIT_AS)[0]
     return machine if limit == RLIM_INFINITY else min(machine, float(limit))
+
+
+def add_weights_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """--write-weights."""
+    parser.add_argument(
+        "--write-weights", metavar="FILE.npy", help=f"write {what}, shape (m, d), a tile of columns at a time"
+    )
+
+
+def refuse_save_in_tiles(args: argparse.Namespace, problem: Problem) -> None:
+    """Refuse --save, which keeps X, where X is gone through in tiles.
+
+    Raises
+    ------
+    InvalidParameterError
+    """
+    if getattr(args, "save", None) is not None and problem.data.in_tiles:
+        raise InvalidParameterError("save", "not be given for data in tiles: --write-weights writes W", args.save)
 
 
 def check_steps(steps: int) -> None:
