@@ -23,7 +23,6 @@ EXAMPLES = """examples:
   implicit-bias verify --data iris.csv --classes setosa virginica --drop-column Id
   implicit-bias verify --data measurements.csv --time-limit 600
   implicit-bias verify --data X.npy --labels y.npy --memory 500MB
-  implicit-bias verify --data news20.svm --scheduler tcp://10.0.0.1:8786
   implicit-bias verify --data data.npz --init-scales 1e-6,1e-3,1,10 --json report.json
 
 exit codes: 0 nothing violated; 1 a claim is VIOLATED while its hypothesis holds; 2 bad input;
