@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py
     python scripts/benchmark.py --only gradient --json timings.json
+    python scripts/benchmark.py --only tiles          # 4 GB of disk, some minutes
 
 The peers (`benchmark_peers.py`) come with the extra `bench`. Short calls are timed as the smallest wall time of
 several, long ones once. docs/numerics.md explains the methods and shows the table.
@@ -12,14 +13,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import benchmark_peers as peers
+import benchmark_tiles as large
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -284,6 +288,25 @@ def certificates() -> Rows:
         )
 
 
+def tiles() -> Rows:
+    """Samples larger than memory: the Gram pass, what d costs after it, sparse documents, the memory of `verify`."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = large.written(Path(folder), 200, 2_000_000)
+        ours, read, product = large.pass_and_parts(files[0])
+        yield Row("tiles", "Gram pass, n=200 d=2e6, 3.2 GB", ours, "matrix product plus read", read + product, 1.5)
+        seconds, code, peak = large.peak_of_verify(*files)
+        note = f"exit code {code}, peak resident memory {peak / 1e9:.2f} GB"
+        yield Row("tiles", "verify, n=200 d=2e6, 3.2 GB", seconds, "the Gram pass", ours, None, note=note)
+    first = None
+    for d, passed, after in list(large.by_dimension())[1:]:
+        first = after if first is None else first
+        note = f"passes for K and W0: {passed:.2g} s"
+        yield Row("tiles", f"after the Gram pass, n=20 m=16 d={d:.0e}", after, "d=1e+03", first, 1.5, note=note)
+    seconds, off = large.documents()
+    accuracy = Accuracy("off from SciPy's by", off, 0.0)
+    yield Row("tiles", "1000 documents, d=1e6", seconds, "limit in s", 10.0, 1.0, accuracy=accuracy)
+
+
 MEASUREMENTS: dict[str, Callable[[], Rows]] = {
     "gradient": gradient,
     "flow": flow,
@@ -292,7 +315,10 @@ MEASUREMENTS: dict[str, Callable[[], Rows]] = {
     "margin": margin,
     "certificates": certificates,
     "recorder": recorder,
+    "tiles": tiles,
 }
+ON_REQUEST = ("tiles",)
+"""Measured only where --only asks for them: they take 4 GB of disk and some minutes."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -305,7 +331,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if args.json:
             check_output_path(args.json, args.force)
-        rows = measured(args.only or list(MEASUREMENTS))
+        rows = measured(args.only or [name for name in MEASUREMENTS if name not in ON_REQUEST])
         console = Console(width=None if sys.stdout.isatty() else 190)
         console.print(table_of(rows), "", profiles_of(rows), sep="\n")
         if args.json:

@@ -14,6 +14,7 @@ from refimpl.display import Displayed, frame, shown
 from refimpl.documents import as_plain
 from refimpl.span import weights_from_coefficients
 from refimpl.spectrum import rank_of_limit
+from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array, IndexArray, IntArray
 
 __all__ = ["FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory"]
@@ -146,6 +147,10 @@ class FlowLimit:
         """W = C X, shape (m, d), scaled so that the smallest margin is 1."""
         return weights_from_coefficients(self.coefficients, self.X)
 
+    def write_weights(self, path: str | Path, force: bool = False) -> None:
+        """Write `weights()` to a `.npy` file a tile of columns at a time (`refimpl.tiles.write_combination`)."""
+        write_combination(path, self.coefficients, self.X, force=force)
+
     @property
     def error_estimate(self) -> float:
         """Estimate of the relative error of W: amplified rounding, and √gap if it is not polished."""
@@ -241,8 +246,6 @@ class FlowResult(Displayed):
 
     def in_units_of(self, X: Array, k: int, e: int) -> FlowResult:
         """This result of a flow with X/2ᵏ and a/2ᵉ as one with X and a: W is divided by 2ᵏ⁺ᵉ, s by 4ᵏ⁺ᵉ; W = C X."""
-        if k == e == 0:
-            return self
         h, limit = k + e, self.limit
         if limit is not None:
             limit = replace(

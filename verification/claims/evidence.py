@@ -14,6 +14,7 @@ from refimpl.datasets import Dataset
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from refimpl.flow.cell import Cell
+from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array
@@ -90,6 +91,9 @@ class Evidence:
         Seconds for everything, counted from `started`, and for each flow.
     started : float
         `perf_counter()` at the start.
+    source, draw : Dataset, ndarray, optional
+        Where `data` are samples in tiles in coordinates of their span (`refimpl.reduction`): these samples, and one
+        more standard Gaussian W(0) in the same coordinates.
     """
 
     network: TwoLayerNetwork
@@ -107,6 +111,24 @@ class Evidence:
     time_limit: float = float("inf")
     flow_time_limit: float = float("inf")
     started: float = 0.0
+    source: Dataset | None = None
+    draw: Array | None = None
+
+    @property
+    def dimension(self) -> int:
+        """d of the samples themselves."""
+        return self.samples.d
+
+    @property
+    def samples(self) -> Dataset:
+        """The samples themselves, number for number, which exact arithmetic asks for."""
+        return self.data if self.source is None else self.source
+
+    def gaussian_start(self, scale: float, stream: int) -> Array:
+        """A Gaussian W(0) of R^d beside the starts, in the coordinates of `data`."""
+        if self.draw is not None:
+            return scale * self.draw
+        return gaussian_weights(self.network.m, self.data.d, scale, np.random.default_rng([self.seed, stream]))
 
     def supposing(self, **quantities: Any) -> Evidence:
         """A copy in which these quantities are as given, and all others are computed anew.
@@ -163,7 +185,7 @@ class Evidence:
     @property
     def room(self) -> int:
         """The largest rank of W - W(0): the smallest of m, n and d."""
-        return min(self.network.m, self.data.n, self.data.d)
+        return min(self.network.m, self.data.n, self.dimension)
 
     @property
     def one_of_each_sign(self) -> bool:
@@ -243,10 +265,10 @@ class Evidence:
             return f"the closed form is not determined, because M has a rank of at most {rank}, below n = {n}"
         self.tell("exact certificate")
         try:
-            failed = reject_early(self.network, self.data) if n > DECIDED_WHOLE else None
+            failed = reject_early(self.network, self.samples) if n > DECIDED_WHOLE else None
             if failed is not None:
                 return f"balls stop the exact certificate early: {failed}"
-            return certify(self.network, self.data, progress=self.tell)
+            return certify(self.network, self.samples, progress=self.tell)
         except MissingExtraError:
             return "the exact certificate needs python-flint (the extra `exact`)"
 
@@ -254,7 +276,7 @@ class Evidence:
     def _largest_rank_of_M(self) -> int:
         """M is a sum of A₊ and A₋ times a diagonal congruence of K; for γ = 1 both are the same one."""
         terms = 1 if self.network.slope == 1.0 else len(set(self.network.positive.tolist()))
-        return terms * self.data.d
+        return terms * self.dimension
 
     @property
     def every_kkt_point_is_certified(self) -> bool:

@@ -83,7 +83,7 @@ class Report(Displayed):
         ]
         dataset = {
             "n": data.n,
-            "d": data.d,
+            "d": evidence.dimension,
             "positive_labels": int(np.sum(data.y > 0)),
             "R_min": float(np.ldexp(data.R_min, evidence.unit_exponent)),
             "R_max": float(np.ldexp(data.R_max, evidence.unit_exponent)),

@@ -54,6 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--plot", metavar="FILE", help="draw stable rank, singular values and loss by step (.png, .svg or .pdf)"
     )
     parser.add_argument("--save", metavar="FILE.npz", help="save the result (DescentResult.load reads it)")
+    options.add_weights_option(parser, "W of the last step")
     options.add_html_option(parser)
     options.add_output_options(parser)
     parser.set_defaults(run=run)
@@ -61,9 +62,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "html", "plot", "save")
+    options.check_outputs(args, "json", "html", "plot", "save", "write-weights")
     options.check_steps(args.steps)
     problem = options.problem_from(args)
+    options.refuse_save_in_tiles(args, problem)
     network = problem.network
     if args.smoothness is not None:
         network = TwoLayerNetwork(network.second_layer, SmoothLeakyReLU(network.slope, args.smoothness))
@@ -87,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     rows = _rows(result)
     html = options.page_output(args, lambda: _page(result, rows, problem, args.command_line))
     parts = [*options.heading(problem), _table(rows), sentence(result.message)]
-    options.deliver(args, parts, document, [(args.save, result.save), plot, html])
+    files = [(args.save, result.save), plot, html, (args.write_weights, result.write_weights)]
+    options.deliver(args, parts, document, files)
     return {DescentStatus.FINISHED: 0, DescentStatus.INTERRUPTED: 130, DescentStatus.DIVERGED: 3}[result.status]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from refimpl.display import shown
-from refimpl.errors import InvalidParameterError, RunInterrupted
+from refimpl.errors import InvalidParameterError, OutputFileError, RunInterrupted
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from verification.claims.report import environment
 from verification.commands import options
@@ -65,6 +65,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="draw margins, weights and events against s, and the pattern (.png, .svg or .pdf)",
     )
     parser.add_argument("--save", metavar="FILE.npz", help="save the result (FlowResult.load reads it)")
+    options.add_weights_option(parser, "the limit W = C X")
     options.add_html_option(parser)
     options.add_output_options(parser)
     parser.set_defaults(run=run)
@@ -72,9 +73,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "html", "plot", "save")
+    options.check_outputs(args, "json", "html", "plot", "save", "write-weights")
     _check_starts(args)
     problem = options.problem_from(args)
+    options.refuse_save_in_tiles(args, problem)
     runs, interrupted = _follow(args, problem)
     if args.starts == 1:
         result, seconds = runs[0].result, runs[0].seconds
@@ -90,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     if args.starts == 1:
         html = options.page_output(args, lambda: _page(result, facts, problem, args.command_line))
         files = [(args.save, result.save), (args.plot, lambda *where: _plot(result, *where)), html]
+        files.append((args.write_weights, lambda *where: _write_weights(result, *where)))
     options.deliver(args, [*options.heading(problem), *parts], document, files)
     converged = all(run.result.status is FlowStatus.CONVERGED for run in runs)
     return 130 if interrupted else 0 if converged else 3
@@ -98,8 +101,9 @@ def run(args: argparse.Namespace) -> int:
 def _check_starts(args: argparse.Namespace) -> None:
     if args.starts < 1:
         raise InvalidParameterError("starts", "be at least 1", args.starts)
-    if args.starts > 1 and (args.save or args.plot or args.html):
-        raise InvalidParameterError("starts", "be 1 with --save, --plot or --html, which are of one flow", args.starts)
+    if args.starts > 1 and (args.save or args.plot or args.html or args.write_weights):
+        those = "--save, --plot, --html or --write-weights, which are of one flow"
+        raise InvalidParameterError("starts", f"be 1 with {those}", args.starts)
 
 
 @dataclass
@@ -206,6 +210,12 @@ def _limits_in_words(starts: int, runs: list[Run], limits: list[DifferentLimit])
 def _range(values: list[Any]) -> str:
     low, high = (f"{x:.6g}" for x in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
+
+
+def _write_weights(result: FlowResult, path: str | Path, force: bool) -> None:
+    if result.limit is None:
+        raise OutputFileError(path, "the flow has no limit")
+    result.limit.write_weights(path, force)
 
 
 def _plot(result: FlowResult, path: str | Path, force: bool) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -14,19 +16,21 @@ import numpy as np
 
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
+from refimpl.column_readers import is_zarr
 from refimpl.datasets import Dataset
 from refimpl.documents import json_text
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
 from refimpl.files import check_paths, open_output
-from refimpl.initialization import gaussian_weights
+from refimpl.initialization import GaussianInitialization, gaussian_weights
 from refimpl.losses import Loss, loss_by_name
 from refimpl.network import TwoLayerNetwork
 from refimpl.preparation import STEPS, Conditioning, Prepared, conditioning, prepare
 from refimpl.tables import DEFAULT, Choices, ReadReport
-from refimpl.validation import Array, as_count
+from refimpl.tiles.accumulate import DEFAULT_MEMORY, Plan
+from refimpl.validation import as_count
 from verification.commands.data_words import gram_sentences, option, preparation_sentences
 from verification.presets import PRESETS, preset_named
-from verification.printing import console_for, progress
+from verification.printing import console_for, progress, tell_passes
 from verification.streams import ascii_json, printable, remark, write_output
 
 __all__ = [
@@ -34,6 +38,7 @@ __all__ = [
     "add_html_option",
     "add_output_options",
     "add_problem_options",
+    "add_weights_option",
     "check_outputs",
     "check_steps",
     "count",
@@ -46,9 +51,10 @@ __all__ = [
     "page_output",
     "problem_from",
     "progress",
+    "refuse_save_in_tiles",
 ]
 
-INPUTS = ("data", "weights", "check", "skips")
+INPUTS = ("data", "labels", "weights", "check", "skips")
 """Options that name a file to be read."""
 
 FILE_SLOPE, FILE_NEURONS = 0.1, 8
@@ -123,8 +129,15 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
         "--data",
         metavar="FILE",
         help="your data: .npz with X and y, or a table (.csv, .tsv, .csv.gz, .parquet, .arrow) with a column of labels "
-        "(y, label, or the last)",
+        "(y, label, or the last); text of svmlight (.svm, .libsvm); with --labels .npy, .zarr or sparse .npz, which "
+        "may be larger than memory",
     )
+    large = parser.add_argument_group("data in tiles of columns")
+    large.add_argument("--labels", metavar="FILE.npy", help="the labels, for --data X.npy, X.zarr or sparse .npz")
+    large.add_argument(
+        "--memory", type=memory_size, metavar="SIZE", help="of a pass over --data, such as 500MB (default: 1GB)"
+    )
+    large.add_argument("--scheduler", metavar="ADDRESS", help="make the passes on the Dask cluster with this scheduler")
     table = parser.add_argument_group("how --data is read")
     table.add_argument(
         "--header",
@@ -186,10 +199,12 @@ def check_outputs(args: argparse.Namespace, *names: str, more: Mapping[str, Path
     more : mapping of str to path, optional
         Outputs that no option names, by what messages call them.
     """
-    outputs: dict[str, Any] = {f"--{name}": getattr(args, name) for name in names}
+    outputs: dict[str, Any] = {f"--{name}": getattr(args, name.replace("-", "_")) for name in names}
     if outputs.get("--json") == "-":
         del outputs["--json"]
     inputs = {f"--{name}": getattr(args, name, None) for name in INPUTS}
+    if inputs["--data"] is not None and is_zarr(inputs["--data"]):
+        del inputs["--data"]  # a folder
     check_paths(outputs | dict(more or {}), inputs, args.force)
     if outputs.get("--plot") is not None:
         from verification.plots import picture_kind  # matplotlib takes a second to import
@@ -202,7 +217,7 @@ def problem_from(args: argparse.Namespace) -> Problem:
     loss, args.seed = loss_by_name(args.loss), as_count("seed", args.seed, 0)
     choices = _choices(args)
     if args.data is None:
-        if choices != DEFAULT:
+        if choices != DEFAULT or (args.labels, args.memory, args.scheduler) != (None, None, None):
             raise InvalidParameterError("data", "be given where options say how it is read", None)
         preset = preset_named(args.preset)
         _require_memory(args.positive, args.negative)
@@ -215,11 +230,24 @@ def problem_from(args: argparse.Namespace) -> Problem:
     negative = FILE_NEURONS if args.negative is None else args.negative
     _require_memory(positive, negative)
     network = TwoLayerNetwork.with_signs(positive, negative, LeakyReLU(slope))
-    data, report = datasets.read(args.data, choices)
+    with progress():
+        data, report = datasets.read(args.data, choices, args.labels, _plan(args))
     _remark(f"read {report.sentence}", *report.warnings)
     prepared = _prepared(args, data)
     _require_memory(positive, negative, prepared.data)
     return _told(Problem(network, prepared, loss, str(args.data), report))
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """How passes over tiles are made; the connection to a cluster ends with the process."""
+    executor = None
+    if args.scheduler is not None:
+        from verification.cluster import connect  # only where it is asked for
+
+        connection = connect(args.scheduler)
+        executor = connection.__enter__()
+        atexit.register(connection.__exit__, None, None, None)
+    return Plan(DEFAULT_MEMORY if args.memory is None else args.memory, executor, tell_passes)
 
 
 def _prepared(args: argparse.Namespace, data: Dataset) -> Prepared:
@@ -258,6 +286,7 @@ def _require_memory(positive: int | None, negative: int | None, data: Dataset | 
         If the weights, and the pre-activations three times, take more than this process may have.
     """
     m, n, d = (positive or 0) + (negative or 0), 1 if data is None else data.n, 1 if data is None else data.d
+    d = min(d, n + m) if data is not None and data.in_tiles else d
     need, have = 8.0 * m * (d + 3.0 * n), memory()
     if need > have:
         size = f"{need / 2**30:,.0f} GiB of memory at least, of {have / 2**30:,.1f} GiB"
@@ -275,6 +304,24 @@ def memory() -> float:
     return machine if limit == RLIM_INFINITY else min(machine, float(limit))
 
 
+def add_weights_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """--write-weights."""
+    parser.add_argument(
+        "--write-weights", metavar="FILE.npy", help=f"write {what}, shape (m, d), a tile of columns at a time"
+    )
+
+
+def refuse_save_in_tiles(args: argparse.Namespace, problem: Problem) -> None:
+    """Refuse --save, which keeps X, where X is gone through in tiles.
+
+    Raises
+    ------
+    InvalidParameterError
+    """
+    if getattr(args, "save", None) is not None and problem.data.in_tiles:
+        raise InvalidParameterError("save", "not be given for data in tiles: --write-weights writes W", args.save)
+
+
 def check_steps(steps: int) -> None:
     """Refuse a number of steps that no machine takes within a month.
 
@@ -287,8 +334,10 @@ def check_steps(steps: int) -> None:
         raise InvalidParameterError("steps", f"be at most {most:.1e}: at 10 µs a step these would take {time}", steps)
 
 
-def initial_weights(problem: Problem, scale: float, seed: int) -> Array:
-    """Gaussian W0 of standard deviation scale/R_max."""
+def initial_weights(problem: Problem, scale: float, seed: int) -> Any:
+    """Gaussian W0 of standard deviation scale/R_max; of samples in tiles one that is generated in tiles."""
+    if problem.data.in_tiles:
+        return GaussianInitialization((seed, 1, 0), scale / problem.data.R_max)
     rng = np.random.default_rng([seed, 1, 0])
     return gaussian_weights(problem.network.m, problem.data.d, scale / problem.data.R_max, rng)
 
@@ -309,6 +358,26 @@ def count(text: str) -> int:
         if isinstance(value, int) or (value.is_integer() and abs(value) < 2.0**53):
             return int(value)
     raise argparse.ArgumentTypeError(f"{short(text)} is not a whole number such as 300 or 1e6")
+
+
+def memory_size(text: str) -> int:
+    """Bytes, with a unit or without one.
+
+    Examples
+    --------
+    >>> memory_size("500MB"), memory_size("1.5 GiB"), memory_size("1e9")
+    (500000000, 1610612736, 1000000000)
+    """
+    found = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]i?)?b?\s*", text.lower())
+    try:
+        value = float(found[1]) if found is not None else 0.0
+    except ValueError:
+        value = 0.0
+    unit = (found[2] or "") if found is not None else ""
+    size = value * (1024 if unit.endswith("i") else 1000) ** (" kmgt".index(unit[0]) if unit else 0)
+    if not 1.0 <= size < 2.0**63:
+        raise argparse.ArgumentTypeError(f"{short(text)} is not a size such as 500MB or 2GiB")
+    return int(size)
 
 
 def short(text: str) -> str:

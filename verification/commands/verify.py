@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   implicit-bias verify --data measurements.csv --slope 0.3 --positive 6 --negative 10
   implicit-bias verify --data iris.csv --classes setosa virginica --drop-column Id
   implicit-bias verify --data measurements.csv --time-limit 600
+  implicit-bias verify --data X.npy --labels y.npy --memory 500MB
   implicit-bias verify --data data.npz --init-scales 1e-6,1e-3,1,10 --json report.json
 
 exit codes: 0 nothing violated; 1 a claim is VIOLATED while its hypothesis holds; 2 bad input;

@@ -33,6 +33,7 @@ from refimpl.datasets import Dataset
 from refimpl.errors import FileFormatError, InvalidParameterError, MissingExtraError
 from refimpl.files import open_output, read_text
 from refimpl.network import TwoLayerNetwork, check_problem
+from refimpl.tiles.columns import Columns, as_columns
 from refimpl.validation import Array
 from verification.exact.solve import run_apart, solve_ones, surely_negative
 
@@ -46,6 +47,8 @@ SLOPE_BITS = 2400  # largest length of γ's numerator and denominator; a float n
 FIRST_BITS, LAST_BITS = 64, 1024  # length of the bounds, doubled while the condition is open
 BALL_BITS = 128  # precision of the balls that reject early; where they are too wide nothing is rejected
 LIMB_BITS, BLOCK = 21, 4096  # (2**20)**2 * 4096 = 2**52: products of limbs add up exactly in float64
+
+EXPONENTS = (-1100, 1100)  # below and above those of every float
 
 IntMatrix = np.ndarray[Any, np.dtype[np.object_]]  # arrays of Python integers
 
@@ -297,7 +300,7 @@ def certify(
     ('unique_kkt_point', Fraction(1, 1))
     """
     check_problem(network, data)
-    exact, S, exponent, positive_label = _exact_problem(network, data, slope)
+    exact, S, exponent, positive_label = _exact_problem(network, data, slope, progress)
     progress(f"{data.n} linear equations over the integers")
     form = _closed_form(exact, S, exponent, positive_label, progress)
     progress("bounds of section 5")
@@ -352,11 +355,16 @@ def reject_early(network: TwoLayerNetwork, data: Dataset, slope: Fraction | None
 
 
 def _exact_problem(
-    network: TwoLayerNetwork, data: Dataset, slope: Fraction | None
+    network: TwoLayerNetwork,
+    data: Dataset,
+    slope: Fraction | None,
+    progress: Callable[[str], None] = lambda message: None,
 ) -> tuple[ExactNetwork, IntMatrix, int, list[bool]]:
     """The network over Q, S = integers · 2^exponent, and which labels are positive."""
     exact = exact_network(network, slope)
-    K, exponent = exact_gram(data.X)
+    if not data.exact:
+        raise InvalidParameterError("data", "be the samples, not their coordinates, for a certificate", data)
+    K, exponent = exact_gram(data.X, progress)
     positive_label = [bool(label > 0) for label in data.y]
     signs = np.array([1 if label else -1 for label in positive_label], dtype=object)
     return exact, K * signs[:, None] * signs, exponent, positive_label
@@ -402,7 +410,7 @@ def exact_network(network: TwoLayerNetwork, slope: Fraction | None = None) -> Ex
 # --- the Gram matrix ---------------------------------------------------------------------------------------
 
 
-def exact_gram(X: Array) -> tuple[IntMatrix, int]:
+def exact_gram(X: Array | Columns, progress: Callable[[str], None] = lambda message: None) -> tuple[IntMatrix, int]:
     """K = X Xᵀ without rounding, as Python integers times a power of two.
 
     X is cut into limbs of 21 bits; products of limbs over blocks of 4,096 columns are integers below 2⁵³, so
@@ -410,7 +418,10 @@ def exact_gram(X: Array) -> tuple[IntMatrix, int]:
 
     Parameters
     ----------
-    X : ndarray, shape (n, d)
+    X : ndarray or Columns, shape (n, d)
+        Columns are gone through twice.
+    progress : callable, optional
+        Called with a sentence before each tile of columns.
 
     Returns
     -------
@@ -424,21 +435,41 @@ def exact_gram(X: Array) -> tuple[IntMatrix, int]:
     >>> integers[0, 0] * 2.0**exponent
     1.25
     """
-    exponents = np.frexp(X)[1][X != 0.0]
-    if np.ptp(exponents) > 900:
-        return _gram_of_wide_range(X)
-    top = int(exponents.max()) + 1
+    columns = as_columns(X)
+    tiles = list(columns.tiles())
+    ranges = [_exponents(columns.dense(*tile)) for tile in tiles]
+    high = max(largest for _, largest in ranges)
+    if high - min(smallest for smallest, _ in ranges) > 900:
+        return _gram_of_wide_range(columns.array())
+    top = high + 1
     sums: dict[int, Any] = {}  # power of two in units of 2^(2 top) -> integer matrix
+    for k, tile in enumerate(tiles):
+        if len(tiles) > 1:
+            progress(f"exact Gram matrix, tile {k + 1} of {len(tiles)}")
+        for place, product in _products_of_limbs(columns.dense(*tile), top).items():
+            sums[place] = sums.get(place, 0) + product.astype(object)
+    last = max(sums)
+    K = sum(product * (1 << LIMB_BITS * (last - place)) for place, product in sums.items())
+    return np.asarray(K, dtype=object), 2 * top - LIMB_BITS * last
+
+
+def _exponents(X: Array) -> tuple[int, int]:
+    """Smallest and largest exponent of the entries that are not 0; large and small numbers if there is none."""
+    exponents = np.frexp(X)[1][X != 0.0]
+    return int(exponents.min(initial=EXPONENTS[1])), int(exponents.max(initial=EXPONENTS[0]))
+
+
+def _products_of_limbs(X: Array, top: int) -> dict[int, Any]:
+    """Sums over at most 2^20 columns of products of limbs, as int64, by the sum of their places."""
+    sums: dict[int, Any] = {}
     for start in range(0, X.shape[1], BLOCK):
         limbs = _limbs(X[:, start : start + BLOCK], top)
         for p, left in limbs.items():
             for r, right in limbs.items():
                 if p <= r:
-                    product = (left @ right.T).astype(np.int64).astype(object)
+                    product = (left @ right.T).astype(np.int64)
                     sums[p + r] = sums.get(p + r, 0) + (product if p == r else product + product.T)
-    last = max(sums)
-    K = sum(product * (1 << LIMB_BITS * (last - place)) for place, product in sums.items())
-    return np.asarray(K, dtype=object), 2 * top - LIMB_BITS * last
+    return sums
 
 
 def _limbs(X: Array, top: int) -> dict[int, Array]:

@@ -31,7 +31,9 @@ from refimpl.datasets import Dataset
 from refimpl.display import Displayed, shown
 from refimpl.errors import InvalidParameterError
 from refimpl.network import TwoLayerNetwork, check_problem
+from refimpl.reduction import reduced
 from refimpl.spectrum import rank_of_limit, singular_values, third_ratio
+from refimpl.tiles.columns import Columns
 from refimpl.validation import Array, BoolArray, IntArray, as_positive
 
 __all__ = ["KKTResiduals", "KKTStatus", "kkt_residuals"]
@@ -202,6 +204,11 @@ def kkt_residuals(network: TwoLayerNetwork, data: Dataset, W: Any, tolerance: fl
     tolerance = as_positive("tolerance", tolerance)
     if tolerance >= 1.0:
         raise InvalidParameterError("tolerance", "lie in (0, 1)", tolerance)
+    if data.in_tiles:
+        small = reduced(data, [W], network.m, "W")
+        data, W = small.data, small.weights[0]
+    elif isinstance(W, Columns):
+        W = W.array()
     Z = network.preactivations(W, data.X)
     W, Z, exponent = _near_one(np.asarray(W, dtype=np.float64), Z)
     norm = float(np.linalg.norm(W))

@@ -531,6 +531,8 @@ def user_files(folder, monkeypatch):
     for name in ("data.csv", "measurements.csv"):
         (folder / name).write_text("\n".join(rows) + "\n")
     (folder / "iris.csv").write_text(IRIS)
+    np.save(folder / "X.npy", X)
+    np.save(folder / "y.npy", y)
     (folder / "found").mkdir()
     (folder / "found" / "limits-closest.csv").write_text("x0,x1,label\n1.0,-0.2,1\n-0.2,1.0,1\n")
     W = rng.standard_normal((16, 40))
