@@ -19,7 +19,7 @@ from verification.printing import PlainConsole, sentence
 if TYPE_CHECKING:
     from verification.studies.sweep_table import CellResult, SweepResult
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "exit_code", "run"]
 
 ROWS = 20
 """Cells that are printed; the files have all."""
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     files: list[options.Output] = [(args.csv, found.write_csv)]
     document = found.to_dict() | {"environment": environment()}
     options.deliver(args, [_table(found), *_failures(found), sentence(found.summary)], document, files)
-    return code or _exit_code(found)
+    return code or exit_code(found)
 
 
 def _check_store(args: argparse.Namespace) -> None:
@@ -108,7 +108,8 @@ def _check_store(args: argparse.Namespace) -> None:
             raise OutputFileError(path, f"--{name} and --store are the same file")
 
 
-def _exit_code(found: SweepResult) -> int:
+def exit_code(found: SweepResult) -> int:
+    """1 if a claim is VIOLATED in a cell, else 3 if a cell has no result, else 0."""
     if any(cell.result.get("violated") for cell in found.cells):
         return 1
     return 3 if set(found.counts) != {"done"} else 0
