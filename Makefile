@@ -10,13 +10,14 @@ SOURCES := $(shell find refimpl verification -name '*.py' -o -name '*.json' 2>/d
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 PYTEST := .venv-test/bin/python -P -m pytest
 
-.PHONY: help verify test test-all conformance lint clean
+.PHONY: help verify test test-all conformance docs lint clean
 
 help:
 	@echo "make verify     install into .venv and check every claim on built-in data (ARGS=... passes options on)"
 	@echo "make test       install into a fresh .venv-test, then lint, types, documentation examples and tests"
 	@echo "make test-all   the same with the long suite"
 	@echo "make conformance   install into a fresh .venv-conformance; PyTorch and JAX against the golden vectors"
+	@echo "make docs       build the site into build/site; stale outputs and broken links fail"
 	@echo "make clean      remove environments and caches"
 
 verify: .venv/installed
@@ -63,6 +64,16 @@ conformance:
 	  done; \
 	done
 
+# The site needs no network: formulas are Unicode, fonts are the reader's. First what the pages say is run again.
+docs:
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install $(PIP_FLAGS) ".[test,docs,site]"
+	OMP_NUM_THREADS=1 .venv-docs/bin/python -P -m pytest tests/test_examples.py tests/test_citations.py tests/scripts/test_site.py
+	OMP_NUM_THREADS=1 .venv-docs/bin/python scripts/update_examples.py --check
+	.venv-docs/bin/python scripts/site_pages.py build/site-source
+	OMP_NUM_THREADS=1 .venv-docs/bin/python -m sphinx -W --keep-going -q build/site-source build/site
+	@echo "build/site/index.html"
+
 clean:
-	rm -rf .venv .venv-test .venv-conformance build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-conformance .venv-docs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
