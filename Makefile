@@ -64,14 +64,15 @@ conformance:
 	  done; \
 	done
 
-# The site needs no network: formulas are Unicode, fonts are the reader's. First what the pages say is run again.
+# The site needs no network: formulas are Unicode, fonts are the reader's. What the pages say is run again; docs/examples.md
+# has commands with limits on time, so its check needs a machine that is not busy.
 docs:
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/python -m pip install $(PIP_FLAGS) ".[test,docs,site]"
 	OMP_NUM_THREADS=1 .venv-docs/bin/python -P -m pytest tests/test_examples.py tests/test_citations.py tests/scripts/test_site.py
-	OMP_NUM_THREADS=1 .venv-docs/bin/python scripts/update_examples.py --check
 	.venv-docs/bin/python scripts/site_pages.py build/site-source
 	OMP_NUM_THREADS=1 .venv-docs/bin/python -m sphinx -W --keep-going -q build/site-source build/site
+	OMP_NUM_THREADS=1 .venv-docs/bin/python scripts/update_examples.py --check
 	@echo "build/site/index.html"
 
 clean:

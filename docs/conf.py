@@ -39,6 +39,7 @@ napoleon_use_rtype = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+add_module_names = False
 autodoc_mock_imports = [name for name in ("torch", "jax", "hypothesis", "pytest", "flint") if find_spec(name) is None]
 
 
