@@ -302,7 +302,7 @@ def _began(pid: int) -> str:
 def _lives(owner: str) -> bool:
     """Whether the process of a claim may still be at work: only those of this machine are known to have ended."""
     machine, pid, began, _ = owner.split(" ")
-    if machine != _machine():
+    if machine != _machine() or os.name != "posix":
         return True
     try:
         os.kill(int(pid), 0)
