@@ -10,7 +10,7 @@ SOURCES := $(shell find refimpl verification -name '*.py' -o -name '*.json' 2>/d
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 PYTEST := .venv-test/bin/python -P -m pytest
 
-.PHONY: help verify test test-all conformance browser-check lint clean
+.PHONY: help verify test test-all conformance browser-check docs lint clean
 
 help:
 	@echo "make verify     install into .venv and check every claim on built-in data (ARGS=... passes options on)"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-all   the same with the long suite"
 	@echo "make conformance   install into a fresh .venv-conformance; PyTorch and JAX against the golden vectors, and networks trained by them audited"
 	@echo "make browser-check   install into a fresh .venv-browser; the pages of the commands in headless Chromium, with axe-core"
+	@echo "make docs       build the site into build/site; stale outputs and broken links fail"
 	@echo "make clean      remove environments and caches"
 
 verify: .venv/installed
@@ -83,6 +84,17 @@ browser-check:
 	npm install --silent --no-save --no-package-lock --prefix .venv-browser axe-core
 	.venv-browser/bin/python scripts/browser_check.py --browser $(CHROMIUM) --axe .venv-browser/node_modules/axe-core/axe.min.js
 
+# The site needs no network: formulas are Unicode, fonts are the reader's. What the pages say is run again; docs/examples.md
+# has commands with limits on time, so its check needs a machine that is not busy.
+docs:
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install $(PIP_FLAGS) ".[test,docs,site]"
+	OMP_NUM_THREADS=1 .venv-docs/bin/python -P -m pytest tests/test_examples.py tests/test_citations.py tests/scripts/test_site.py
+	.venv-docs/bin/python scripts/site_pages.py build/site-source
+	OMP_NUM_THREADS=1 .venv-docs/bin/python -m sphinx -W --keep-going -q build/site-source build/site
+	OMP_NUM_THREADS=1 .venv-docs/bin/python scripts/update_examples.py --check
+	@echo "build/site/index.html"
+
 clean:
-	rm -rf .venv .venv-test .venv-conformance .venv-browser browser-check build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-conformance .venv-browser .venv-docs browser-check build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,6 +29,7 @@ COMMANDS = {
     "kkt": "KKT residuals of given weights",
     "audit": "what the theory says of checkpoints of a network that was trained elsewhere",
     "certify": "prove in exact arithmetic that every KKT point is the closed form, or check such a proof",
+    "sweep": "a grid of flows, or of verifications, kept in a file as it is computed",
     "search": "look for data just below a condition on which a conclusion fails",
     "conformance": "judge any implementation by golden vectors and properties",
     "vectors": "list the golden vectors, or export them for another language",
@@ -54,7 +55,7 @@ LEAST_ADDRESS_SPACE = 640 << 20
 DEBUG = "IMPLICIT_BIAS_DEBUG"
 """With this in the environment, as with --debug, errors come with a traceback, and no warning is hidden."""
 
-OTHERS = "numpy|scipy|cvxpy|clarabel|matplotlib|hypothesis|rich|joblib|flint|pandas|torch|jax|PIL|fontTools"
+OTHERS = "numpy|scipy|cvxpy|clarabel|matplotlib|hypothesis|rich|joblib|flint|pandas|torch|jax|PIL|fontTools|distributed"
 """Packages whose warnings the user can do nothing about."""
 
 

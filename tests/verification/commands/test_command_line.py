@@ -544,6 +544,7 @@ def user_files(folder, monkeypatch):
     (folder / "mypackage" / "__init__.py").touch()
     (folder / "mypackage" / "mymodule.py").write_text(text)
     (folder / "proof.json").write_text("{}")
+    (folder / "grid.toml").write_text('[grid]\ndata = "data.npz"\nslope = 0.5\nwidth = 3\n')
     monkeypatch.syspath_prepend(str(folder))
     return folder
 
