@@ -12,11 +12,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from refimpl.display import shown
 from refimpl.documents import as_plain, json_text
 from verification.audits.measuring import Measured
 from verification.audits.words import power_of_ten
 from verification.claims.base import ClaimResult, Verdict
-from verification.claims.table import ClaimsTable, shown
+from verification.claims.table import ClaimsTable
 from verification.witnesses.kkt import KKTStatus
 
 __all__ = ["TABLES", "AuditReport", "cells_of", "some_rows"]

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from refimpl.datasets import Dataset
+from refimpl.display import shown
 from refimpl.errors import InvalidParameterError, RunInterrupted, ShapeError
 from refimpl.losses import Loss, as_loss
 from refimpl.network import TwoLayerNetwork, check_problem
@@ -20,7 +21,6 @@ from verification.audits.measuring import RANK_MULTIPLE, Measured, Measurer
 from verification.audits.report import AuditReport
 from verification.audits.words import in_words
 from verification.claims.report import environment
-from verification.claims.table import shown
 from verification.witnesses.conditions import check_hypotheses
 
 __all__ = ["audit"]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from refimpl.display import shown
 from verification.audits.judging import Increment
 from verification.audits.measuring import Measured
 from verification.audits.road import NEAR
 from verification.claims.base import ClaimResult, Verdict
-from verification.claims.table import shown
 from verification.witnesses.conditions import Hypotheses
 from verification.witnesses.kkt import KKTStatus
 

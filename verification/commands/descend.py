@@ -12,10 +12,11 @@ from rich.table import Table
 
 from refimpl.activations import SmoothLeakyReLU
 from refimpl.descent import DescentResult, DescentStatus, gradient_descent
+from refimpl.display import shown
 from refimpl.errors import RunInterrupted
 from refimpl.network import TwoLayerNetwork
 from verification.claims.descents import unit_step
-from verification.claims.report import environment, shown
+from verification.claims.report import environment
 from verification.commands import options
 from verification.printing import sentence
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from refimpl.archive import is_npz, read_npy, read_npz
 from refimpl.datasets import Dataset
 from refimpl.descent import gradient_descent
+from refimpl.display import shown
 from refimpl.errors import RunInterrupted
 from refimpl.initialization import GaussianInitialization, gaussian_weights
 from refimpl.losses import Loss
@@ -20,7 +21,7 @@ from refimpl.reduction import reduced
 from refimpl.tiles.npy import NpyColumns
 from refimpl.validation import Array
 from verification.claims.descents import unit_step
-from verification.claims.report import environment, shown
+from verification.claims.report import environment
 from verification.commands import options
 from verification.printing import sentence
 from verification.witnesses.kkt import KKTResiduals, KKTStatus, kkt_residuals

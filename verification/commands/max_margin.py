@@ -9,11 +9,12 @@ import numpy as np
 from rich.table import Table
 
 from refimpl.datasets import Dataset
+from refimpl.display import shown
 from refimpl.errors import OutputFileError
 from refimpl.reduction import Reduced, reduced
 from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array
-from verification.claims.report import environment, shown
+from verification.claims.report import environment
 from verification.commands import options
 from verification.witnesses.bounds import margin_bound
 from verification.witnesses.convex_program import SolveStatus, linear_max_margin, max_margin
