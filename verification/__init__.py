@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from verification.claims.run import verify
     from verification.exact.certificate import certify, reject_early
     from verification.exact.checker import check_certificate
+    from verification.exact.flow import certify_flow
     from verification.exact.point import certify_point
     from verification.witnesses.conditions import check_hypotheses
     from verification.witnesses.convex_program import linear_max_margin, max_margin
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Report",
     "certify",
+    "certify_flow",
     "certify_point",
     "check_certificate",
     "check_hypotheses",
@@ -40,6 +42,7 @@ __all__ = [
 _HOMES = {
     "Report": "claims.report",
     "certify": "exact.certificate",
+    "certify_flow": "exact.flow",
     "certify_point": "exact.point",
     "check_certificate": "exact.checker",
     "check_hypotheses": "witnesses.conditions",

@@ -12,7 +12,7 @@ from rich.table import Table
 from refimpl.errors import InvalidParameterError
 from verification.commands import options
 from verification.commands.exact_numbers import decimal, exact_slope, slope_text
-from verification.commands.proofs import prove_limit
+from verification.commands.proofs import prove_flow, prove_limit
 from verification.exact.certificate import CONCLUSIONS, Certificate, certify, reject_early
 from verification.exact.checker import CertificateCheck, check_certificate
 from verification.printing import sentence
@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   implicit-bias certify --preset correlated --quick
   implicit-bias certify --limit --data data.npz --init-scale 1e-4 --seed 1 --out point.json
   implicit-bias certify --limit --data data.npz --weights W.npy --positive 8 --negative 8
+  implicit-bias certify --flow --loss exponential --data data.npz --init-scale 1e-4 --seed 1 --out flow.json
   implicit-bias certify --check proof.json --data data.npz
 
 exit codes: 0 every KKT point is proven to be the closed form, what was asked for is proven, or the file was accepted;
@@ -54,6 +55,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="prove that the limit of the flow from a Gaussian start, or the point that --weights are near to, is a "
         "KKT point, with its rank and margins; no condition is needed",
     )
+    kind.add_argument(
+        "--flow",
+        action="store_true",
+        help="prove, by validated integration, where gradient flow of the exponential loss goes from a Gaussian start, "
+        "or from --weights; for few samples and neurons",
+    )
     parser.add_argument(
         "--init-scale", type=float, metavar="S", help="of that start, in units of 1/R_max (default: 0.01)"
     )
@@ -65,7 +72,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     if args.check:
-        for name in ("out", "quick", "limit", "init_scale", "weights"):
+        for name in ("out", "quick", "limit", "flow", "init_scale", "weights"):
             if getattr(args, name):
                 raise InvalidParameterError(
                     name.replace("_", "-"), "be left out with --check, which makes no certificate", getattr(args, name)
@@ -79,9 +86,13 @@ def run(args: argparse.Namespace) -> int:
         return _check(args, problem, fraction)
     if args.limit:
         return prove_limit(args, problem, fraction)
+    if args.flow:
+        return prove_flow(args, problem, fraction)
     for name in ("init_scale", "weights"):
         if getattr(args, name) is not None:
-            raise InvalidParameterError(name.replace("_", "-"), "be left out without --limit", getattr(args, name))
+            raise InvalidParameterError(
+                name.replace("_", "-"), "be left out without --limit or --flow", getattr(args, name)
+            )
     if args.quick:
         with options.progress() as tell:
             tell(f"ball arithmetic for {problem.origin}")

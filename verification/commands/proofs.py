@@ -1,4 +1,4 @@
-"""`implicit-bias certify --limit`: proofs below the conditions, one point at a time."""
+"""`implicit-bias certify --limit` and `--flow`: proofs below the conditions, one point or one start at a time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from rich.table import Table
 
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow import FlowLimit, gradient_flow
+from refimpl.losses import ExponentialLoss
 from refimpl.network import TwoLayerNetwork
 from verification.commands import options
 from verification.commands.exact_numbers import decimal, slope_text
 from verification.commands.kkt import load_weights
 from verification.exact.documents import NotProven
+from verification.exact.flow import FlowCertificate, certify_flow
 from verification.exact.point import PointCertificate, certify_point
 from verification.printing import sentence
 
-__all__ = ["prove_limit"]
+__all__ = ["prove_flow", "prove_limit"]
 
 SCALE = 1e-2
 """Initialization scale unless --init-scale says otherwise."""
@@ -30,6 +32,17 @@ def prove_limit(args: argparse.Namespace, problem: options.Problem, slope: Fract
         network, limit = _where_to_look(args, problem, tell)
         found = limit if isinstance(limit, NotProven) else certify_point(network, problem.data, limit, slope, tell)
     return deliver_proof(args, problem, found, point_table)
+
+
+def prove_flow(args: argparse.Namespace, problem: options.Problem, slope: Fraction | None) -> int:
+    """Prove where gradient flow goes from a Gaussian start, or from the weights of a file."""
+    if not isinstance(problem.loss, ExponentialLoss):
+        raise InvalidParameterError("loss", "be exponential with --flow", args.loss)
+    network, W0 = start_of(args, problem)
+    with options.progress() as tell:
+        tell(f"validated integration on {problem.origin}")
+        found = certify_flow(network, problem.data, W0, slope, tell)
+    return deliver_proof(args, problem, found, flow_table)
 
 
 def deliver_proof(args: argparse.Namespace, problem: options.Problem, found: Any, table: Any) -> int:
@@ -85,4 +98,17 @@ def point_table(point: PointCertificate) -> Table:
     for i, q in slack.items():
         table.add_row(f"margin of sample {i}", f"1 + {decimal(q - 1)} (an exact fraction)")
     table.add_row("units exactly on kinks", str(point.units_on_kinks))
+    return table
+
+
+def flow_table(flow: FlowCertificate) -> Table:
+    """What was proven of a flow."""
+    table = point_table(flow.point)
+    table.add_row("proven", "gradient flow of the exponential loss from this start converges in direction to W")
+    table.add_row("precision", f"{flow.bits} bits")
+    for event in flow.events:
+        side = {1: ", to z > 0", -1: ", to z < 0", 0: ""}[event.side]
+        unit = f"unit ({event.neuron}, {event.sample}) {event.kind}{side}"
+        table.add_row(f"s = {decimal(event.time)} ± 2^-40", unit)
+    table.add_row(f"s = {decimal(flow.time)}", "the trap: no event comes after")
     return table

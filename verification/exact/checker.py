@@ -85,6 +85,11 @@ def recomputed_by_schema(
 
         require(length <= LONGEST_PROOF, "the text is longer than such a proof can need")
         return recomputed_point(document, rows, labels, S, scale)
+    if document["schema"] == "implicit-bias-flow":
+        from verification.exact.flow_checker import recomputed_flow
+
+        require(length <= LONGEST_PROOF, "the text is longer than such a proof can need")
+        return recomputed_flow(document, rows, labels, S, scale)
     require(length <= longest_text(S, scale), "the text is longer than the data can need")
     return recomputed(document, rows, labels, S, scale)
 

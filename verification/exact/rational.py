@@ -6,6 +6,7 @@ import importlib
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 from refimpl.errors import MissingExtraError
@@ -13,6 +14,7 @@ from refimpl.errors import MissingExtraError
 __all__ = ["consistent_solution", "flint", "rational_rank"]
 
 
+@cache
 def flint() -> Any:
     """The module, or a sentence that names the extra."""
     try:

@@ -131,7 +131,7 @@ def test_weights_that_are_near_no_kkt_point_are_not_proven(data_file, tmp_path, 
     ("options", "word"),
     [
         (["--limit", "--weights", "W.npy", "--init-scale", "1"], "`init-scale` must be left out with --weights"),
-        (["--init-scale", "1"], "`init-scale` must be left out without --limit"),
+        (["--init-scale", "1"], "`init-scale` must be left out without --limit or --flow"),
         (["--check", "none.json", "--limit"], "`limit` must be left out with --check"),
     ],
 )
