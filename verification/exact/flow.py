@@ -30,8 +30,8 @@ from verification.exact.steps import Step, event_within, taylor_step
 
 __all__ = ["FlowCertificate", "ProvenEvent", "certify_flow"]
 
-FIRST_BITS, LAST_BITS = 80, 1280
-"""Precision, doubled while balls are too wide."""
+FIRST_BITS, LAST_BITS, LAST_BITS_OF_A_TIE = 80, 1280, 160
+"""Precision, doubled while balls are too wide; where two events are not told apart it is not doubled as often."""
 
 SMALLEST_STEP = 2.0**-50
 """A condition that does not show over this part of a step is undecided."""
@@ -118,10 +118,10 @@ class FlowCertificate(Sealed):
 
 
 class _UndecidedError(Exception):
-    """Why nothing was proven; `precision` if more digits may help."""
+    """Why nothing was proven, and up to which precision it is worth while to try again; 0 for not at all."""
 
-    def __init__(self, reason: str, precision: bool = True) -> None:
-        self.reason, self.precision = reason, precision
+    def __init__(self, reason: str, last_bits: int = LAST_BITS) -> None:
+        self.reason, self.last_bits = reason, last_bits
         super().__init__(reason)
 
 
@@ -181,7 +181,7 @@ def certify_flow(
         except ZeroDivisionError as error:
             return NotProven(f"UNDECIDED: {error}")
         except _UndecidedError as stop:
-            if not stop.precision or bits >= LAST_BITS:
+            if bits >= stop.last_bits:
                 return NotProven(f"UNDECIDED: {stop.reason}")
             bits *= 2
 
@@ -202,7 +202,7 @@ class _Integration:
         self.start = tuple(tuple(float(x) for x in row) for row in W0)
         z = [[_dot(w, x) for x in data.X] for w in W0]
         if problem.gamma != 1 and any(x == 0 for row in z for x in row):
-            raise _UndecidedError("a unit starts exactly on its kink", precision=False)
+            raise _UndecidedError("a unit starts exactly on its kink", 0)
         self.sides = np.array([[1 if x >= 0 else -1 for x in row] for row in z], dtype=np.int8)
         self.cell = PatternDynamics(problem, self.sides, self.sides.shape)
         self.t = [
@@ -251,9 +251,7 @@ class _Integration:
         while True:
             self.steps += 1
             if self.steps > MOST_STEPS:
-                raise _UndecidedError(
-                    f"no trap was proven in {MOST_STEPS} steps, up to s = {float(self.clock):.6g}", False
-                )
+                raise _UndecidedError(f"no trap was proven in {MOST_STEPS} steps, up to s = {float(self.clock):.6g}", 0)
             step = taylor_step(cell, w, h, bits, cell.change(delta, h))
             event = event_within(cell, self.t, step, self.fresh)
             if event is not None:
@@ -266,7 +264,8 @@ class _Integration:
             else:
                 h = _dyadic(h / 2, bits)
             if h < base * Fraction(SMALLEST_STEP):
-                raise _UndecidedError(f"two events, or a tangency, at s = {float(self.clock):.12g} are not told apart")
+                reason = f"two events, or a tangency, at s = {float(self.clock):.12g} are not told apart"
+                raise _UndecidedError(reason, LAST_BITS_OF_A_TIE)
 
     def _take(self, step: Step, w: list[Any], delta: Any, unit: tuple[int, int, int] | None) -> bool:
         """Take the step if its conditions show over its length; `unit` = (j, i, side of release or 0) ends it."""

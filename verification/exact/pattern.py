@@ -198,7 +198,7 @@ class PatternDynamics:
         """(19.5): from w on, every unit moves away from its kink or slides strictly, for ever."""
         total = sum(multipliers, Fraction(0))
         target = [self.ball(x / total) for x in multipliers]
-        chi2 = sum((x - y) ** 2 / x for x, y in zip(w, target, strict=True))
+        chi2 = sum((x - y) * (x - y) / x for x, y in zip(w, target, strict=True))
         reach = (2 * chi2).upper().sqrt()
         excess = (self.growth(w)[1] - self.ball(1 / total)).upper().max(self.ball(0)).sqrt()
         rows = [self.guard(j, i, side) for j, i in self.slopes for side in (1, -1)]
