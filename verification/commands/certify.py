@@ -23,9 +23,9 @@ EXAMPLES = """examples:
   implicit-bias certify --out theorem.json
   implicit-bias certify --data data.npz --slope 1/10 --out proof.json
   implicit-bias certify --preset correlated --quick
-  implicit-bias certify --limit --data data.npz --init-scale 1e-4 --seed 1 --out point.json
+  implicit-bias certify --limit --data data.npz --init-scale 1e-4 --seed 1 --out proof.json
   implicit-bias certify --limit --data data.npz --weights W.npy --positive 8 --negative 8
-  implicit-bias certify --flow --loss exponential --data data.npz --init-scale 1e-4 --seed 1 --out flow.json
+  implicit-bias certify --flow --loss exponential --data data.npz --positive 1 --negative 1 --out proof.json
   implicit-bias certify --check proof.json --data data.npz
 
 exit codes: 0 every KKT point is proven to be the closed form, what was asked for is proven, or the file was accepted;

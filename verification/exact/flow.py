@@ -169,7 +169,7 @@ def certify_flow(
     >>> data = Dataset([[1.0, 0.25], [0.0, 1.0]], [1, -1])
     >>> flow = certify_flow(network, data, [[-0.5, 0.125], [0.25, 0.5]])
     >>> flow.proven, flow.point.rank, [(event.neuron, event.sample, event.kind) for event in flow.events]
-    (True, 2, [(0, 1, 'crossed'), (0, 0, 'crossed'), (1, 0, 'crossed')])
+    (True, 2, [(1, 0, 'crossed'), (0, 1, 'crossed'), (0, 0, 'crossed')])
     """
     check_problem(network, data, "certify_flow")
     W0 = as_initial_weights(W0, network, data)
