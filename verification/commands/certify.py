@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   implicit-bias certify --preset correlated --quick
   implicit-bias certify --limit --data data.npz --init-scale 1e-4 --seed 1 --out proof.json
   implicit-bias certify --limit --data data.npz --weights W.npy --positive 8 --negative 8
-  implicit-bias certify --flow --loss exponential --data data.npz --positive 1 --negative 1 --out proof.json
+  implicit-bias certify --flow --loss exponential --data found/limits-closest.csv --slope 0.05 --positive 2 --negative 0
   implicit-bias certify --check proof.json --data data.npz
 
 exit codes: 0 every KKT point is proven to be the closed form, what was asked for is proven, or the file was accepted;

@@ -238,8 +238,8 @@ class _Integration:
 
     def _trapped(self, point: PointCertificate) -> bool:
         """Whether the pattern lasts for ever from now on."""
-        if self.fresh or self.steps == 0:
-            return False
+        if self.steps == 0 or (self.events and self.events[-1].time == self.clock):
+            return False  # the conditions of a pattern are shown by a step in it
         return self.cell.is_trap(point.multipliers, self.cell.widened(self.cell.weights(self.t), self.e, 0))
 
     def _advance(self) -> bool:
