@@ -648,7 +648,10 @@ def test_checker_is_short_and_stands_alone():
             modules.add(str(node.module).split(".")[0])
     assert modules - {"verification"} <= set(sys.stdlib_module_names)
     assert "importlib" not in modules
-    assert set(re.findall(r"verification\.\S+", source)) == {"verification.exact.point_checker"}
+    assert set(re.findall(r"verification\.\S+", source)) == {
+        "verification.exact.point_checker",
+        "verification.exact.flow_checker",
+    }
 
 
 # --- without python-flint ----------------------------------------------------------------------------------
