@@ -2,8 +2,8 @@
 
 Validated integration from event to event in ball arithmetic. Within one pattern t_ji = z_ji/(a_j y_i) is linear in
 c = ∫w, and dc/ds = w(q + M c) is solved by Taylor series of w = softmax(log g) with Lagrange's remainder over the box
-c(s + h) ∈ c(s) + [0, h]^n. Errors of W do not grow within a pattern (19.1); at an event they grow by the time by which
-it may be early or late (19.3). At the end the pattern is a trap (19.5) and its KKT point is proven as in `point.py`.
+c(s + h) ∈ c(s) + [0, h]^n. Errors of W do not grow within a pattern; at an event they grow by the time by which
+it may be early or late ("The window"). At the end the pattern is a trap (19.5) and its KKT point is proven as in `point.py`.
 `verification/exact/flow_checker.py` integrates again, in another way, and shares nothing with this.
 """
 
@@ -305,7 +305,7 @@ class _Integration:
         return True
 
     def _happen(self, unit: tuple[int, int, int], rate: Any, h: Fraction) -> None:
-        """The event at the end of a step: its time enclosed, what it adds to e (19.3), and the next pattern."""
+        """The event at the end of a step: its time enclosed, what it adds to e, and the next pattern."""
         cell, (j, i, side) = self.cell, unit
         w = cell.widened(cell.weights(self.t), self.e, 0)
         left = cell.guard_value(j, i, side, w) if side else abs(self.t[j][i]) + cell.error(j, i, self.e)

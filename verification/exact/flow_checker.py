@@ -221,7 +221,7 @@ class Flow:
                     self.t[j][i] += self.dot(self.D[j][i], middle)
 
     def happen(self, event: Any, ending: Any, h: Any, radius: Any) -> None:
-        """The event: by how much it may be early or late, what that adds to e (19.3), and the next pattern."""
+        """The event: by how much it may be early or late, what that adds to e, and the next pattern."""
         j, i, kind, side, also = event
         w, before, sliding = self.widened(self.weights(), self.arb(0)), self.sides[j][i], self.sides[j].count(0)
         left = self.t[j][i] + self.arb(0, self.error((j, i)).upper())
