@@ -1,9 +1,9 @@
 """Gradient flows proven: from this very start to this KKT point (docs/theory.md, section 19; exponential loss).
 
 Validated integration from event to event in ball arithmetic. Within one pattern t_ji = z_ji/(a_j y_i) is linear in
-c = ∫w, and dc/ds = w(q + M c) is solved by Taylor series of w = softmax(log g) with Lagrange's remainder over the box
-c(s + h) ∈ c(s) + [0, h]^n. Errors of W do not grow within a pattern; at an event they grow by the time by which
-it may be early or late ("The window"). At the end the pattern is a trap (19.5) and its KKT point is proven as in `point.py`.
+c = ∫w, and dc/ds = w(q + M c) is solved by Taylor series of w = softmax(log g) with Lagrange's remainder over a box
+that w does not leave (19.2), (19.4). Errors of W do not grow within a pattern; at an event they grow by the time by
+which it may be early or late. At the end the pattern is a trap (19.5), and its KKT point is proven as in `point.py`.
 `verification/exact/flow_checker.py` integrates again, in another way, and shares nothing with this.
 """
 
