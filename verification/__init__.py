@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from verification.claims.run import verify
     from verification.exact.certificate import certify, reject_early
     from verification.exact.checker import check_certificate
+    from verification.exact.flow import certify_flow
+    from verification.exact.point import certify_point
     from verification.witnesses.conditions import check_hypotheses
     from verification.witnesses.convex_program import linear_max_margin, max_margin
     from verification.witnesses.enumeration import count_programs, global_optimum
@@ -29,6 +31,8 @@ __all__ = [
     "Report",
     "audit",
     "certify",
+    "certify_flow",
+    "certify_point",
     "check_certificate",
     "check_hypotheses",
     "closed_form",
@@ -47,6 +51,8 @@ _HOMES = {
     "Report": "claims.report",
     "audit": "audits.run",
     "certify": "exact.certificate",
+    "certify_flow": "exact.flow",
+    "certify_point": "exact.point",
     "check_certificate": "exact.checker",
     "check_hypotheses": "witnesses.conditions",
     "closed_form": "witnesses.limit_formula",
