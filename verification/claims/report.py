@@ -7,7 +7,8 @@ import json
 import math
 import platform
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,10 @@ class Report:
         Five sentences: the data, the conditions, where the flow went, what is proven, what to look at.
     certificate : dict
         `verdict` of the exact certificate (None without one), what it `proves`, and where it `stopped`.
+    data : dict
+        Where the data come from, what was read and how they were prepared, if somebody knows (`about`).
+    remarks : tuple of str
+        Sentences on that, printed above the answer.
     """
 
     dataset: dict[str, Any]
@@ -70,6 +75,8 @@ class Report:
     interrupted: bool = False
     answer: tuple[str, ...] = ()
     certificate: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """One line."""
@@ -118,6 +125,10 @@ class Report:
             certificate=certificate_as_dict(evidence),
         )
 
+    def about(self, data: dict[str, Any], remarks: Iterable[str]) -> Report:
+        """This report with where its data come from and what is to be said of them."""
+        return replace(self, data=data, remarks=tuple(remarks))
+
     @property
     def exit_code(self) -> int:
         """130 after an interruption; 1 if a claim is VIOLATED; else 3 if one is INCONCLUSIVE; else 0."""
@@ -139,6 +150,8 @@ class Report:
         """Plain values in the order of the schema, ready for JSON (`refimpl.documents`)."""
         document = {
             "schema_version": SCHEMA_VERSION,
+            "data": self.data,
+            "remarks": list(self.remarks),
             "answer": list(self.answer),
             "certificate": self.certificate,
             "dataset": self.dataset,
@@ -189,6 +202,8 @@ class Report:
                 interrupted=content["interrupted"],
                 answer=tuple(content.get("answer", ())),
                 certificate=content.get("certificate", {}),
+                data=content.get("data", {}),
+                remarks=tuple(content.get("remarks", ())),
             )
         except FileFormatError:
             raise
@@ -202,6 +217,7 @@ class Report:
     def _heading(self) -> Text:
         network = self.network
         lines = [
+            *self.remarks,
             *self.answer,
             f"Network: m = {network['m']} neurons ({network['positive_neurons']} positive), slope "
             f"{network['slope']:g}, {network['loss']} loss; gradient flow ({network['flow_method']}) from scales "
