@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.errors import ImplicitBiasError, MissingExtraError
+from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from refimpl.flow.cell import Cell
 from refimpl.losses import Loss
@@ -81,8 +82,8 @@ class Evidence:
         The data as given are 2^unit_exponent times `data`.
     second_layer_exponent : int
         The second layer as given is 2^second_layer_exponent times the network's.
-    step_size : float
-        α of the descents, for `network` and `data`; 0 stands for `unit_step`.
+    step_size : float, optional
+        α of the descents, for `network` and `data`; `unit_step` by default.
     descent_steps : int
         Number of steps of each descent.
     time_limit, flow_time_limit : float
@@ -101,11 +102,28 @@ class Evidence:
     sha256: str = ""
     unit_exponent: int = 0
     second_layer_exponent: int = 0
-    step_size: float = 0.0
+    step_size: float | None = None
     descent_steps: int = 500
     time_limit: float = float("inf")
     flow_time_limit: float = float("inf")
     started: float = 0.0
+
+    def supposing(self, **quantities: Any) -> Evidence:
+        """A copy in which these quantities are as given, and all others are computed anew.
+
+        For tests of claims: what a claim says of a wrong limit, or of a descent that does not descend.
+
+        Raises
+        ------
+        InvalidParameterError
+            For a name that is not a quantity of the evidence.
+        """
+        copy = replace(self)
+        for name, value in quantities.items():
+            if not isinstance(getattr(Evidence, name, None), cached_property):
+                raise InvalidParameterError("quantities", "name quantities that Evidence computes", name)
+            copy.__dict__[name] = value  # where cached_property keeps it
+        return copy
 
     @property
     def seconds_left(self) -> float:
@@ -252,7 +270,7 @@ class Evidence:
     @property
     def alpha(self) -> float:
         """α of the descents."""
-        return self.step_size or unit_step(self.network, self.data)
+        return unit_step(self.network, self.data) if self.step_size is None else self.step_size
 
     @cached_property
     def descents(self) -> tuple[DescentRun, ...]:
@@ -272,6 +290,13 @@ class Evidence:
         """Descend from W0 with step size α, recording fifty times unless told otherwise."""
         every = record_every or max(1, steps // 50)
         return run_descent(self.network, self.data, W0, scale, self.alpha, steps, self.loss, every, self.check_time)
+
+    def as_given(self, value: float, power: int) -> float:
+        """A number that goes with (‖a‖ R_max)^power, in the units of the network and the data as they were given.
+
+        Lengths of W have the power -1, α has -2, δ of section 10 has 2.
+        """
+        return float(np.ldexp(value, power * (self.unit_exponent + self.second_layer_exponent)))
 
     @cached_property
     def increment_bound(self) -> float:

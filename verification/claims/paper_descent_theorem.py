@@ -64,8 +64,8 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance_reason="rounding of the stable rank",
         undecided=run.failure,
         details={
-            "step_size": found.step_size,
-            "scale": found.scale,
+            "step_size": evidence.as_given(found.step_size, -2),
+            "scale": evidence.as_given(found.scale, -1),
             "at_the_start": float(path.stable_rank[0]),
             "losses": [float(path.loss[0]), float(path.loss[-1])],
             "smoothness": SMOOTHNESS,

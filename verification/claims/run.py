@@ -104,7 +104,7 @@ def verify(
     seconds, flow_seconds = _seconds("time_limit", time_limit), _seconds("flow_time_limit", flow_time_limit)
     began = perf_counter()
     scaled, k = data.rescaled()
-    alpha = 0.0 if step_size is None else _scaled_step(as_positive("step_size", step_size), k)
+    step_size = None if step_size is None else as_positive("step_size", step_size)
     descent_steps = as_count("descent_steps", descent_steps, 10)
     check_steps("descent_steps", descent_steps, descent_steps, 2 * network.m * data.n**2)
     if W0 is not None:
@@ -113,7 +113,7 @@ def verify(
     starts = _starts(network, scaled, W0, seed, _checked_scales(scales))
     network, e = _rescaled(network)
     starts = tuple(Start(start.scale, np.ldexp(start.W0, e)) for start in starts)
-    alpha = float(np.ldexp(alpha, 2 * e))
+    alpha = None if step_size is None else _scaled_step(step_size, k + e)
     evidence = Evidence(
         network, scaled, loss, starts, seed, method, progress, data.sha256, k, e, alpha, descent_steps,
         time_limit=seconds, flow_time_limit=flow_seconds, started=began,
@@ -186,9 +186,9 @@ def _seconds(name: str, value: float | None) -> float:
 
 
 def _scaled_step(step_size: float, k: int) -> float:
-    """α in units in which X is X/2ᵏ."""
+    """α in units in which X is X/2ⁱ and a is a/2ʲ, i + j = k."""
     with np.errstate(over="ignore", under="ignore"):
         alpha = float(np.ldexp(step_size, 2 * k))
     if not 0.0 < alpha < float("inf"):
-        raise InvalidParameterError("step_size", "stay within the range of float64 for X/R_max", step_size)
+        raise InvalidParameterError("step_size", "stay within the range of float64 for X/R_max and a/‖a‖", step_size)
     return alpha

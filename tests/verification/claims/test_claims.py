@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork, datasets
-from refimpl.errors import InvalidDataError
+from refimpl.errors import ImplicitBiasError, InvalidDataError
 from refimpl.flow import FlowStatus, piecewise
 from verification.claims import CLAIMS, HypothesisResult, Measurement, Verdict
 from verification.claims.base import judge
@@ -44,8 +44,7 @@ def with_limits(honest: Evidence, change) -> Evidence:
     """A copy whose flows end in changed limits; everything else is computed anew."""
     evidence = fresh()
     flows = tuple(replace(flow, limit=change(flow.limit)) for flow in honest.flows)
-    evidence.__dict__["flows"] = flows
-    return evidence
+    return evidence.supposing(flows=flows)
 
 
 def moved(limit, C):
@@ -98,11 +97,12 @@ def test_a_wrong_limit_is_seen(honest: Evidence, claim: str, change) -> None:
 
 def with_paths(honest: Evidence, **changes) -> Evidence:
     evidence = fresh()
-    evidence.__dict__["flows"] = tuple(
-        replace(flow, trajectory=replace(flow.trajectory, **{k: f(flow.trajectory) for k, f in changes.items()}))
-        for flow in honest.flows
+    return evidence.supposing(
+        flows=tuple(
+            replace(flow, trajectory=replace(flow.trajectory, **{k: f(flow.trajectory) for k, f in changes.items()}))
+            for flow in honest.flows
+        )
     )
-    return evidence
 
 
 def test_a_loss_that_stays_is_seen(honest: Evidence) -> None:
@@ -116,7 +116,7 @@ def test_a_loss_that_stays_is_seen(honest: Evidence) -> None:
         slow = replace(flows[wrong].limit, margins=0.01 * flows[wrong].limit.margins)
         flows[wrong] = replace(stuck.flows[wrong], limit=slow)
         evidence = fresh()
-        evidence.__dict__["flows"] = tuple(flows)
+        evidence = evidence.supposing(flows=tuple(flows))
         assert verdict("flow-zero-loss", evidence) is Verdict.VIOLATED
 
 
@@ -128,17 +128,20 @@ def test_a_falling_smoothed_margin_is_seen(honest: Evidence) -> None:
 
 def with_descents(honest: Evidence, **changes) -> Evidence:
     evidence = fresh()
-    evidence.__dict__["descents"] = tuple(
-        replace(
-            run,
-            result=replace(
-                run.result,
-                trajectory=replace(run.result.trajectory, **{k: f(run.result.trajectory) for k, f in changes.items()}),
-            ),
+    return evidence.supposing(
+        descents=tuple(
+            replace(
+                run,
+                result=replace(
+                    run.result,
+                    trajectory=replace(
+                        run.result.trajectory, **{k: f(run.result.trajectory) for k, f in changes.items()}
+                    ),
+                ),
+            )
+            for run in honest.descents
         )
-        for run in honest.descents
     )
-    return evidence
 
 
 @pytest.mark.parametrize(
@@ -159,8 +162,11 @@ def test_rows_that_spread_are_seen(honest: Evidence) -> None:
     claim = "per-sign-stable-rank-tends-to-one"
     assert verdict(claim, honest) in HOLD
     evidence = fresh()
-    evidence.__dict__["descents"] = tuple(
-        replace(run, stable_rank_by_sign=np.roll(run.stable_rank_by_sign[::-1], 1, axis=0)) for run in honest.descents
+    evidence = evidence.supposing(
+        descents=tuple(
+            replace(run, stable_rank_by_sign=np.roll(run.stable_rank_by_sign[::-1], 1, axis=0))
+            for run in honest.descents
+        )
     )
     result = BY_ID[claim].evaluate(evidence, perf_counter)
     assert result.verdict is Verdict.INCONCLUSIVE  # a finite run does not refute a limit
@@ -189,7 +195,7 @@ def test_a_large_start_with_low_rank_is_seen(honest: Evidence) -> None:
 def test_a_missing_limit_is_inconclusive(honest: Evidence) -> None:
     evidence = fresh()
     flows = (replace(honest.flows[0], limit=None, status=FlowStatus.STALLED), *honest.flows[1:])
-    evidence.__dict__["flows"] = flows
+    evidence = evidence.supposing(flows=flows)
     result = BY_ID["flow-rank-at-most-two"].evaluate(evidence, perf_counter)
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "STALLED" in result.reason
@@ -208,7 +214,7 @@ def test_certified_only_where_the_certificate_proves_it(honest: Evidence) -> Non
         "margin-approximation",
     }
     without = fresh()
-    without.__dict__.update(flows=honest.flows, certificate=None)
+    without = without.supposing(flows=honest.flows, certificate=None)
     assert verdict("flow-rank-at-most-two", without) is Verdict.HOLDS_NUMERICALLY
 
 
@@ -300,7 +306,7 @@ def test_one_wrong_limit_of_three_is_enough(honest: Evidence, claim: str, change
     flows = list(honest.flows)
     flows[wrong] = replace(flows[wrong], limit=change(flows[wrong].limit))
     evidence = fresh()
-    evidence.__dict__["flows"] = tuple(flows)
+    evidence = evidence.supposing(flows=tuple(flows))
     assert verdict(claim, evidence) is Verdict.VIOLATED
 
 
@@ -317,11 +323,11 @@ def test_every_pair_of_the_three_witnesses_is_compared(honest: Evidence) -> None
         evidence = fresh()
         wrong = getattr(honest, name)
         wrong = replace(wrong, v_coefficients=1.001 * wrong.v_coefficients)
-        evidence.__dict__.update({"flows": honest.flows, name: wrong})
+        evidence = evidence.supposing(**{"flows": honest.flows, name: wrong})
         assert verdict("limit-is-convex-optimum", evidence) is Verdict.VIOLATED
     evidence = fresh()
     useless = replace(honest.closed_form, solves_program=False, error_estimate=float("inf"))
-    evidence.__dict__.update(flows=honest.flows, closed_form=useless)
+    evidence = evidence.supposing(flows=honest.flows, closed_form=useless)
     assert verdict("limit-is-convex-optimum", evidence) in HOLD
 
 
@@ -368,7 +374,7 @@ def test_the_rounding_of_a_singular_system_is_not_an_error_of_the_limit() -> Non
         replace(f, limit=replace(f.limit, multipliers=lam * np.array([0.5, 0.5, 1.0, 0.5, 0.5])))
         for f in evidence.flows
     ]
-    evidence.__dict__["flows"] = tuple(split)
+    evidence = evidence.supposing(flows=tuple(split))
     assert evidence.flow_error < 1e-12
 
 
@@ -509,8 +515,7 @@ def with_one_descent(honest: Evidence, wrong: int, **changes) -> Evidence:
     path = runs[wrong].result.trajectory
     new = replace(path, **{name: change(path) for name, change in changes.items()})
     runs[wrong] = replace(runs[wrong], result=replace(runs[wrong].result, trajectory=new))
-    evidence.__dict__["descents"] = tuple(runs)
-    return evidence
+    return evidence.supposing(descents=tuple(runs))
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 2])
@@ -524,8 +529,7 @@ def test_the_threshold_of_the_loss_is_sharp(honest: Evidence, wrong: int) -> Non
         log_loss = np.append(path.log_loss[:-1], threshold + np.log(factor))
         stopped = replace(path, log_loss=log_loss)
         flows[wrong] = replace(flows[wrong], trajectory=stopped, limit=None, status=FlowStatus.MAX_TIME)
-        evidence.__dict__["flows"] = tuple(flows)
-        return evidence
+        return evidence.supposing(flows=tuple(flows))
 
     assert edges(honest, "flow-zero-loss", change) == [Verdict.HOLDS_NUMERICALLY, Verdict.INCONCLUSIVE]
 
@@ -543,7 +547,7 @@ def test_one_drop_of_the_smoothed_margin_is_enough(honest: Evidence) -> None:
             drop = size * measured(claim, honest).tolerance * max(1.0, q[late] * path.norm[late]) / path.norm[late]
             q[late:] -= q[late] - q[late - 1] + drop
             flows[flow] = replace(flows[flow], trajectory=replace(path, smoothed_margin=q))
-            evidence.__dict__["flows"] = tuple(flows)
+            evidence = evidence.supposing(flows=tuple(flows))
             assert verdict(claim, evidence) is expected
 
 
@@ -640,7 +644,7 @@ def test_rounding_of_one_flow_hides_no_decrease_of_another(honest: Evidence) -> 
     claim, flows = "smoothed-margin-monotone", list(honest.flows)
     flows[0] = replace(flows[0], trajectory=replace(flows[0].trajectory, s=1e12 * flows[0].trajectory.s))
     evidence = fresh()
-    evidence.__dict__["flows"] = tuple(flows)
+    evidence = evidence.supposing(flows=tuple(flows))
     assert verdict(claim, evidence) is Verdict.INCONCLUSIVE
     path = flows[1].trajectory
     flows[1] = replace(
@@ -648,7 +652,7 @@ def test_rounding_of_one_flow_hides_no_decrease_of_another(honest: Evidence) -> 
         trajectory=replace(path, smoothed_margin=path.smoothed_margin - 1e-2 * (np.arange(path.s.size) % 2)),
     )
     evidence = fresh()
-    evidence.__dict__["flows"] = tuple(flows)
+    evidence = evidence.supposing(flows=tuple(flows))
     assert verdict(claim, evidence) is Verdict.VIOLATED
 
 
@@ -728,3 +732,12 @@ def test_the_bound_of_the_sampling_error_by_hand(monkeypatch: pytest.MonkeyPatch
 
 def test_there_are_seventeen_claims() -> None:
     assert len(BY_ID) == 17
+
+
+def test_only_quantities_that_are_computed_can_be_supposed(honest: Evidence) -> None:
+    with pytest.raises(ImplicitBiasError, match="nonsense"):
+        honest.supposing(nonsense=1.0)
+    with pytest.raises(ImplicitBiasError, match="alpha"):  # a property of the step size, never kept
+        honest.supposing(alpha=1.0)
+    assert honest.supposing(flows=()).limits == ()
+    assert len(honest.limits) == 3

@@ -158,8 +158,10 @@ def test_a_loss_that_is_large_where_the_flow_ends_is_followed_on() -> None:
     network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0], [1.0]], [1, 1])
     evidence = Evidence(network, data, LogisticLoss(), _starts(network, data, None, 0, DEFAULT_SCALES))
     first = [{name: values[:1] for name, values in vars(flow.trajectory).items()} for flow in evidence.flows]
-    evidence.__dict__["flows"] = tuple(
-        replace(flow, trajectory=Trajectory(**path)) for flow, path in zip(evidence.flows, first, strict=True)
+    evidence = evidence.supposing(
+        flows=tuple(
+            replace(flow, trajectory=Trajectory(**path)) for flow, path in zip(evidence.flows, first, strict=True)
+        )
     )
     row = flow_zero_loss.CLAIM.evaluate(evidence, perf_counter)
     assert row.verdict.name in HOLD
