@@ -14,9 +14,10 @@ from refimpl.datasets import Dataset
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from refimpl.flow.cell import Cell
+from refimpl.flow.kinks import independent_samples, sample_coordinates
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
-from refimpl.validation import Array
+from refimpl.validation import Array, IndexArray
 from verification.claims.descents import DescentRun, run_descent, unit_step
 from verification.exact.certificate import Certificate, certify, reject_early
 from verification.witnesses.bounds import increment_bound
@@ -32,6 +33,9 @@ SMALLEST_TOLERANCE = 1e-12
 """No tolerance of a verdict on a limit is smaller."""
 
 EPS = float(np.finfo(np.float64).eps)
+
+ROUNDING = 16.0 * EPS
+"""Rounding of a sum of products, relative to the sum of the lengths of its terms."""
 
 SMALLEST_SHARE = 1e-3
 """Seconds that each flow may take at least."""
@@ -308,34 +312,84 @@ class Evidence:
         """L with K = L Lᵀ: rows of C L are rows of C X in orthonormal coordinates of the span."""
         return self.data.gram_factor
 
+    @cached_property
+    def coordinates(self) -> Array:
+        """Coordinates of the samples in which `independent_samples` finds those that span others."""
+        return sample_coordinates(self.data.gram)
+
     def distance(self, C: Array, reference: Array) -> float:
         """‖C X - reference X‖_F / ‖reference X‖_F."""
         return float(np.linalg.norm((C - reference) @ self.factor) / np.linalg.norm(reference @ self.factor))
 
 
 def limit_error(limit: FlowLimit, evidence: Evidence) -> float:
-    """Error of a limit W, relative to ‖W‖: the root of its duality gap, or less where its λ solves a linear system.
+    """Error of a limit W, relative to ‖W‖: the root of its duality gap, or that of its linear system if it is less.
 
-    By (12.1) of docs/theory.md, ‖W - W_opt‖² <= 2 Σ λ_i |q_i - 1| on W's own pattern, whatever λ >= 0 is used; q_i
-    has the rounding of Σ_j |a_j| Σ_k |C_jk K_ki|.
+    By (12.1) of docs/theory.md, ‖W - W_opt‖² <= 2 Σ λ_i |q_i - 1| on W's own pattern, whatever λ >= 0 is used.
     """
-    spread = np.abs(evidence.network.second_layer) @ (np.abs(limit.coefficients) @ np.abs(evidence.data.gram))
-    gap = 2.0 * float(np.abs(limit.multipliers) @ (np.abs(limit.margins - 1.0) + 4.0 * EPS * spread))
+    rounding = ROUNDING * rounded_terms(limit, evidence)
+    gap = 2.0 * float(np.abs(limit.multipliers) @ (np.abs(limit.margins - 1.0) + of_margins(rounding, evidence)))
     root = float(np.sqrt(gap)) / float(np.linalg.norm(limit.singular_values))
-    return min(root, 64.0 * evidence.data.n * EPS * amplification(limit, evidence)) if limit.polished else root
+    return min(root, error_on_support(limit, evidence, rounding)) if limit.polished else root
 
 
-def amplification(limit: FlowLimit, evidence: Evidence) -> float:
-    """How M_SS λ_S = 1 amplifies rounding: D/λ_min(M_SS), D = max_i K_ii Σ_j a_j² Φ_ji² the size of its terms.
+def rounded_terms(limit: FlowLimit, evidence: Evidence) -> Array:
+    """‖x_i‖ Σ_k |C_jk| ‖x_k‖, the size of the terms of z_ji, shape (m, n)."""
+    norms = evidence.data.norms
+    return np.outer(np.abs(limit.coefficients) @ norms, norms)
 
-    D is taken before the Schur complements of (7.5), which may cancel most of it. S is the support of λ, equal
-    samples counted once: they share one multiplier, and W does not depend on how it is split.
+
+def of_margins(rounding: Array, evidence: Evidence) -> Array:
+    """What errors of z_ji, shape (m, n), are in q_i, shape (n,)."""
+    return np.asarray(np.abs(evidence.network.second_layer) @ rounding)
+
+
+def error_on_support(limit: FlowLimit, evidence: Evidence, rounding: Array) -> float:
+    """Distance to the point with z_ji = 0 on W's sliding units and q_i = 1 on the support S of λ, relative to ‖W‖.
+
+    Row j loses its part in the span of its sliding samples T, of length (z_jTᵀK_TT⁻¹z_jT)^{1/2}. Then
+    W - Σ_S δλ_i H_i, M_SS δλ = r := q_S - 1 with M of (7.5), is that point, at the distance (rᵀM_SS⁻¹r)^{1/2}.
+    It is the KKT point if W's direction lies in its own cell, which the polish has checked, λ - δλ >= 0, and the
+    other margins are above 1; where the latter two are not sure the answer is inf. z and q count with their rounding,
+    and equal samples once: they share a multiplier, and W does not depend on how it is split.
     """
-    y, K, lam = evidence.data.y, evidence.data.gram, limit.multipliers
+    y, K, a = evidence.data.y, evidence.data.gram, np.abs(evidence.network.second_layer)
     cell = Cell(evidence.network, y, K, limit.pattern)
+    lost, off_kink = np.zeros(a.size), np.abs(limit.coefficients @ K) + rounding
+    for j in cell.sliding_neurons:
+        T = independent_samples(evidence.coordinates, np.flatnonzero(limit.pattern[j] == 0))
+        lost[j] = energy_bound(K[np.ix_(T, T)], off_kink[j, T])
+    off = np.abs(limit.margins - 1.0) + of_margins(rounding + np.outer(lost, evidence.data.norms), evidence)
+    S, total, others = support(limit, y)
+    M = cell.matrix[np.ix_(S, S)]
+    distance = float(np.linalg.norm(lost)) + energy_bound(M, off[S])
+    if not distance < float("inf"):
+        return float("inf")
+    near = limit.margins[others] - 1.0 < np.sqrt(evidence.network.mass) * evidence.data.norms[others] * distance
+    unsure = near.any() or np.any(np.abs(np.linalg.inv(M)) @ off[S] > total)
+    return float("inf") if unsure else distance / float(np.linalg.norm(limit.singular_values))
+
+
+def energy_bound(A: Array, r: Array) -> float:
+    """A bound on (rᵀA⁻¹r)^{1/2} from the smallest eigenvalue of A, its diagonal scaled to 1; inf if that is rounding.
+
+    Examples
+    --------
+    >>> round(energy_bound(np.array([[4.0, 0.0], [0.0, 1.0]]), np.array([2.0, 0.0])), 9)
+    1.0
+    """
+    scale = np.sqrt(np.diagonal(A))
+    if not scale.min() > 0.0:
+        return float("inf")
+    eigenvalues = np.linalg.eigvalsh(A / scale / scale[:, None])
+    smallest = eigenvalues[0] - len(A) * EPS * eigenvalues[-1]
+    return float(np.linalg.norm(r / scale) / np.sqrt(smallest)) if smallest > 0.0 else float("inf")
+
+
+def support(limit: FlowLimit, y: Array) -> tuple[IndexArray, Array, IndexArray]:
+    """Samples with λ_i > 0, the first of equal ones; the sums of λ over equal ones; and the samples without λ."""
+    lam = limit.multipliers
     _, first, group = np.unique(np.column_stack([y, limit.X]), axis=0, return_index=True, return_inverse=True)
     total = np.bincount(group.ravel(), lam)
-    S = first[total > 1e-12 * total.max()]
-    terms = np.diagonal(K) * (evidence.network.second_layer**2 @ cell.slopes**2)
-    smallest = float(np.linalg.eigvalsh(cell.matrix[np.ix_(S, S)])[0])
-    return float(terms[S].max()) / smallest if smallest > 0.0 else float("inf")
+    kept = total > 1e-12 * total.max()
+    return first[kept], total[kept], np.flatnonzero(~kept[group.ravel()])

@@ -388,6 +388,33 @@ def test_a_cancellation_in_a_sliding_units_matrix_is_an_error_of_the_limit() -> 
     assert verdict("flow-limit-is-kkt", evidence) in HOLD
 
 
+def test_the_error_of_a_limit_holds_it_against_the_rationals() -> None:
+    """Nearly dependent samples: λ_min(M) is 1e-8 of its terms, and W is known to eight digits more than λ is.
+
+    One neuron, all units active, so that M = K and W = Σ λ_i x_i with K λ = 1, solved by fractions.
+    """
+    X = np.array([[1.0, 1e-3, 0.0], [1.0, -1e-3, 1e-4], [1.0, 0.0, -1e-4]])
+    data, network = Dataset(X, [1.0, 1.0, 1.0]), TwoLayerNetwork([1.0], LeakyReLU(0.5))
+    evidence = Evidence(network, data, LogisticLoss(), _starts(network, data, None, 0, DEFAULT_SCALES))
+    exact = least_norm_by_fractions(X)
+    limit = evidence.limits[0]
+    off = np.linalg.norm(limit.weights()[0] - exact) / np.linalg.norm(exact)
+    assert off <= evidence.flow_error < 1e-9
+
+
+def least_norm_by_fractions(X: np.ndarray) -> np.ndarray:
+    """The w with X w = 1, X square."""
+    rows = [[Fraction(float(x)) for x in row] + [Fraction(1)] for row in X]
+    for i in range(len(rows)):
+        pivot = next(r for r in range(i, len(rows)) if rows[r][i] != 0)
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [x / rows[i][i] for x in rows[i]]
+        for r in range(len(rows)):
+            if r != i:
+                rows[r] = [x - rows[r][i] * p for x, p in zip(rows[r], rows[i], strict=True)]
+    return np.array([float(row[-1]) for row in rows])
+
+
 def test_a_limit_that_is_not_polished_has_the_root_of_its_gap(honest: Evidence) -> None:
     """λ that is off by 1e-4 in one sample: ‖W - W*‖² = δλᵀMδλ, and the gap knows it."""
 
@@ -557,8 +584,14 @@ def test_the_tolerances_by_hand(honest: Evidence) -> None:
     gamma, plus, minus = network.slope, network.mass_positive, network.mass_negative
     c, c_prime = np.where(data.y > 0, 1.0, gamma), np.where(data.y > 0, gamma, 1.0)
     M = data.signed_gram * (plus * np.outer(c, c) + minus * np.outer(c_prime, c_prime))
-    eps, W = np.finfo(np.float64).eps, honest.limits[0].weights()
-    error = 64.0 * data.n * eps * np.diagonal(M).max() * np.linalg.norm(np.linalg.inv(M), 2)
+    scale = np.sqrt(np.diagonal(M))
+    smallest = np.linalg.eigvalsh(M / np.outer(scale, scale))[0]
+    errors, W = [], honest.limits[0].weights()
+    for limit in honest.limits:
+        z = 16.0 * np.finfo(np.float64).eps * np.outer(np.abs(limit.coefficients) @ data.norms, data.norms)
+        off = np.abs(limit.margins - 1.0) + np.abs(network.second_layer) @ z
+        errors.append(np.linalg.norm(off / scale) / np.sqrt(smallest) / np.linalg.norm(W))
+    error = max(errors)
     outputs = error * np.linalg.norm(network.second_layer) * np.linalg.norm(W) * data.R_max
     expected = {
         "flow-limit-is-kkt": max(error, 1e-12),
