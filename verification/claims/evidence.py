@@ -13,12 +13,11 @@ import numpy as np
 from refimpl.datasets import Dataset
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
-from refimpl.flow.cell import Cell
-from refimpl.flow.kinks import independent_samples, sample_coordinates
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
-from refimpl.validation import Array, IndexArray
+from refimpl.validation import Array
 from verification.claims.descents import DescentRun, run_descent, unit_step
+from verification.claims.limit_error import limit_error
 from verification.exact.certificate import Certificate, certify, reject_early
 from verification.witnesses.bounds import increment_bound
 from verification.witnesses.conditions import Hypotheses, check_hypotheses
@@ -31,11 +30,6 @@ __all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start", "TimeLimitError"]
 
 SMALLEST_TOLERANCE = 1e-12
 """No tolerance of a verdict on a limit is smaller."""
-
-EPS = float(np.finfo(np.float64).eps)
-
-ROUNDING = 16.0 * EPS
-"""Rounding of a sum of products, relative to the sum of the lengths of its terms."""
 
 SMALLEST_SHARE = 1e-3
 """Seconds that each flow may take at least."""
@@ -195,7 +189,7 @@ class Evidence:
     @property
     def flow_error(self) -> float:
         """Largest error estimate of a limit; 0 if there is none."""
-        return max((limit_error(limit, self) for limit in self.limits), default=0.0)
+        return max((limit_error(limit, self.network, self.data) for limit in self.limits), default=0.0)
 
     @property
     def margin_error(self) -> float:
@@ -204,7 +198,10 @@ class Evidence:
         Relative to ‖z‖ >= 1/R_max that is also the error of z = Σ_j a_j w_j, once its margins are at least 1.
         """
         through = float(np.linalg.norm(self.network.second_layer)) * self.data.R_max
-        sizes = [limit_error(limit, self) * float(np.linalg.norm(limit.singular_values)) for limit in self.limits]
+        sizes = [
+            limit_error(limit, self.network, self.data) * float(np.linalg.norm(limit.singular_values))
+            for limit in self.limits
+        ]
         return through * max(sizes, default=0.0)
 
     @cached_property
@@ -217,7 +214,7 @@ class Evidence:
         """W of a limit, its rows below the error of W set to 0."""
         W = limit.weights()
         sizes = np.linalg.norm(W, axis=1)
-        rounding = max(limit_error(limit, self), SMALLEST_TOLERANCE) * float(np.linalg.norm(sizes))
+        rounding = max(limit_error(limit, self.network, self.data), SMALLEST_TOLERANCE) * float(np.linalg.norm(sizes))
         return np.where(sizes[:, None] > rounding, W, 0.0)
 
     @cached_property
@@ -312,84 +309,6 @@ class Evidence:
         """L with K = L Lᵀ: rows of C L are rows of C X in orthonormal coordinates of the span."""
         return self.data.gram_factor
 
-    @cached_property
-    def coordinates(self) -> Array:
-        """Coordinates of the samples in which `independent_samples` finds those that span others."""
-        return sample_coordinates(self.data.gram)
-
     def distance(self, C: Array, reference: Array) -> float:
         """‖C X - reference X‖_F / ‖reference X‖_F."""
         return float(np.linalg.norm((C - reference) @ self.factor) / np.linalg.norm(reference @ self.factor))
-
-
-def limit_error(limit: FlowLimit, evidence: Evidence) -> float:
-    """Error of a limit W, relative to ‖W‖: the root of its duality gap, or that of its linear system if it is less.
-
-    By (12.1) of docs/theory.md, ‖W - W_opt‖² <= 2 Σ λ_i |q_i - 1| on W's own pattern, whatever λ >= 0 is used.
-    """
-    rounding = ROUNDING * rounded_terms(limit, evidence)
-    gap = 2.0 * float(np.abs(limit.multipliers) @ (np.abs(limit.margins - 1.0) + of_margins(rounding, evidence)))
-    root = float(np.sqrt(gap)) / float(np.linalg.norm(limit.singular_values))
-    return min(root, error_on_support(limit, evidence, rounding)) if limit.polished else root
-
-
-def rounded_terms(limit: FlowLimit, evidence: Evidence) -> Array:
-    """‖x_i‖ Σ_k |C_jk| ‖x_k‖, the size of the terms of z_ji, shape (m, n)."""
-    norms = evidence.data.norms
-    return np.outer(np.abs(limit.coefficients) @ norms, norms)
-
-
-def of_margins(rounding: Array, evidence: Evidence) -> Array:
-    """What errors of z_ji, shape (m, n), are in q_i, shape (n,)."""
-    return np.asarray(np.abs(evidence.network.second_layer) @ rounding)
-
-
-def error_on_support(limit: FlowLimit, evidence: Evidence, rounding: Array) -> float:
-    """Distance to the point with z_ji = 0 on W's sliding units and q_i = 1 on the support S of λ, relative to ‖W‖.
-
-    Row j loses its part in the span of its sliding samples T, of length (z_jTᵀK_TT⁻¹z_jT)^{1/2}. Then
-    W - Σ_S δλ_i H_i, M_SS δλ = r := q_S - 1 with M of (7.5), is that point, at the distance (rᵀM_SS⁻¹r)^{1/2}.
-    It is the KKT point if W's direction lies in its own cell, which the polish has checked, λ - δλ >= 0, and the
-    other margins are above 1; where the latter two are not sure the answer is inf. z and q count with their rounding,
-    and equal samples once: they share a multiplier, and W does not depend on how it is split.
-    """
-    y, K, a = evidence.data.y, evidence.data.gram, np.abs(evidence.network.second_layer)
-    cell = Cell(evidence.network, y, K, limit.pattern)
-    lost, off_kink = np.zeros(a.size), np.abs(limit.coefficients @ K) + rounding
-    for j in cell.sliding_neurons:
-        T = independent_samples(evidence.coordinates, np.flatnonzero(limit.pattern[j] == 0))
-        lost[j] = energy_bound(K[np.ix_(T, T)], off_kink[j, T])
-    off = np.abs(limit.margins - 1.0) + of_margins(rounding + np.outer(lost, evidence.data.norms), evidence)
-    S, total, others = support(limit, y)
-    M = cell.matrix[np.ix_(S, S)]
-    distance = float(np.linalg.norm(lost)) + energy_bound(M, off[S])
-    if not distance < float("inf"):
-        return float("inf")
-    near = limit.margins[others] - 1.0 < np.sqrt(evidence.network.mass) * evidence.data.norms[others] * distance
-    unsure = near.any() or np.any(np.abs(np.linalg.inv(M)) @ off[S] > total)
-    return float("inf") if unsure else distance / float(np.linalg.norm(limit.singular_values))
-
-
-def energy_bound(A: Array, r: Array) -> float:
-    """A bound on (rᵀA⁻¹r)^{1/2} from the smallest eigenvalue of A, its diagonal scaled to 1; inf if that is rounding.
-
-    Examples
-    --------
-    >>> round(energy_bound(np.array([[4.0, 0.0], [0.0, 1.0]]), np.array([2.0, 0.0])), 9)
-    1.0
-    """
-    scale = np.sqrt(np.diagonal(A))
-    if not scale.min() > 0.0:
-        return float("inf")
-    eigenvalues = np.linalg.eigvalsh(A / scale / scale[:, None])
-    smallest = eigenvalues[0] - len(A) * EPS * eigenvalues[-1]
-    return float(np.linalg.norm(r / scale) / np.sqrt(smallest)) if smallest > 0.0 else float("inf")
-
-
-def support(limit: FlowLimit, y: Array) -> tuple[IndexArray, Array, IndexArray]:
-    """Samples with λ_i > 0, the first of equal ones; the sums of λ over equal ones; and the samples without λ."""
-    lam = limit.multipliers
-    _, first, group = np.unique(np.column_stack([y, limit.X]), axis=0, return_index=True, return_inverse=True)
-    total = np.bincount(group.ravel(), lam)
-    kept = total > 1e-12 * total.max()
-    return first[kept], total[kept], np.flatnonzero(~kept[group.ravel()])
