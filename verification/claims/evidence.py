@@ -186,10 +186,15 @@ class Evidence:
                 return f"The flow from scale {self.starts[k].scale:g} has no limit: {flow.status.name}. {flow.message}"
         return ""
 
+    @cached_property
+    def limit_errors(self) -> tuple[float, ...]:
+        """Error estimate of each limit, relative to its ‖W‖."""
+        return tuple(limit_error(limit, self.network, self.data) for limit in self.limits)
+
     @property
     def flow_error(self) -> float:
         """Largest error estimate of a limit; 0 if there is none."""
-        return max((limit_error(limit, self.network, self.data) for limit in self.limits), default=0.0)
+        return max(self.limit_errors, default=0.0)
 
     @property
     def margin_error(self) -> float:
@@ -199,8 +204,8 @@ class Evidence:
         """
         through = float(np.linalg.norm(self.network.second_layer)) * self.data.R_max
         sizes = [
-            limit_error(limit, self.network, self.data) * float(np.linalg.norm(limit.singular_values))
-            for limit in self.limits
+            error * float(np.linalg.norm(limit.singular_values))
+            for error, limit in zip(self.limit_errors, self.limits, strict=True)
         ]
         return through * max(sizes, default=0.0)
 

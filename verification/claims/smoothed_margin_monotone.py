@@ -24,14 +24,13 @@ def measure(evidence: Evidence) -> Measurement:
     An unfinished flow counts as far as it went. Each decrease is held against what may be error there. Times at which
     that is too large for a verdict tell nothing, and are counted; they hide no decrease elsewhere.
     """
-    found = [decreases(flow, evidence) for flow in evidence.flows]
-    telling = [allowed <= LARGEST_TOLERANCE for _, allowed, _ in found]
-    silent = [bool(allowed.size) and not tells.any() for (_, allowed, _), tells in zip(found, telling, strict=True)]
-    chosen = [np.ones_like(tells) if any(silent) else tells for tells in telling]
-    drop, allowed = (np.concatenate([x[k][keep] for x, keep in zip(found, chosen, strict=True)]) for k in (0, 1))
+    drops, errors, starts = zip(*(decreases(flow, evidence) for flow in evidence.flows), strict=True)
+    telling = [error <= LARGEST_TOLERANCE for error in errors]
+    silent = any(tells.size and not tells.any() for tells in telling)
+    chosen = np.concatenate([np.ones_like(tells) if silent else tells for tells in telling])
+    drop, allowed = np.concatenate(drops)[chosen], np.concatenate(errors)[chosen]
     real = np.flatnonzero((drop > allowed) & (allowed <= LARGEST_TOLERANCE))
     shown = real[[np.argmax(drop[real])]] if real.size else np.arange(drop.size)
-    starts = [start for _, _, start in found]
     hidden = sum(int(np.sum(~tells)) for tells in telling)
     return Measurement(
         quantity="largest relative decrease",
@@ -41,7 +40,7 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance_reason="error of one solver step in q, and rounding of q and ‖W‖, relative to the smoothed margin",
         undecided="" if max(starts) > -np.inf else "The loss did not fall below ℓ(0)/n.",
         details={
-            "drops": [float(drop.max(initial=start)) for drop, _, start in found],
+            "drops": [float(drop.max(initial=start)) for drop, start in zip(drops, starts, strict=True)],
             "recorded_times": [int(flow.trajectory.s.size) for flow in evidence.flows],
             "times_that_tell": [int(tells.sum()) for tells in telling],
         },

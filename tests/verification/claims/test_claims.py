@@ -689,6 +689,22 @@ def test_rounding_of_one_flow_hides_no_decrease_of_another(honest: Evidence) -> 
     assert verdict(claim, evidence) is Verdict.VIOLATED
 
 
+def test_times_that_tell_nothing_are_counted_and_hide_no_decrease_before_them(honest: Evidence) -> None:
+    claim, flows = "smoothed-margin-monotone", list(honest.flows)
+    path = flows[0].trajectory
+    late = np.flatnonzero(path.log_loss < log_threshold(honest))
+    s = path.s.copy()
+    s[late[-3:]] *= 1e12
+    flows[0] = replace(flows[0], trajectory=replace(path, s=s))
+    row = BY_ID[claim].evaluate(honest.supposing(flows=tuple(flows)), perf_counter)
+    assert row.verdict is Verdict.HOLDS_NUMERICALLY
+    assert row.reason.startswith("At 3 of ")
+    q = path.smoothed_margin.copy()
+    q[late[2] :] -= 1e-2
+    flows[0] = replace(flows[0], trajectory=replace(path, s=s, smoothed_margin=q))
+    assert verdict(claim, honest.supposing(flows=tuple(flows))) is Verdict.VIOLATED
+
+
 # --- the first step -------------------------------------------------------------------------------
 
 
