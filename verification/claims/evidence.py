@@ -25,6 +25,7 @@ from verification.witnesses.convex_program import LinearMaxMargin, MaxMargin, li
 from verification.witnesses.enumeration import GlobalOptimum, global_optimum
 from verification.witnesses.kkt import KKTResiduals, kkt_residuals
 from verification.witnesses.limit_formula import ClosedForm, closed_form
+from verification.witnesses.reach import Reach, reach
 
 __all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start", "TimeLimitError"]
 
@@ -142,6 +143,12 @@ class Evidence:
     def hypotheses(self) -> Hypotheses:
         """The paper's condition, the instance-wise one, the refined one."""
         return check_hypotheses(self.network, self.data)
+
+    @cached_property
+    def reach(self) -> dict[str, Reach]:
+        """How far each condition is from holding, in samples and dimensions."""
+        self.tell("how far the conditions are from holding")
+        return reach(self.network, self.data, self.check_time)
 
     @cached_property
     def flows(self) -> tuple[FlowResult, ...]:

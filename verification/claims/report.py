@@ -90,6 +90,7 @@ class Report:
         data, network, found = evidence.data, evidence.network, evidence.hypotheses
         conditions = [
             {"name": c.name, "title": c.title, "slack": c.slack, "satisfied": c.satisfied, "note": c.note}
+            | _reach_of(c.name, evidence)
             for c in (found.paper, found.instance_wise, found.refined)
         ]
         starts = [
@@ -248,6 +249,15 @@ class Report:
             if row.reason:
                 reasons.setdefault(row.reason, []).append(row.id)
         return [Text(f"{', '.join(ids)}: {reason}", style="italic") for reason, ids in reasons.items()]
+
+
+def _reach_of(name: str, evidence: Evidence) -> dict[str, Any]:
+    """On how many samples a condition holds, and the dimension of Gaussian ones; None where nobody looked."""
+    found = vars(evidence).get("reach", {}).get(name)
+    return {
+        "samples": None if found is None else found.samples,
+        "gaussian_dimension": None if found is None else found.gaussian_dimension,
+    }
 
 
 def shown(value: float | None) -> str:
