@@ -152,7 +152,25 @@ class Evidence:
 
     @cached_property
     def flows(self) -> tuple[FlowResult, ...]:
-        """One gradient flow for each start; what one of them leaves of its share of the time goes to the next ones."""
+        """One gradient flow for each start; what one of them leaves of its share of the time goes to the next ones.
+
+        Raises
+        ------
+        ImplicitBiasError
+            Where a flow cannot be had; each row that asks is told so, and the flows before it are not followed again.
+        """
+        if isinstance(self._followed, ImplicitBiasError):
+            raise self._followed
+        return self._followed
+
+    @cached_property
+    def _followed(self) -> tuple[FlowResult, ...] | ImplicitBiasError:
+        try:
+            return self._follow()
+        except ImplicitBiasError as error:
+            return error
+
+    def _follow(self) -> tuple[FlowResult, ...]:
         results: list[FlowResult] = []
         self.check_time()
         rest = (1.0 - SHARE_OF_FLOWS) * self.seconds_left if self.time_limit < np.inf else 0.0
