@@ -217,7 +217,7 @@ def _proven(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
         measured.append(certificate)
     else:
         proven.append(_certified(certificate))
-    measured += [text for text in (_program(rows), _enumeration(rows)) if text]
+    measured += [text for text in (_trapped(rows), _program(rows), _enumeration(rows)) if text]
     told = f"Proven of this very data set: {'; '.join(proven)}" if proven else NOTHING
     return f"{told}; beside it: {'; '.join(measured)}." if measured else f"{told}."
 
@@ -234,6 +234,14 @@ BY_VERDICT = {
 
 def _certified(certificate: Certificate) -> str:
     return f"in exact arithmetic, {BY_VERDICT[certificate.verdict].format(certificate.failed_step)}"
+
+
+def _trapped(rows: dict[str, ClaimResult]) -> str:
+    """Whether the flows cannot leave their last cells, which is exact but for the integration up to there."""
+    row = rows.get("flow-stays-in-last-cell")
+    if row is None or not row.hypothesis.satisfied or row.conclusion is not Conclusion.HOLDS:
+        return ""
+    return "once in their last cells the flows stay there and tend to the KKT points found (exact from there on)"
 
 
 def _program(rows: dict[str, ClaimResult]) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork, datasets
 from refimpl.errors import ImplicitBiasError, InvalidDataError
-from refimpl.flow import FlowStatus, piecewise
+from refimpl.flow import FlowEvent, FlowStatus, piecewise
 from verification.claims import CLAIMS, HypothesisResult, Measurement, Verdict
 from verification.claims.base import judge
 from verification.claims.evidence import Evidence
@@ -705,6 +705,43 @@ def test_times_that_tell_nothing_are_counted_and_hide_no_decrease_before_them(ho
     assert verdict(claim, honest.supposing(flows=tuple(flows))) is Verdict.VIOLATED
 
 
+# --- trapped in the last cell ---------------------------------------------------------------------
+
+
+def test_an_event_after_the_flow_is_trapped_is_seen(honest: Evidence) -> None:
+    """A unit that leaves the last pattern and comes back to it contradicts section 7."""
+    claim = "flow-stays-in-last-cell"
+    row = BY_ID[claim].evaluate(honest, perf_counter)
+    assert row.verdict is Verdict.HOLDS_NUMERICALLY
+    flow, since = honest.flows[1], row.measurement.details["trapped_since"][1]
+    side = int(flow.limit.pattern[0, 0])
+    late = (float(since) + float(flow.trajectory.s[-1])) / 2.0
+    there, back = (FlowEvent(late * (1.0 + x), 0, 0, "crossed", way) for x, way in ((0.0, -side), (1e-3, side)))
+    flows = (honest.flows[0], replace(flow, events=(*flow.events, there, back)), honest.flows[2])
+    row = BY_ID[claim].evaluate(honest.supposing(flows=flows), perf_counter)
+    assert row.verdict is Verdict.VIOLATED
+    assert row.measurement.value == 3.0
+
+
+def test_weights_that_leave_the_ball_are_seen(honest: Evidence) -> None:
+    claim, flow = "flow-stays-in-last-cell", honest.flows[0]
+    w = flow.trajectory.sample_weights.copy()
+    w[-1] = np.roll(w[-1], 1) + 0.2 * (np.arange(w.shape[1]) == 0)
+    w[-1] /= w[-1].sum()
+    flows = (replace(flow, trajectory=replace(flow.trajectory, sample_weights=w)), *honest.flows[1:])
+    assert verdict(claim, honest.supposing(flows=flows)) is Verdict.VIOLATED
+
+
+def test_a_flow_that_is_not_deep_in_its_cell_does_not_meet_the_hypothesis(honest: Evidence) -> None:
+    claim, flow = "flow-stays-in-last-cell", honest.flows[0]
+    w = np.roll(flow.trajectory.sample_weights, 1, axis=1) ** 4
+    w /= w.sum(axis=1, keepdims=True)
+    flows = (replace(flow, trajectory=replace(flow.trajectory, sample_weights=w)), *honest.flows[1:])
+    row = BY_ID[claim].evaluate(honest.supposing(flows=flows), perf_counter)
+    assert row.verdict is Verdict.HYPOTHESIS_NOT_MET
+    assert row.hypothesis.slack < 1.0
+
+
 # --- the first step -------------------------------------------------------------------------------
 
 
@@ -779,8 +816,8 @@ def test_the_bound_of_the_sampling_error_by_hand(monkeypatch: pytest.MonkeyPatch
     assert error == pytest.approx((lam * first + s * second) / lam, rel=1e-12)
 
 
-def test_there_are_seventeen_claims() -> None:
-    assert len(BY_ID) == 17
+def test_there_are_eighteen_claims() -> None:
+    assert len(BY_ID) == 18
 
 
 def test_only_quantities_that_are_computed_can_be_supposed(honest: Evidence) -> None:
