@@ -10,13 +10,14 @@ SOURCES := $(shell find refimpl verification -name '*.py' -o -name '*.json' 2>/d
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 PYTEST := .venv-test/bin/python -P -m pytest
 
-.PHONY: help verify test test-all conformance lint clean
+.PHONY: help verify test test-all conformance browser-check lint clean
 
 help:
 	@echo "make verify     install into .venv and check every claim on built-in data (ARGS=... passes options on)"
 	@echo "make test       install into a fresh .venv-test, then lint, types, documentation examples and tests"
 	@echo "make test-all   the same with the long suite"
 	@echo "make conformance   install into a fresh .venv-conformance; PyTorch and JAX against the golden vectors"
+	@echo "make browser-check   install into a fresh .venv-browser; the pages of the commands in headless Chromium, with axe-core"
 	@echo "make clean      remove environments and caches"
 
 verify: .venv/installed
@@ -63,6 +64,18 @@ conformance:
 	  done; \
 	done
 
+# Needs npm, and Chromium: Debian's package is installed where it is missing and this is root.
+CHROMIUM ?= /usr/bin/chromium
+browser-check:
+	@command -v npm > /dev/null || { echo "npm is needed for axe-core: install the package npm." >&2; exit 2; }
+	@test -x $(CHROMIUM) || { test "$$(id -u)" = 0 && apt-get install -y -qq chromium > /dev/null; } || \
+	  { echo "Chromium is needed: install the package chromium, or say CHROMIUM=path." >&2; exit 2; }
+	rm -rf .venv-browser browser-check
+	$(PYTHON) -m venv .venv-browser
+	.venv-browser/bin/python -m pip install $(PIP_FLAGS) ".[exact]" playwright
+	npm install --silent --no-save --no-package-lock --prefix .venv-browser axe-core
+	.venv-browser/bin/python scripts/browser_check.py --browser $(CHROMIUM) --axe .venv-browser/node_modules/axe-core/axe.min.js
+
 clean:
-	rm -rf .venv .venv-test .venv-conformance build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-conformance .venv-browser browser-check build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

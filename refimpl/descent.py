@@ -21,6 +21,7 @@ import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
 from refimpl.datasets import Dataset
+from refimpl.display import Displayed, frame, shown
 from refimpl.documents import as_plain
 from refimpl.errors import InvalidParameterError, RunInterrupted, ShapeError
 from refimpl.losses import Loss, as_loss, mean_log_value
@@ -120,9 +121,14 @@ class DescentTrajectory:
         T, n = self.margins.shape
         return f"<DescentTrajectory: {T} steps, {n} samples; step {self.step[-1]} has loss {self.loss[-1]:.4g}>"
 
+    def to_frame(self) -> Any:
+        """A pandas frame with a row for each recorded step."""
+        names = ("step", "loss", "log_loss", "smallest_margin", "norm", "rank", "stable_rank", "increment_stable_rank")
+        return frame({name: getattr(self, name) for name in names})
+
 
 @dataclass(frozen=True, eq=False)
-class DescentResult:
+class DescentResult(Displayed):
     """Result of `gradient_descent`.
 
     Attributes
@@ -154,6 +160,19 @@ class DescentResult:
             f"<DescentResult {self.status.name}: m = {m}, n = {n}, d = {self.X.shape[1]}; {path!r}, "
             f"rank {int(path.rank[-1])}, stable rank {path.stable_rank[-1]:.4g}>"
         )
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Where the descent went."""
+        path = self.trajectory
+        return [
+            ("status", self.status.name),
+            ("steps", str(int(path.step[-1]))),
+            ("loss", shown(float(path.loss[-1]))),
+            ("smallest margin", shown(float(path.smallest_margin[-1]))),
+            ("rank", str(int(path.rank[-1]))),
+            ("stable rank, at the start and now", f"{path.stable_rank[0]:.4g}, {path.stable_rank[-1]:.4g}"),
+            ("stable rank of W(t) - W(0)", shown(float(path.increment_stable_rank[-1]))),
+        ]
 
     def weights(self) -> Array:
         """W = W0 + C X of the last state, shape (m, d)."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import warnings
@@ -162,6 +163,7 @@ def _carry_out(given: list[str]) -> int:
     if chosen in COMMANDS and not {"-h", "--help"} & set(given):
         _require_address_space()
     args = build_parser(chosen).parse_args([word for word in given if word != "--debug"])  # taken anywhere
+    args.command_line = shlex.join(["implicit-bias", *given])
     return int(args.run(args))
 
 

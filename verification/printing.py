@@ -42,10 +42,14 @@ class PlainConsole(Console):
         return lines.encode(self.encoding, HANDLER).decode(self.encoding)
 
 
-def console_for(stream: Any) -> PlainConsole:
-    """A console as wide as the terminal; wide enough for every table where there is none."""
+WIDE = 180
+"""Characters in which every table has room for all of its columns."""
+
+
+def console_for(stream: Any, wide: bool = False) -> PlainConsole:
+    """A console as wide as the terminal; as wide as every table needs where there is none, or if `wide`."""
     found = PlainConsole(file=stream)
-    return found if found.is_terminal else PlainConsole(file=stream, width=180)
+    return found if found.is_terminal and not wide else PlainConsole(file=stream, width=max(WIDE, found.width))
 
 
 def sentence(text: str) -> Text:

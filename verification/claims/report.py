@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import platform
@@ -15,36 +14,26 @@ from typing import Any
 
 import numpy as np
 import scipy
-from rich.console import Console, Group
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
 from refimpl.archive import read_npz
+from refimpl.display import Displayed, frame, shown
 from refimpl.documents import as_plain, json_text, with_numbers
 from refimpl.errors import FileFormatError
 from refimpl.files import open_output
 from verification.claims.answer import certificate_as_dict, five_sentences
 from verification.claims.base import ClaimResult, Conclusion, HypothesisResult, Measurement, Verdict, judge_conclusion
 from verification.claims.evidence import Evidence
+from verification.claims.table import ClaimsTable, against_bound
 
-__all__ = ["SCHEMA_VERSION", "Report", "environment", "package_version"]
+__all__ = ["SCHEMA_VERSION", "Report", "environment", "package_version", "shown"]
 
 SCHEMA_VERSION = 1
 
-STYLES = {
-    Verdict.HOLDS_CERTIFIED: "bold green",
-    Verdict.HOLDS_NUMERICALLY: "green",
-    Verdict.VIOLATED: "bold red",
-    Verdict.VACUOUS: "cyan",
-    Verdict.HYPOTHESIS_NOT_MET: "yellow",
-    Verdict.INCONCLUSIVE: "magenta",
-}
-
-CONCLUSION_STYLES = {Conclusion.HOLDS: "green", Conclusion.FAILS: "red", Conclusion.UNDECIDED: "magenta"}
-
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class Report(Displayed):
     """What `verify` found.
 
     Attributes
@@ -63,6 +52,8 @@ class Report:
         Where the data come from, what was read and how they were prepared, if somebody knows (`about`).
     remarks : tuple of str
         Sentences on that, printed above the answer.
+    evidence : Evidence or None
+        What it was measured on, for pictures; it is not saved with the report.
     """
 
     dataset: dict[str, Any]
@@ -77,6 +68,7 @@ class Report:
     certificate: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    evidence: Evidence | None = None
 
     def __repr__(self) -> str:
         """One line."""
@@ -124,11 +116,29 @@ class Report:
             interrupted=interrupted,
             answer=five_sentences(evidence, claims, dataset, interrupted),
             certificate=certificate_as_dict(evidence),
+            evidence=evidence,
         )
 
     def about(self, data: dict[str, Any], remarks: Iterable[str]) -> Report:
         """This report with where its data come from and what is to be said of them."""
         return replace(self, data=data, remarks=tuple(remarks))
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The answer, and each claim with its standing."""
+        answer = list(zip(("data", "conditions", "flow", "proven", "next"), self.answer, strict=False))
+        return [*answer, *((row.id, f"{row.standing}: {against_bound(row)}") for row in self.claims)]
+
+    def to_frame(self) -> Any:
+        """A pandas frame with a row for each claim."""
+        rows = [row.to_dict() for row in self.claims]
+        names = ("id", "quantity", "measured", "bound", "tolerance", "conclusion", "verdict", "reason", "seconds")
+        columns = {name: [row[name] for row in rows] for name in names}
+        hypotheses = {"hypothesis": [h.name for h in self._hypotheses], "slack": [h.slack for h in self._hypotheses]}
+        return frame(columns | hypotheses)
+
+    @property
+    def _hypotheses(self) -> list[HypothesisResult]:
+        return [row.hypothesis for row in self.claims]
 
     @property
     def exit_code(self) -> int:
@@ -172,11 +182,11 @@ class Report:
         """The report as JSON; numbers that JSON lacks are the strings "inf", "-inf" and "nan"."""
         return json_text(self.to_dict())
 
-    def to_html(self) -> str:
-        """The table as a page of HTML."""
-        console = Console(record=True, width=190, file=io.StringIO())
-        console.print(self)
-        return console.export_html()
+    def to_html(self, command: str = "") -> str:
+        """The report as a page that stands alone: the answer, claims, pictures, and the `command` that made it."""
+        from verification.page.of_report import page_of_report  # it draws pictures
+
+        return page_of_report(self, command).html()
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write a `.npz` archive that `load` reads (one array of text, no pickle)."""
@@ -213,7 +223,7 @@ class Report:
 
     def __rich__(self) -> Group:
         """What the command prints."""
-        return Group(self._heading(), self._table(), *self._doubts(), Text(self.summary, style="bold"))
+        return Group(self._heading(), ClaimsTable(self.claims), *self._doubts(), Text(self.summary, style="bold"))
 
     def _heading(self) -> Text:
         network = self.network
@@ -225,22 +235,6 @@ class Report:
             + ", ".join(f"{start['scale']:g}" for start in self.starts),
         ]
         return Text("\n".join(lines))
-
-    def _table(self) -> Table:
-        table = Table(show_lines=False, pad_edge=False)
-        for name, justify in (("claim", "left"), ("hypothesis", "left"), ("slack", "right"), ("measured", "left")):
-            table.add_column(name, justify=justify, no_wrap=name in ("claim", "slack"))  # type: ignore[arg-type]
-        for name in ("value", "bound", "tolerance"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("conclusion", no_wrap=True)
-        table.add_column("verdict", no_wrap=True)
-        for row in self.claims:
-            m, h = row.measurement, row.hypothesis
-            slack = ("yes" if h.satisfied else "no") if h.slack is None else shown(h.slack)
-            cells = [row.id, h.name, slack, m.quantity, shown(m.value), shown(m.bound), shown(m.tolerance)]
-            conclusion = Text(row.conclusion.name, style=CONCLUSION_STYLES[row.conclusion])
-            table.add_row(*cells, conclusion, Text(row.verdict.name, style=STYLES[row.verdict]))
-        return table
 
     def _doubts(self) -> list[Text]:
         """Reasons, each said once."""
@@ -258,21 +252,6 @@ def _reach_of(name: str, evidence: Evidence) -> dict[str, Any]:
         "samples": None if found is None else found.samples,
         "gaussian_dimension": None if found is None else found.gaussian_dimension,
     }
-
-
-def shown(value: float | None) -> str:
-    """A number in few characters.
-
-    Examples
-    --------
-    >>> [shown(x) for x in (0.0, 1.25, 3.2e-13, 20000.0, None)]
-    ['0', '1.25', '3.2e-13', '2e+04', '-']
-    """
-    if value is None:
-        return "-"
-    if value == 0.0:
-        return "0"
-    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}".replace("e+0", "e+0").replace(".0e", "e")
 
 
 def package_version() -> str:

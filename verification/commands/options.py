@@ -31,6 +31,7 @@ from verification.streams import ascii_json, printable, remark, write_output
 
 __all__ = [
     "Problem",
+    "add_html_option",
     "add_output_options",
     "add_problem_options",
     "check_outputs",
@@ -42,6 +43,7 @@ __all__ = [
     "heading",
     "initial_weights",
     "numbers",
+    "page_output",
     "problem_from",
     "progress",
     "remarks",
@@ -63,6 +65,10 @@ PREPARATION = {
 
 STEP_SECONDS, MOST_SECONDS = 1e-5, 30 * 86400.0
 """No step of gradient descent is faster than this; more than 30 days of them are refused."""
+
+
+Output = tuple[str | None, Callable[[Any, bool], None]]
+"""A path, if that output was asked for, and what writes it: called with the path and --force."""
 
 
 class Problem:
@@ -161,6 +167,26 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     """--json and --force."""
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON ('-': to standard output)")
     parser.add_argument("--force", action="store_true", help="overwrite output files that exist")
+
+
+def add_html_option(parser: argparse.ArgumentParser) -> None:
+    """--html."""
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        help="write a page of words, tables and pictures that stands alone",
+    )
+
+
+def page_output(args: argparse.Namespace, page: Callable[[], str]) -> Output:
+    """What writes the text of `page` where --html asks for it."""
+
+    def write(path: Any, force: bool) -> None:
+        text = page()
+        with open_output(path, force) as handle:
+            handle.write(text.encode(errors="backslashreplace"))
+
+    return args.html, write
 
 
 def check_outputs(args: argparse.Namespace, *names: str, more: Mapping[str, Path] | None = None) -> None:
@@ -329,10 +355,6 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-Output = tuple[str | None, Callable[[Any, bool], None]]
-"""A path, if that output was asked for, and what writes it: called with the path and --force."""
-
-
 def deliver(
     args: argparse.Namespace,
     shown: Iterable[Any],
@@ -344,7 +366,7 @@ def deliver(
     Parameters
     ----------
     args : argparse.Namespace
-        With `json` and `force`, where there are such options.
+        With `json`, `force` and `wide`, where there are such options.
     shown : iterable
         What rich renders, for standard output, or for standard error if the JSON goes to standard output (`--json -`).
     document : str or dict, optional
@@ -358,16 +380,17 @@ def deliver(
         After everything else, if an output could not be written.
     """
     failures: list[Exception] = []
+    wide = getattr(args, "wide", False)
     path = getattr(args, "json", None)
     outputs: list[Output] = [(None if path == "-" else path, lambda path, force: _write_json(path, force, document))]
     for name, write in [*outputs, *files]:
         if name is not None:
             _attempt(lambda: write(name, args.force), failures)  # noqa: B023
     if path == "-":
-        _attempt(lambda: _print(sys.stderr, shown), [])  # a lost remark is no lost result
+        _attempt(lambda: _print(sys.stderr, shown, wide), [])  # a lost remark is no lost result
         _attempt(lambda: _print_json(document), failures)
     else:
-        _attempt(lambda: _print(sys.stdout, shown), failures)
+        _attempt(lambda: _print(sys.stdout, shown, wide), failures)
     unexpected = [error for error in failures if not isinstance(error, ImplicitBiasError)]
     if unexpected or len(failures) == 1:
         raise (unexpected or failures)[0]
@@ -382,8 +405,8 @@ def _attempt(write: Callable[[], None], failures: list[Exception]) -> None:
         failures.append(error)
 
 
-def _print(stream: Any, shown: Iterable[Any]) -> None:
-    console = console_for(stream)
+def _print(stream: Any, shown: Iterable[Any], wide: bool) -> None:
+    console = console_for(stream, wide)
     try:
         for what in shown:
             console.print(what, soft_wrap=isinstance(what, str), highlight=not isinstance(what, str))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from refimpl.errors import RunInterrupted
-from refimpl.files import open_output
-from verification.claims.report import Report
 from verification.claims.run import DEFAULT_SCALES, verify
 from verification.commands import options
 
@@ -64,7 +61,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SECONDS",
         help="for each flow (default: an equal part of 60%% of the time limit, and what the flows before left)",
     )
-    parser.add_argument("--html", metavar="FILE", help="write the table as HTML")
+    parser.add_argument("--wide", action="store_true", help="show all columns, whatever the width of the terminal")
+    options.add_html_option(parser)
     parser.add_argument("--save", metavar="FILE", help="save the report as .npz (Report.load reads it)")
     options.add_output_options(parser)
     parser.set_defaults(run=run)
@@ -95,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         report = stop.result
     said, warnings = options.remarks(problem)
     report = report.about(options.data_record(problem), [*options.heading(problem), *_sentences(said, warnings)])
-    html = (args.html, lambda path, force: _write_html(report, path, force))
+    html = options.page_output(args, lambda: report.to_html(args.command_line))
     options.deliver(args, [report], report.to_json(), [html, (args.save, report.save)])
     return report.exit_code
 
@@ -119,8 +117,3 @@ def seconds(text: str) -> float:
 def _limit(value: float) -> float | None:
     """A limit on time for `verify`: None for no limit."""
     return None if value == float("inf") else value
-
-
-def _write_html(report: Report, path: Any, force: bool) -> None:
-    with open_output(path, force) as handle:
-        handle.write(report.to_html().encode())

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.datasets import Dataset, as_dataset
+from refimpl.display import Displayed, shown
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.spectrum import row_norms, sample_factor
 from refimpl.validation import Array
@@ -46,7 +47,7 @@ CORRECTIONS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class MaxMargin(TwoRows):
+class MaxMargin(TwoRows, Displayed):
     """Solution of (C). If the status is not SOLVED the arrays are 0 and the numbers inf.
 
     Attributes
@@ -91,6 +92,17 @@ class MaxMargin(TwoRows):
             f"<MaxMargin {self.status.name}: m = {self.second_layer.size}, n = {len(self.X)}, d = {self.X.shape[1]}; "
             f"objective {self.objective:.6g}, {support} support vectors, duality gap {self.duality_gap:.1e}>"
         )
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Objective, support, and how exact they are."""
+        return [
+            ("status", self.status.name),
+            ("objective ½‖W‖²", f"{self.objective:.9g}"),
+            ("support vectors", str(int(np.sum(self.multipliers > 0.0)))),
+            ("relative duality gap", shown(self.duality_gap)),
+            ("error estimate", shown(self.error_estimate)),
+            ("solver", self.solver),
+        ]
 
 
 @dataclass(frozen=True, eq=False)

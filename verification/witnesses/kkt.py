@@ -28,6 +28,7 @@ from scipy.linalg import qr, solve_triangular
 from scipy.optimize import linprog, lsq_linear, nnls
 
 from refimpl.datasets import Dataset
+from refimpl.display import Displayed, shown
 from refimpl.errors import InvalidParameterError
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.spectrum import rank_of_limit, singular_values, third_ratio
@@ -83,7 +84,7 @@ class KKTStatus(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class KKTResiduals:
+class KKTResiduals(Displayed):
     """Distance of W, scaled to smallest margin 1, from the KKT conditions of (P).
 
     Attributes
@@ -138,6 +139,20 @@ class KKTResiduals:
             f"{self.feasibility:.1e}, complementarity {self.complementarity:.1e}, gap {self.duality_gap:.1e}, "
             f"rank {self.rank}>"
         )
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Residuals, rank and margins."""
+        return [
+            ("status", self.status.name),
+            ("stationarity", shown(self.stationarity)),
+            ("feasibility", shown(self.feasibility)),
+            ("complementarity", shown(self.complementarity)),
+            ("duality gap", shown(self.duality_gap)),
+            ("rank", str(self.rank)),
+            ("smallest margin", shown(self.smallest_margin)),
+            ("units at their kink", str(self.units_at_kink)),
+            ("support vectors", str(int(np.sum(self.multipliers > 0.0)))),
+        ]
 
     @property
     def distance_bound(self) -> float:
