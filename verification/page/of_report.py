@@ -63,7 +63,7 @@ def page_of_report(report: Report, command: str = "") -> Page:
     return Page(
         title=f"What is true of {data['n']} samples in {data['d']} dimensions",
         lead=report.summary,
-        answer=(*report.remarks, *report.answer),
+        answer=report.answer,
         sections=[*sections, settings_section(report)],
         command=command,
         environment=report.environment | {"network": f"{network['m']} neurons, slope {network['slope']:g}"},
@@ -176,7 +176,7 @@ def evidence_sections(evidence: Evidence) -> Iterator[Section]:
 def settings_section(report: Report) -> Section:
     """Data and network."""
     rows = [(name.replace("_", " "), _plain(value)) for name, value in {**report.dataset, **report.network}.items()]
-    return Section("Data and network", tables=[Table("As they were given", ("what", "value"), rows)])
+    return Section("Data and network", list(report.remarks), [Table("As they were given", ("what", "value"), rows)])
 
 
 def _hypothesis(row: ClaimResult) -> str:
