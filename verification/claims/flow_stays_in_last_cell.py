@@ -80,7 +80,7 @@ def measure(evidence: Evidence) -> Measurement:
     found = [one for one in _found(evidence) if one.since < float("inf")]
     worst = max((1.0 + one.events if one.events else one.largest for one in found), default=None)
     return Measurement(
-        quantity="largest KL(w*‖w) / ε, changes of the pattern",
+        quantity="largest KL(w*‖w)/ε, or 1 + events",
         value=worst,
         bound=1.0,
         tolerance=1e-9,
