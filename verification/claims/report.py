@@ -161,10 +161,10 @@ class Report(Displayed):
         """Plain values in the order of the schema, ready for JSON (`refimpl.documents`)."""
         document = {
             "schema_version": SCHEMA_VERSION,
-            "data": self.data,
-            "remarks": list(self.remarks),
             "answer": list(self.answer),
             "certificate": self.certificate,
+            "data": self.data,
+            "remarks": list(self.remarks),
             "dataset": self.dataset,
             "network": self.network,
             "conditions": self.conditions,
