@@ -10,13 +10,14 @@ SOURCES := $(shell find refimpl verification -name '*.py' -o -name '*.json' 2>/d
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 PYTEST := .venv-test/bin/python -P -m pytest
 
-.PHONY: help verify test test-all conformance lint clean
+.PHONY: help verify test test-all conformance mutants lint clean
 
 help:
 	@echo "make verify     install into .venv and check every claim on built-in data (ARGS=... passes options on)"
 	@echo "make test       install into a fresh .venv-test, then lint, types, documentation examples and tests"
 	@echo "make test-all   the same with the long suite"
 	@echo "make conformance   install into a fresh .venv-conformance; PyTorch and JAX against the golden vectors"
+	@echo "make mutants    small faults in the source, in a temporary copy: do the tests see them? (needs .venv-test, of make test)"
 	@echo "make clean      remove environments and caches"
 
 verify: .venv/installed
@@ -50,6 +51,10 @@ test: .venv-test/installed lint
 
 test-all: .venv-test/installed lint
 	OMP_NUM_THREADS=1 IMPLICIT_BIAS_EXPECT_INSTALLED=1 HYPOTHESIS_PROFILE=thorough $(PYTEST) -n 2 --durations=20 $(ARGS)
+
+mutants:
+	@test -x .venv-test/bin/python || { echo "make mutants needs .venv-test: run make test first"; exit 2; }
+	.venv-test/bin/python scripts/mutants.py $(ARGS)
 
 # The constraints pin a PyTorch; where the index offers its CPU build, or PIP_EXTRA_INDEX_URL names an index that does, that
 # one is taken. Everything runs on the CPU in any case.
