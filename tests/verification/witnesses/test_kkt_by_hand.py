@@ -108,3 +108,11 @@ def test_multipliers_of_unequal_neurons(a: tuple[float, float]) -> None:
         np.testing.assert_allclose(found.multipliers, lam, rtol=1e-13)
         assert max(found.stationarity, found.complementarity, found.duality_gap) < 1e-13
         assert found.smallest_margin == pytest.approx(scale, rel=1e-13)
+
+
+@pytest.mark.parametrize(("slope", "units"), [(1.0, 0), (0.999, 1)])
+def test_a_linear_network_has_no_kink(slope: float, units: int) -> None:
+    """z_10 = 0; for γ = 1 that is a point like any other."""
+    network, data = TwoLayerNetwork([1.0, -1.0], LeakyReLU(slope)), Dataset(np.eye(2), [1, 1])
+    found = kkt_residuals(network, data, [[1.0, 1.0], [0.0, -1.0]])
+    assert (found.units_at_kink, int(np.sum(found.pattern == 0))) == (units, units)
