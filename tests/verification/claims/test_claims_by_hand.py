@@ -1,0 +1,144 @@
+"""What each claim measures, on limits and descents that were written by hand (docs/theory.md, sections 3 and 12)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
+from verification.claims import CLAIMS, Verdict
+from verification.claims.evidence import Evidence, Start
+from verification.claims.neurons_collapse import spread_of_rows
+from verification.claims.per_sign_stable_rank_tends_to_one import largest_quotient
+from verification.witnesses.kkt import KKTStatus
+
+BY_ID = {claim.id: claim for claim in CLAIMS}
+NETWORK = TwoLayerNetwork(np.array([0.5, 0.5, -0.5, -0.5]), LeakyReLU(0.5))
+DATA = Dataset(np.eye(3), [1.0, -1.0, 1.0])
+W_STAR = 0.8 * np.array([[1.0, -0.5, 1.0]] * 2 + [[-0.5, 1.0, -0.5]] * 2)
+"""K = I, A₊ = A₋ = 1/2: λ (1/2 + 1/8) = 1, w_j = a_j λ Σ y_i Φ_ji x_i, Φ = (1, γ, 1) on J₊ and (γ, 1, γ) on J₋."""
+
+
+def evidence() -> Evidence:
+    """Three starts near the limit, which the flow keeps."""
+    starts = tuple(Start(scale, scale * W_STAR) for scale in (1e-3, 1e-1, 1.0))
+    found = Evidence(NETWORK, DATA, LogisticLoss(), starts, descent_steps=10)
+    assert len(found.limits) == 3
+    return found
+
+
+@pytest.fixture(scope="module")
+def honest() -> Evidence:
+    return evidence()
+
+
+def with_limit(honest: Evidence, C: np.ndarray, wrong: int = 1) -> Evidence:
+    """A copy in which one of the three limits has other coefficients; X = I, so that W = C."""
+    flows = list(honest.flows)
+    sigma = np.linalg.svd(C, compute_uv=False)
+    flows[wrong] = replace(flows[wrong], limit=replace(flows[wrong].limit, coefficients=C, singular_values=sigma))
+    other = Evidence(NETWORK, DATA, LogisticLoss(), honest.starts, descent_steps=10)
+    other.__dict__["flows"] = tuple(flows)
+    return other
+
+
+def test_the_limit_is_the_one_by_hand(honest: Evidence) -> None:
+    for limit in honest.limits:
+        np.testing.assert_allclose(limit.weights(), W_STAR, rtol=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_stationarity_counts_where_all_margins_are_tight(honest: Evidence, wrong: int) -> None:
+    """w_0 + δ and w_1 - δ: all margins stay, and W leaves the span of its own gradients by √2‖δ‖."""
+    C = honest.limits[wrong].coefficients.copy()
+    delta = np.array([0.05, 0.0, -0.05])
+    C[0], C[1] = C[0] + delta, C[1] - delta
+    changed = with_limit(honest, C, wrong)
+    found = BY_ID["flow-limit-is-kkt"].measure(changed)
+    assert found.value == pytest.approx(np.sqrt(2.0) * np.linalg.norm(delta) / np.linalg.norm(C), rel=1e-6)
+    assert max(found.details["complementarity"]) < 1e-9
+    assert BY_ID["all-margins-tight"].measure(changed).value < 1e-9
+
+
+def test_residuals_that_are_only_upper_bounds_decide_nothing(honest: Evidence) -> None:
+    kkt = list(honest.kkt)
+    kkt[1] = replace(kkt[1], status=KKTStatus.INACCURATE, message=KKTStatus.INACCURATE.value, stationarity=0.5)
+    other = with_limit(honest, honest.limits[1].coefficients)
+    other.__dict__["kkt"] = tuple(kkt)
+    row = BY_ID["flow-limit-is-kkt"].evaluate(other, perf_counter)
+    assert row.verdict is not Verdict.VIOLATED
+    assert "not optimal" in row.measurement.undecided
+    kkt[1] = replace(kkt[1], stationarity=0.0)  # an upper bound of 0 is the value
+    other.__dict__["kkt"] = tuple(kkt)
+    assert BY_ID["flow-limit-is-kkt"].measure(other).undecided == ""
+
+
+@pytest.mark.parametrize("factor", [0.999, 1.001])
+def test_margins_that_are_too_small_and_too_large_are_not_tight(honest: Evidence, factor: float) -> None:
+    found = BY_ID["all-margins-tight"].measure(with_limit(honest, factor * honest.limits[0].coefficients))
+    assert found.value == pytest.approx(1e-3, rel=1e-6)
+
+
+@pytest.mark.parametrize("row", range(4))
+def test_the_spread_of_rows_is_that_of_the_farthest(row: int) -> None:
+    """Rows of one sign equal but for one, moved by δ: both are δ/2 from their mean; relative to ‖W‖/√m."""
+    W = np.array([[1.0, 0.0, 0.0]] * 2 + [[0.0, 2.0, 0.0]] * 2)
+    W[row, 2] = 0.25
+    expected = 0.125 / (np.linalg.norm(W) / 2.0)
+    assert spread_of_rows(W, SimpleNamespace(network=NETWORK)) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("name", ["closed_form", "max_margin"])
+def test_each_distance_of_the_three_witnesses_is_measured(honest: Evidence, name: str) -> None:
+    """One of them longer by 1e-3: two of the three distances are that, and the third is rounding."""
+    other = with_limit(honest, honest.limits[1].coefficients)
+    witness = getattr(honest, name)
+    longer = {key: 1.001 * getattr(witness, key) for key in ("v_coefficients", "u_coefficients")}
+    other.__dict__[name] = replace(witness, **longer)
+    details = BY_ID["limit-is-convex-optimum"].measure(other).details
+    off = {
+        "closed_form": {"CVXPY to closed form": 1e-3 / 1.001, "flow to closed form": 1e-3 / 1.001, "flow to CVXPY": 0.0},
+        "max_margin": {"CVXPY to closed form": 1e-3, "flow to closed form": 0.0, "flow to CVXPY": 1e-3 / 1.001},
+    }[name]
+    for pair, distance in off.items():
+        assert len(details[pair]) == (1 if pair.startswith("CVXPY") else 3)
+        np.testing.assert_allclose(details[pair], distance, atol=1e-6)
+
+
+def test_the_boundary_is_looked_at_on_the_samples_at_random_and_near_it(honest: Evidence) -> None:
+    """Three samples, 2,000 random points, and 2,000 on each side at three distances; for each of three limits."""
+    found = BY_ID["decision-boundary-linear"].measure(honest)
+    assert found.details["points"] == 3 * (3 + 2000 + 6 * 2000)
+    low, high = np.array(found.details["range_of_f_over_linear"]).T
+    assert np.all((low >= 0.5 - 1e-8) & (high <= 1.0 + 1e-8))
+
+
+@pytest.mark.parametrize("rises", ["positive rows", "negative rows", "margins", "nothing"])
+def test_each_of_three_quantities_must_fall(rises: str) -> None:
+    """Ten records: at a fifth of the way an excess of 0.1, at the end of 0.05, or of 0.2 where it rises."""
+
+    def path(name: str) -> np.ndarray:
+        return np.linspace(0.1, 0.2 if rises == name else 0.05, 8)[np.maximum(np.arange(10) - 2, 0)]
+
+    ranks = 1.0 + np.column_stack([path("positive rows"), path("negative rows")])
+    margins = np.column_stack([np.ones(10), 1.0 - path("margins")])
+    run = SimpleNamespace(
+        stable_rank_by_sign=ranks, result=SimpleNamespace(trajectory=SimpleNamespace(margins=margins))
+    )
+    assert largest_quotient(run) == pytest.approx(0.5 if rises == "nothing" else 2.0, rel=1e-12)
+
+
+def test_the_error_of_the_limits_is_that_of_the_worst(honest: Evidence) -> None:
+    """One limit that is not polished, λ of one sample off: the root of its gap is the error of all."""
+    flows = list(honest.flows)
+    limit = flows[1].limit
+    flows[1] = replace(flows[1], limit=replace(limit, polished=False, margins=limit.margins + [0.0, 1e-6, 0.0]))
+    other = Evidence(NETWORK, DATA, LogisticLoss(), honest.starts)
+    other.__dict__["flows"] = tuple(flows)
+    gap = 2.0 * limit.multipliers[1] * 1e-6
+    assert other.flow_error == pytest.approx(np.sqrt(gap) / np.linalg.norm(limit.weights()), rel=1e-3)
+    assert other.flow_error > 1e3 * honest.flow_error
