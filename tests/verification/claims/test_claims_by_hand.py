@@ -12,6 +12,7 @@ import pytest
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
 from verification.claims import CLAIMS, Verdict
 from verification.claims.evidence import Evidence, Start
+from verification.claims.global_optimum_by_enumeration import objective_at
 from verification.claims.neurons_collapse import spread_of_rows
 from verification.claims.per_sign_stable_rank_tends_to_one import largest_quotient
 from verification.witnesses.kkt import KKTStatus
@@ -117,19 +118,31 @@ def test_the_boundary_is_looked_at_on_the_samples_at_random_and_near_it(honest: 
     assert np.all((low >= 0.5 - 1e-8) & (high <= 1.0 + 1e-8))
 
 
-@pytest.mark.parametrize("rises", ["positive rows", "negative rows", "margins", "nothing"])
-def test_each_of_three_quantities_must_fall(rises: str) -> None:
-    """Ten records: at a fifth of the way an excess of 0.1, at the end of 0.05, or of 0.2 where it rises."""
+def run_that(rises: str) -> SimpleNamespace:
+    """Ten records: at a fifth of the way each excess is 0.1, at the end 0.05, or 0.2 where it rises."""
 
     def path(name: str) -> np.ndarray:
         return np.linspace(0.1, 0.2 if rises == name else 0.05, 8)[np.maximum(np.arange(10) - 2, 0)]
 
     ranks = 1.0 + np.column_stack([path("positive rows"), path("negative rows")])
     margins = np.column_stack([np.ones(10), 1.0 - path("margins")])
-    run = SimpleNamespace(
-        stable_rank_by_sign=ranks, result=SimpleNamespace(trajectory=SimpleNamespace(margins=margins))
+    trajectory = SimpleNamespace(margins=margins)
+    return SimpleNamespace(stable_rank_by_sign=ranks, result=SimpleNamespace(trajectory=trajectory))
+
+
+@pytest.mark.parametrize("rises", ["positive rows", "negative rows", "margins", "nothing"])
+def test_each_of_three_quantities_must_fall(rises: str) -> None:
+    assert largest_quotient(run_that(rises)) == pytest.approx(0.5 if rises == "nothing" else 2.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_one_descent_that_is_too_short_is_enough(wrong: int) -> None:
+    runs = [run_that("margins" if k == wrong else "nothing") for k in range(3)]
+    found = BY_ID["per-sign-stable-rank-tends-to-one"].measure(
+        SimpleNamespace(descents=runs, missing_descents="", descent_steps=10)
     )
-    assert largest_quotient(run) == pytest.approx(0.5 if rises == "nothing" else 2.0, rel=1e-12)
+    assert found.value == pytest.approx(2.0, rel=1e-12)
+    assert "does not fall yet" in found.undecided
 
 
 def test_the_error_of_the_limits_is_that_of_the_worst(honest: Evidence) -> None:
@@ -142,3 +155,11 @@ def test_the_error_of_the_limits_is_that_of_the_worst(honest: Evidence) -> None:
     gap = 2.0 * limit.multipliers[1] * 1e-6
     assert other.flow_error == pytest.approx(np.sqrt(gap) / np.linalg.norm(limit.weights()), rel=1e-3)
     assert other.flow_error > 1e3 * honest.flow_error
+
+
+def test_a_limit_is_scaled_to_margin_one_before_it_is_compared(honest: Evidence) -> None:
+    """½‖W*‖² = ½ Σλ = 3 · 1.6/2, whatever multiple of W* the limit is."""
+    limit = honest.limits[0]
+    for factor in (1.0, 2.0, 0.25):
+        scaled = replace(limit, coefficients=factor * limit.coefficients)
+        assert objective_at(scaled, honest) == pytest.approx(2.4, rel=1e-9)
