@@ -86,7 +86,8 @@ class Mutant:
         count = source.count(self.old)
         if count != 1 or self.old == self.new:
             raise ImplicitBiasError(
-                f"{self.file}: the mutant “{self.title}” is stale: its old text occurs {count} times, not once, or is the new."
+                f"{self.file}: the mutant “{self.title}” is stale: its old text must differ from its new one, "
+                f"and occurs {count} times, not once."
             )
         return source.replace(self.old, self.new)
 

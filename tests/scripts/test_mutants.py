@@ -38,7 +38,9 @@ def project(tmp_path: Path) -> Path:
     """A project of one function and one test."""
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "toy.py").write_text("def total(a, b):\n    return a + b  # a sum\n")
-    (tmp_path / "tests" / "test_toy.py").write_text("import toy\n\n\ndef test_total():\n    assert toy.total(2, 2) == 4\n")
+    (tmp_path / "tests" / "test_toy.py").write_text(
+        "import toy\n\n\ndef test_total():\n    assert toy.total(2, 2) == 4\n"
+    )
     return tmp_path
 
 

@@ -59,7 +59,7 @@ def test_a_support_whose_multiplier_is_negative_is_not_taken() -> None:
 
 
 def test_a_limit_of_another_cell_is_not_polished() -> None:
-    """Slopes (1, 1/2): M = (1, -0.3; -0.3, 1/4), λ ∝ (0.55, 1.3), and there ż_1 > 0, on the other side than the cell."""
+    """Slopes (1, 1/2): M = (1, -0.3; -0.3, 1/4), λ ∝ (0.55, 1.3), and there ż_1 > 0, which the cell has not."""
     other = cell_of([[1, -1]])
     target = np.array([0.55, 1.3]) / 1.85
     assert (other.velocity(target) @ K2)[0, 1] > 0.0

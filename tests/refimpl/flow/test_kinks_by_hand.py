@@ -38,7 +38,7 @@ def test_an_attracting_unit_slides_between_gamma_and_one(push: float, side: int,
 
 @pytest.mark.parametrize(("beyond", "side"), [(5e-8, 0), (1e-6, 1), (-5e-8, 0), (-1e-6, -1)])
 def test_a_unit_leaves_its_kink_only_beyond_the_delay(beyond: float, side: int) -> None:
-    """The wanted slope is beyond its end, 1 or γ, by less than 1e-7 of the size of the terms: weights may be that wrong."""
+    """The wanted slope is beyond its end, 1 or γ, by less than 1e-7 of the terms: weights may be that wrong."""
     push = 1.0 + beyond if beyond > 0.0 else 0.5 + beyond
     found = resolved([[1.0, 0.0], [1.0, 1.0]], [-1.0, push], [1, 0], [0, 1])
     assert (found.sides[0], found.at_rest) == (side, side == 0)
@@ -130,7 +130,7 @@ def test_slopes_of_several_units_are_those_of_a_search(seed: int) -> None:
 
 
 def test_a_slope_at_its_end_to_rounding_is_not_at_its_bound() -> None:
-    """Wanted are exactly θ = (1, 1), without a push beyond: the units slide, and only a bound that is active is exact."""
+    """Wanted are exactly θ = (1, 1), without a push beyond: the units slide; only an active bound is exact."""
     L, e = np.array([[0.0, 2.0, 1.0], [0.0, 1.0, -1.0], [0.0, 3.0, -1.5]]), np.array([-0.5, -2.0, 1.0])
     assert np.all(-0.5 * L[0] - 2.0 * L[1] + L[2] == 0.0)
     found = minimum_norm_slopes(np.ones(3), np.array([True, True, False]), e, 0.5, L)

@@ -102,7 +102,11 @@ def test_each_distance_of_the_three_witnesses_is_measured(honest: Evidence, name
     other.__dict__[name] = replace(witness, **longer)
     details = BY_ID["limit-is-convex-optimum"].measure(other).details
     off = {
-        "closed_form": {"CVXPY to closed form": 1e-3 / 1.001, "flow to closed form": 1e-3 / 1.001, "flow to CVXPY": 0.0},
+        "closed_form": {
+            "CVXPY to closed form": 1e-3 / 1.001,
+            "flow to closed form": 1e-3 / 1.001,
+            "flow to CVXPY": 0.0,
+        },
         "max_margin": {"CVXPY to closed form": 1e-3, "flow to closed form": 0.0, "flow to CVXPY": 1e-3 / 1.001},
     }[name]
     for pair, distance in off.items():

@@ -68,7 +68,9 @@ def test_a_loss_that_is_large_falls_on_along_a_limit_with_positive_margins(
         (0.0, SolveStatus.UNDECIDED, False, True),
     ],
 )
-def test_separability_needs_a_slope_and_a_proof(slope: float, status: SolveStatus, satisfied: bool, known: bool) -> None:
+def test_separability_needs_a_slope_and_a_proof(
+    slope: float, status: SolveStatus, satisfied: bool, known: bool
+) -> None:
     separable = status in (SolveStatus.SOLVED, SolveStatus.INACCURATE)
     evidence = SimpleNamespace(
         network=TwoLayerNetwork([1.0], LeakyReLU(slope)), linear=SimpleNamespace(status=status, separable=separable)
@@ -97,7 +99,10 @@ def test_section_10_is_strict_and_about_the_logistic_loss(inner: float, satisfie
     assert found.satisfied is satisfied
     assert found.slack == pytest.approx(0.5 / inner, rel=1e-12)
     evidence.loss = ExponentialLoss()
-    assert (descent_converges.hypothesis(evidence).satisfied, descent_converges.hypothesis(evidence).slack) == (False, 0.0)
+    assert (descent_converges.hypothesis(evidence).satisfied, descent_converges.hypothesis(evidence).slack) == (
+        False,
+        0.0,
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,9 @@ def test_the_start_of_section_five_is_strict() -> None:
 @pytest.mark.parametrize("counts", [(2, 0), (0, 2), (1, 0), (0, 3)])
 def test_a_vector_of_a_sign_that_a_has_not_is_zero(counts: tuple[int, int]) -> None:
     data = datasets.gaussian(3, 20, np.random.default_rng(0))
-    for found in (program(TwoLayerNetwork.with_signs(*counts, LeakyReLU(0.5)), data) for program in (max_margin, closed_form)):
+    for found in (
+        program(TwoLayerNetwork.with_signs(*counts, LeakyReLU(0.5)), data) for program in (max_margin, closed_form)
+    ):
         absent, there = (found.u, found.v) if counts[0] else (found.v, found.u)
         coefficients = found.u_coefficients if counts[0] else found.v_coefficients
         assert not absent.any()
