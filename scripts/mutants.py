@@ -201,10 +201,17 @@ def _pytest(copy: Path, arguments: Sequence[str], time_limit: float) -> subproce
     env = {key: value for key, value in os.environ.items() if key != "IMPLICIT_BIAS_EXPECT_INSTALLED"}
     env |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=line", "-p", "no:cacheprovider", *arguments]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     try:
         return subprocess.run(
-            command, cwd=copy, env=env, encoding="utf-8", errors="replace", timeout=time_limit, check=False, **streams
+            command,
+            cwd=copy,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            timeout=time_limit,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return None

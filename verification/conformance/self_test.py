@@ -88,7 +88,7 @@ def _row(name: str, implementation: Any, check: str, wrong: bool) -> SelfTestRow
 
 
 SEEN, HIDDEN = "seen", "in the bound"
-"""Some vector shows the mistake; the vectors that show it in float64 are asked, and its error is within their bounds."""
+"""Some vector shows the mistake; or those that show it in float64 are asked, and its error is within their bounds."""
 
 WHY = {"no a-priori bound": "not asked", "overflow": "overflow", "": "bound too wide"}
 """Why those vectors are not asked, by what `case_in` says."""
@@ -172,7 +172,11 @@ class _Cast:
     def _rounded(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def rounded(*arguments: Any) -> Any:
             wide = [x.astype(np.float64) if isinstance(x, np.ndarray) else x for x in arguments]
-            found = function(*wide)
-            return self._form.round(found).astype(self._form.carrier) if isinstance(found, np.ndarray) else found
+            return self._given_back(function(*wide))
 
         return rounded
+
+    def _given_back(self, found: Any) -> Any:
+        if isinstance(found, tuple):
+            return tuple(map(self._given_back, found))
+        return self._form.round(found).astype(self._form.carrier) if isinstance(found, np.ndarray) else found

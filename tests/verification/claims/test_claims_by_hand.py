@@ -152,8 +152,8 @@ def test_one_descent_that_is_too_short_is_enough(wrong: int) -> None:
 def test_the_error_of_the_limits_is_that_of_the_worst(honest: Evidence) -> None:
     """One limit that is not polished, λ of one sample off: the root of its gap is the error of all."""
     flows = list(honest.flows)
-    limit = flows[1].limit
-    flows[1] = replace(flows[1], limit=replace(limit, polished=False, margins=limit.margins + [0.0, 1e-6, 0.0]))
+    limit, off = flows[1].limit, np.array([0.0, 1e-6, 0.0])
+    flows[1] = replace(flows[1], limit=replace(limit, polished=False, margins=limit.margins + off))
     other = Evidence(NETWORK, DATA, LogisticLoss(), honest.starts)
     other.__dict__["flows"] = tuple(flows)
     gap = 2.0 * limit.multipliers[1] * 1e-6

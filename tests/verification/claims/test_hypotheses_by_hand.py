@@ -36,7 +36,7 @@ def flows(*found: Flow) -> SimpleNamespace:
 
 
 def test_the_threshold_is_that_of_one_sample_at_margin_zero() -> None:
-    assert THRESHOLD == pytest.approx(np.log(np.log(2.0) / 2.0), rel=1e-15)
+    assert np.exp(THRESHOLD) == pytest.approx(np.log(2.0) / 2.0, rel=1e-15)
 
 
 def test_every_loss_must_lie_below_the_threshold() -> None:

@@ -1,4 +1,4 @@
-"""The checker of certificates on documents that were written by hand: no prover, no flint (docs/theory.md, section 5)."""
+"""The checker of certificates on documents written by hand: no prover, no flint (docs/theory.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""KKT residuals at points whose multipliers, slopes and margins were worked out by hand (docs/theory.md, section 12)."""
+"""KKT residuals at points whose multipliers, slopes and margins are known by hand (docs/theory.md, section 12)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_slope_at_a_kink_next_to_its_end(delta: float) -> None:
     ("off", "status"), [(1e-3, "INACCURATE"), (1e-8, "INACCURATE"), (1e-12, "MEASURED"), (0.0, "MEASURED")]
 )
 def test_multipliers_are_optimal_to_ten_digits(off: float, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """K = I, a = 1: W = (1, 1), λ = (1, 1). Multipliers that are too small by `off` leave a residual along both rays."""
+    """K = I, a = 1: W = (1, 1), λ = (1, 1). Multipliers too small by `off` leave a residual along both rays."""
     right = kkt._nnls
     monkeypatch.setattr(kkt, "_nnls", lambda columns, W: (1.0 - off) * right(columns, W))
     found = kkt_residuals(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset(np.eye(2), [1, 1]), [[1.0, 1.0]])
@@ -69,7 +69,7 @@ def test_tight_is_meant_to_rounding_of_a_limit(order: tuple[int, ...]) -> None:
 
 @pytest.mark.usefixtures("sharing")
 def test_a_fit_to_the_tight_samples_that_is_farther_is_not_taken() -> None:
-    """W = (1, 2) with samples e₁ (tight), e₂ (q = 2): e₁ alone leaves 2/√5, both leave nothing, at Σλ(q - 1)/Σλ = 2/3."""
+    """W = (1, 2) with samples e₁ (tight), e₂ (q = 2): e₁ alone leaves 2/√5, both nothing, at Σλ(q - 1)/Σλ = 2/3."""
     found = kkt_residuals(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset(np.eye(2), [1, 1]), [[1.0, 2.0]])
     assert found.stationarity < 1e-14
     assert found.complementarity == pytest.approx(2.0 / 3.0, rel=1e-13)
@@ -78,7 +78,7 @@ def test_a_fit_to_the_tight_samples_that_is_farther_is_not_taken() -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
 def test_feasibility_is_relative_to_the_largest_margin_there_could_be(scale: float) -> None:
-    """a = (3, -4), W = s (e₁; 0), x = 2e₁ and -e₂ - e₁: f = (6s, -3γs), q = -f of the first label: -6/(5·1·2) = -0.6."""
+    """a = (3, -4), W = s (e₁; 0), x = 2e₁ and -e₂ - e₁: f = (6s, -3γs), and q₀ = -f₀: -6/(5·1·2) = -0.6."""
     network = TwoLayerNetwork([3.0, -4.0], LeakyReLU(0.5))
     data = Dataset([[2.0, 0.0], [-1.0, -1.0]], [-1, -1])
     found = kkt_residuals(network, data, scale * np.array([[1.0, 0.0], [0.0, 0.0]]))

@@ -58,4 +58,4 @@ def test_solutions_meet_their_constraints_over_the_rationals(seed: int) -> None:
     for x, y in zip(data.X.tolist(), data.y, strict=True):
         along_v, along_u = (sum(Fraction(s) * t for s, t in zip(x, row, strict=True)) for row in (v, u))
         margin = along_v - gamma * along_u if y > 0 else along_u - gamma * along_v  # √m A₊ = √m A₋ = 1
-        assert 1 <= margin
+        assert margin >= 1
