@@ -222,8 +222,8 @@ def _failed_test(output: str) -> str:
 
     Examples
     --------
-    >>> _failed_test("1 failed\\nFAILED tests/test_a.py::test_b[1] - assert 0")
-    'tests/test_a.py::test_b[1]'
+    >>> _failed_test("1 failed\\nFAILED test_a.py::test_b[1] - assert 0")
+    'test_a.py::test_b[1]'
     """
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.M)
     return found[1] if found else ""

@@ -89,15 +89,19 @@ def test_slope_one_asks_for_a_separator_and_nothing_else(slope: float, satisfied
     assert near_orthogonality_or_linear(evidence).satisfied is satisfied
 
 
-@pytest.mark.parametrize(("inner", "satisfied"), [(0.5, False), (0.49, True), (0.51, False)])
-def test_section_10_is_strict_and_about_the_logistic_loss(inner: float, satisfied: bool) -> None:
-    """γ = 1/2, ρ = 1 (step 0), K_ii = 1: ργK_ii > r_i says 1/2 > |K_12|."""
-    data = Dataset([[1.0, 0.0], [inner, np.sqrt(1.0 - inner**2)]], [1, 1])
+@pytest.mark.parametrize(
+    ("inner", "rest", "satisfied"),
+    [(0.5, [0.5, 0.5, 0.5], False), (0.25, [0.75, 0.5, 0.35], True), (0.75, [0.5, 0.35, 0.25], False)],
+)
+def test_section_10_is_strict_and_about_the_logistic_loss(inner: float, rest: list[float], satisfied: bool) -> None:
+    """γ = 1/2, ρ = 1 (step 0), K_11 = 1 ≤ K_22 exactly: ργK_ii > r_i says 1/2 > |K_12|."""
+    data = Dataset([[1.0, 0.0, 0.0, 0.0], [inner, *rest]], [1, 1])
+    assert data.gram[1, 1] >= 1.0
     network = TwoLayerNetwork([1.0], LeakyReLU(0.5))
     evidence = SimpleNamespace(network=network, data=data, alpha=0.0, loss=LogisticLoss())
     found = descent_converges.hypothesis(evidence)
     assert found.satisfied is satisfied
-    assert found.slack == pytest.approx(0.5 / inner, rel=1e-12)
+    assert found.slack == 0.5 / inner
     evidence.loss = ExponentialLoss()
     assert (descent_converges.hypothesis(evidence).satisfied, descent_converges.hypothesis(evidence).slack) == (
         False,
