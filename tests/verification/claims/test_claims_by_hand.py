@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
-from verification.claims import CLAIMS, Verdict
+from verification.claims import CLAIMS, Verdict, descent_norms_grow
 from verification.claims.evidence import Evidence, Start
 from verification.claims.global_optimum_by_enumeration import objective_at
 from verification.claims.neurons_collapse import spread_of_rows
@@ -167,3 +167,14 @@ def test_a_limit_is_scaled_to_margin_one_before_it_is_compared(honest: Evidence)
     for factor in (1.0, 2.0, 0.25):
         scaled = replace(limit, coefficients=factor * limit.coefficients)
         assert objective_at(scaled, honest) == pytest.approx(2.4, rel=1e-9)
+
+
+def test_the_growth_of_a_row_is_measured_in_squares() -> None:
+    """λ_min(K) = 1, γ = 1/2, a = ±1/2, ΣG² = 25: 25/16 over ‖w_j(t) - w_j(0)‖², which is 1 at the least."""
+    path = SimpleNamespace(
+        accumulated_weights=np.array([[0.0, 0.0, 0.0], [3.0, 4.0, 0.0]]),
+        increment_norms=np.array([[0.0] * 4, [2.0, 1.0, 4.0, 2.0]]),
+    )
+    run = SimpleNamespace(result=SimpleNamespace(trajectory=path))
+    found = descent_norms_grow.largest_ratio(run, SimpleNamespace(network=NETWORK, data=DATA))
+    assert found == pytest.approx(25.0 / 16.0, rel=1e-12)

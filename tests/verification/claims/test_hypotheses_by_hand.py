@@ -91,7 +91,7 @@ def test_slope_one_asks_for_a_separator_and_nothing_else(slope: float, satisfied
 
 @pytest.mark.parametrize(
     ("inner", "rest", "satisfied"),
-    [(0.5, [0.5, 0.5, 0.5], False), (0.25, [0.75, 0.5, 0.35], True), (0.75, [0.5, 0.35, 0.25], False)],
+    [(0.5, [0.5, 0.5, 0.5], False), (0.25, [0.75, 0.5, 0.375], True), (0.75, [0.5, 0.375, 0.25], False)],
 )
 def test_section_10_is_strict_and_about_the_logistic_loss(inner: float, rest: list[float], satisfied: bool) -> None:
     """γ = 1/2, ρ = 1 (step 0), K_11 = 1 ≤ K_22 exactly: ργK_ii > r_i says 1/2 > |K_12|."""
