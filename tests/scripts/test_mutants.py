@@ -13,6 +13,7 @@ import pytest
 from refimpl.errors import FileFormatError, ImplicitBiasError
 
 MUTANTS = mutants.read_mutants()
+TOY, TEST = (f"tests/{name}.py" for name in ("toy", "test_toy"))
 
 
 def test_every_mutant_fits_the_source_and_is_a_program() -> None:
@@ -44,8 +45,8 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def toy(old: str, new: str, test: str = "tests/test_toy.py::test_total") -> mutants.Mutant:
-    return mutants.Mutant(f"{old} to {new}", "tests/toy.py", old, new, (test,))
+def toy(old: str, new: str, test: str = f"{TEST}::test_total") -> mutants.Mutant:
+    return mutants.Mutant(f"{old} to {new}", TOY, old, new, (test,))
 
 
 def test_a_mutant_is_killed_or_survives_and_the_tree_is_left_alone(project: Path) -> None:
@@ -54,7 +55,7 @@ def test_a_mutant_is_killed_or_survives_and_the_tree_is_left_alone(project: Path
     faults = [toy("a + b", "a * b"), toy("a + b", "a - b"), toy("a + b", "a +")]
     running = mutants.run_mutants(faults, project, jobs=1)
     trials = [next(running), next(running)]
-    assert [(trial.killed, trial.by) for trial in trials] == [(False, ""), (True, "tests/test_toy.py::test_total")]
+    assert [(trial.killed, trial.by) for trial in trials] == [(False, ""), (True, f"{TEST}::test_total")]
     with pytest.raises(ImplicitBiasError, match="cannot be run"):  # no program: killed by nothing
         next(running)
     assert (project / "tests" / "toy.py").read_bytes() == before
@@ -71,7 +72,7 @@ def test_an_old_text_that_is_not_there_once_is_an_error(project: Path, old: str,
 
 def test_tests_that_fail_without_a_mutant_kill_nothing(project: Path) -> None:
     (project / "tests" / "test_toy.py").write_text("def test_total():\n    assert False\n")
-    with pytest.raises(ImplicitBiasError, match=r"do not pass without a mutant: tests/test_toy\.py::test_total"):
+    with pytest.raises(ImplicitBiasError, match=f"do not pass without a mutant: {TEST}::test_total"):
         next(mutants.run_mutants([toy("a + b", "a - b")], project, jobs=1))
 
 

@@ -108,7 +108,7 @@ def standing_in(dtype: str, titles: Iterable[str] = MISTAKES) -> dict[str, str]:
 
     Examples
     --------
-    >>> titles = ["slope forgotten", "slope off by 1e-7", "residuals with multipliers of any sign"]
+    >>> titles = ["slope forgotten", "slope off by 1e-7", "residuals with slopes fixed at kinks"]
     >>> list(standing_in("bfloat16", titles).values())
     ['seen', 'in the bound', 'not asked']
     """

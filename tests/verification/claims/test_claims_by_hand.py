@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
-from verification.claims import CLAIMS, Verdict, descent_norms_grow
+from verification.claims import CLAIMS, Verdict, descent_norms_grow, flow_rank_at_most_two
 from verification.claims.evidence import Evidence, Start
 from verification.claims.global_optimum_by_enumeration import objective_at
 from verification.claims.neurons_collapse import spread_of_rows
@@ -178,3 +178,41 @@ def test_the_growth_of_a_row_is_measured_in_squares() -> None:
     run = SimpleNamespace(result=SimpleNamespace(trajectory=path))
     found = descent_norms_grow.largest_ratio(run, SimpleNamespace(network=NETWORK, data=DATA))
     assert found == pytest.approx(25.0 / 16.0, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "ratio"), [([2.0, 1.0, 0.5, 0.25], 0.25), ([2.0, 1.0, 0.5], 0.25), ([2.0, 1.0], 0.0)]
+)
+def test_the_third_singular_value_counts(sigma: list[float], ratio: float) -> None:
+    found = flow_rank_at_most_two.third_ratio(SimpleNamespace(singular_values=np.array(sigma)))
+    assert found == ratio
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_the_largest_loss_of_the_flows_is_measured(honest: Evidence, wrong: int) -> None:
+    """One flow ends without a limit at three times ℓ(0)/n."""
+    flows = list(honest.flows)
+    path = flows[wrong].trajectory
+    at_end = np.log(3.0 * np.log(2.0) / 3.0)
+    stopped = replace(path, log_loss=np.append(path.log_loss[:-1], at_end))
+    flows[wrong] = replace(flows[wrong], trajectory=stopped, limit=None)
+    other = Evidence(NETWORK, DATA, LogisticLoss(), honest.starts)
+    other.__dict__["flows"] = tuple(flows)
+    assert BY_ID["flow-zero-loss"].measure(other).value == pytest.approx(3.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("row", range(3))
+def test_the_spread_of_three_rows_is_that_of_the_farthest(row: int) -> None:
+    """One of three moved by δ is 2δ/3 from their mean, the others δ/3."""
+    network = TwoLayerNetwork(np.array([0.5, 0.5, 0.5, -0.5]), LeakyReLU(0.5))
+    W = np.array([[1.0, 0.0, 0.0]] * 3 + [[0.0, 2.0, 0.0]])
+    W[row, 2] = 0.75
+    assert spread_of_rows(W, SimpleNamespace(network=network)) == pytest.approx(1.0 / np.linalg.norm(W), rel=1e-14)
+
+
+def test_a_closed_form_that_does_not_solve_is_not_compared(honest: Evidence) -> None:
+    other = with_limit(honest, honest.limits[1].coefficients)
+    other.__dict__["closed_form"] = replace(honest.closed_form, solves_program=False)
+    found = BY_ID["limit-is-convex-optimum"].measure(other)
+    assert not [name for name in found.details if "closed form" in name]
+    assert found.quantity == "flow, CVXPY: distance"
