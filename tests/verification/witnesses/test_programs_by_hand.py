@@ -9,7 +9,7 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets
 from verification.witnesses.conditions import check_hypotheses
-from verification.witnesses.convex_program import SolveStatus, max_margin
+from verification.witnesses.convex_program import SolveStatus, _with_vectors, least_norm, max_margin
 from verification.witnesses.limit_formula import closed_form
 
 TOUCHING = Dataset([[1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.5]], [1, -1])
@@ -59,3 +59,22 @@ def test_solutions_meet_their_constraints_over_the_rationals(seed: int) -> None:
         along_v, along_u = (sum(Fraction(s) * t for s, t in zip(x, row, strict=True)) for row in (v, u))
         margin = along_v - gamma * along_u if y > 0 else along_u - gamma * along_v  # √m A₊ = √m A₋ = 1
         assert margin >= 1
+
+
+def test_vectors_that_rounding_makes_too_short_are_made_longer_and_that_counts() -> None:
+    """G = I, x = (1, 1), sums short by 1e-6, rows known to 1e-6: 1 - (1 + √2) 1e-6 is brought to 1."""
+    short, rounding = 1.0 - 1e-6, 1e-6
+    answer = least_norm(np.eye(2))
+    found, vectors = _with_vectors(np.eye(2), answer, rounding, lambda mu: short * mu, lambda x: x)
+    factor = 1.0 / (short - np.sqrt(2.0) * rounding)
+    np.testing.assert_allclose(vectors, factor * short, rtol=1e-12)
+    assert vectors.min() >= 1.0
+    assert found.error_estimate >= factor - 1.0 > 2e-6
+
+
+def test_sums_that_are_off_are_corrected_before_they_are_made_longer() -> None:
+    """One of two margins is short by 1e-4: that one is corrected, and the other is not made longer."""
+    off = np.array([1.0, 1.0 - 1e-4])
+    found, vectors = _with_vectors(np.eye(2), least_norm(np.eye(2)), 1e-12, lambda mu: off * mu, lambda x: x)
+    assert found.status is SolveStatus.SOLVED
+    np.testing.assert_allclose(vectors, 1.0, atol=1e-7)
