@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
-from verification.claims import CLAIMS, Verdict, descent_norms_grow, flow_rank_at_most_two
+from verification.claims import CLAIMS, Measurement, Verdict, descent_norms_grow, flow_rank_at_most_two
 from verification.claims.evidence import Evidence, Start
 from verification.claims.global_optimum_by_enumeration import objective_at
 from verification.claims.neurons_collapse import spread_of_rows
@@ -216,3 +216,21 @@ def test_a_closed_form_that_does_not_solve_is_not_compared(honest: Evidence) -> 
     found = BY_ID["limit-is-convex-optimum"].measure(other)
     assert not [name for name in found.details if "closed form" in name]
     assert found.quantity == "flow, CVXPY: distance"
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_the_excess_over_the_global_optimum_is_that_of_the_worst_limit(honest: Evidence, wrong: int) -> None:
+    """Rows 0 and 1 longer by 1/10: ½‖W‖² over the square of the smallest margin, against 2.4."""
+    C = honest.limits[wrong].coefficients.copy()
+    C[:2] *= 1.1
+    smallest = float(NETWORK.margins(C, DATA).min())
+    expected = 0.5 * float(np.sum(C**2)) / smallest**2 / 2.4 - 1.0
+    assert expected > 0.01
+    assert BY_ID["global-optimum-by-enumeration"].measure(with_limit(honest, C, wrong)).value == pytest.approx(
+        expected, rel=1e-6
+    )
+
+
+@pytest.mark.parametrize(("value", "holds"), [(1.0 + 0.9e-9, True), (1.0 + 1.1e-9, False), (1.0, True), (0.0, True)])
+def test_a_value_may_exceed_its_bound_by_the_tolerance(value: float, holds: bool) -> None:
+    assert Measurement("quantity", value, 1.0, 1e-9, "rounding").agrees is holds
