@@ -76,6 +76,7 @@ class Segment:
         self.pattern: IntArray = sides_of(self._Z)
         self.q = span.margins_at(self._Z)
         self.forks: list[dict[str, Any]] = []
+        self._all_slides: tuple[IndexArray, IndexArray, Array] | None = None
         self._resolve_start()
         self._speed_limit = float(np.abs(self._a).max() * np.abs(self.K).max())
         self._changes, self._changes_of_M = EVENTS_PER_ANCHOR, EVENTS_PER_MATRIX
@@ -89,8 +90,9 @@ class Segment:
     def increment(self, c: Array) -> Array:
         """The change of C that goes with c under the present pattern, shape (m, n)."""
         U = self._E * c
-        if self._slide_j.size:
-            U[self._slide_j, self._slide_i] = self._slide_rows @ c
+        if self._sliding:
+            j, i, rows = self._slides
+            U[j, i] = rows @ c
         return U
 
     def coefficients(self, c: Array) -> Array:
@@ -135,13 +137,16 @@ class Segment:
 
     def rounding(self, c: Array) -> float:
         """Size of rounding errors of preactivations after c."""
-        largest = self._largest_z + float(np.sum(self._c + c)) * self._speed_limit
-        return 64.0 * float(np.finfo(np.float64).eps) * largest
+        return self.rounding_since_anchor(self._c + c)
+
+    def rounding_since_anchor(self, c: Array) -> float:
+        """`rounding` for c counted from the anchor."""
+        return 64.0 * _EPS * (self._largest_z + float(c.sum()) * self._speed_limit)
 
     @property
     def speed_rounding(self) -> float:
         """Size of rounding errors of dz/ds."""
-        return 64.0 * float(np.finfo(np.float64).eps) * self._speed_limit
+        return 64.0 * _EPS * self._speed_limit
 
     def rows_without_sliding(self, j: IndexArray, i: IndexArray) -> Array:
         """∂z_ji/∂c for pairs (j, i) of neurons without sliding units, shape (len(j), n)."""
@@ -150,38 +155,83 @@ class Segment:
     def unit_rows(self, j: int, samples: IndexArray) -> Array:
         """∂z_ji/∂c for the given samples i, shape (len(samples), n)."""
         rows = self._E[j] * self.K[samples]
-        sliding = self._slide_j == j
-        if sliding.any():
-            rows += self.K[np.ix_(samples, self._slide_i[sliding])] @ self._slide_rows[sliding]
+        if j in self._sliding:
+            T, slide = self._sliding[j]
+            rows += self.K[samples][:, T] @ slide
         return rows
 
-    def unit(self, j: int, i: int) -> tuple[float, Array]:
-        """(z, row) with z_ji = z + row · c."""
-        row = self.unit_rows(j, np.array([i]))[0]
-        return float(self._Z[j, i] + row @ self._c), row
+    def rows_of(self, j: IndexArray, i: IndexArray) -> Array:
+        """∂z_ji/∂c for any pairs (j, i), shape (len(j), n)."""
+        rows = self.rows_without_sliding(j, i)
+        for neuron in self._sliding.keys() & set(j.tolist()):
+            mine = j == neuron
+            rows[mine] = self.unit_rows(neuron, i[mine])
+        return rows
 
-    def since_anchor(self, c: Array) -> Array:
+    def since_anchor(self, c: Array | float) -> Array:
         """c counted from the anchor."""
         return self._c + c
 
+    @property
+    def _slides(self) -> tuple[IndexArray, IndexArray, Array]:
+        """Neuron, sample and row of every sliding unit: (dC_j)_i = row · w."""
+        if self._all_slides is None:
+            neurons = sorted(self._sliding)
+            j = np.repeat(np.array(neurons, dtype=np.intp), [self._sliding[k][0].size for k in neurons])
+            i = np.concatenate([np.zeros(0, dtype=np.intp), *(self._sliding[k][0] for k in neurons)])
+            rows = np.concatenate([np.zeros((0, self.span.n)), *(self._sliding[k][1] for k in neurons)])
+            self._all_slides = j, i, rows
+        return self._all_slides
+
+    @property
+    def sliding_samples(self) -> IndexArray:
+        """Sample of every sliding unit."""
+        return self._slides[1]
+
+    @property
+    def slides(self) -> bool:
+        """Whether any unit slides."""
+        return bool(self._sliding)
+
     def sliding_unit(self, k: int) -> tuple[int, int]:
         """Neuron and sample of the k-th sliding unit."""
-        return int(self._slide_j[k]), int(self._slide_i[k])
+        j, i, _ = self._slides
+        return int(j[k]), int(i[k])
 
-    def sliding_margins(self, w: Array, k: int | slice = slice(None)) -> tuple[Array, Array]:
+    def sliding_margins(self, w: Array, chosen: IndexArray | None = None) -> tuple[Array, Array]:
         """(r - γ w_i + δ, w_i - r + δ) of the sliding units, with θ_ji = r/w_i: both are >= 0 while they slide.
 
         δ is `RELEASE_DELAY` w_i and rounding of r: a unit is released once it is seen to have left [γ, 1], or
         rounding would make it slide again at once, and so on.
+
+        Parameters
+        ----------
+        w : ndarray, shape (n,) or (n, k)
+            Sample weights, or columns of them.
+        chosen : ndarray, optional
+            Which of the sliding units; all by default.
+
+        Returns
+        -------
+        low, high : ndarray, shape (number of units,) or (number of units, k)
+            inf for neurons whose sliding samples are dependent.
         """
-        j, i, rows = self._slide_j[k], self._slide_i[k], self._slide_rows[k]
-        drive = self._a[j] * self._y[i]
-        r = (rows @ w) / drive
-        delay = RELEASE_DELAY * w[i] + 64.0 * float(np.finfo(np.float64).eps) * (np.abs(rows) @ w) / np.abs(drive)
-        low, high = r - self.span.network.slope * w[i] + delay, w[i] - r + delay
+        j, i, rows = self._slides
+        if chosen is not None:
+            j, i, rows = j[chosen], i[chosen], rows[chosen]
+        drive = (self._a[j] * self._y[i]).reshape(-1, *(1,) * (w.ndim - 1))
+        r, w_i = (rows @ w) / drive, w[i]
+        delay = RELEASE_DELAY * np.abs(w_i) + 64.0 * _EPS * (np.abs(rows) @ np.abs(w)) / np.abs(drive)
+        low, high = r - self.span.network.slope * w_i + delay, w_i - r + delay
         if self._dependent:
-            low, high = (np.where(np.isin(j, list(self._dependent)), np.inf, x) for x in (low, high))
+            dependent = np.isin(j, list(self._dependent))
+            low[dependent], high[dependent] = np.inf, np.inf
         return low, high
+
+    def slope_response(self, defect: Array) -> Array:
+        """By how much the sliding margins of each unit can change where w changes by at most `defect`."""
+        j, i, rows = self._slides
+        return np.asarray(np.abs(rows) @ defect / np.abs(self._a[j]) + defect[i])
 
     @property
     def dependent_neurons(self) -> list[int]:
@@ -190,8 +240,8 @@ class Segment:
 
     def sliding_margins_of(self, j: int, i: int, w: Array) -> tuple[Array, Array]:
         """`sliding_margins` of unit (j, i)."""
-        k = int(np.flatnonzero((self._slide_j == j) & (self._slide_i == i))[0])
-        return self.sliding_margins(w, slice(k, k + 1))
+        neurons, samples, _ = self._slides
+        return self.sliding_margins(w, np.flatnonzero((neurons == j) & (samples == i)))
 
     def cell(self) -> Cell:
         """The present cell, for the limit."""
@@ -321,14 +371,14 @@ class Segment:
 
     def _row_increment(self, j: int) -> Array:
         u = self._E[j] * self._c
-        sliding = self._slide_j == j
-        u[self._slide_i[sliding]] = self._slide_rows[sliding] @ self._c
-        return u
+        if j in self._sliding:
+            T, rows = self._sliding[j]
+            u[T] = rows @ self._c
+        return np.asarray(u)
 
     def _build_rows(self) -> None:
         self._E = np.zeros_like(self._Z)
-        self._slide_j = self._slide_i = np.zeros(0, dtype=np.intp)
-        self._slide_rows = np.zeros((0, self._c.size))
+        self._sliding: dict[int, tuple[IndexArray, Array]] = {}
         self._dependent: set[int] = set()
         for j in range(self.pattern.shape[0]):
             self._build_row(j)
@@ -341,24 +391,26 @@ class Segment:
         side = self.pattern[j]
         slopes = np.where(side > 0, 1.0, np.where(side < 0, self.span.network.slope, 0.0))
         self._E[j] = self._a[j] * self._y * slopes
-        T, others = side == 0, self._slide_j != j
+        self._dependent.discard(j)
+        if self._sliding.pop(j, None) is not None:
+            self._all_slides = None
+        T = side == 0
+        if not T.any():
+            return
         resting = np.flatnonzero(T)
         samples = resting if self._independent else independent_samples(self._factor, resting)
-        self._dependent.discard(j)
         if samples.size < resting.size:
             self._dependent.add(j)
         rows = np.zeros((samples.size, T.size))
-        if samples.size:
-            G = np.linalg.lstsq(self.K[np.ix_(samples, samples)], self.K[np.ix_(samples, ~T)], rcond=None)[0]
-            rows[:, ~T] = -G * self._E[j, ~T]
-        self._slide_j = np.concatenate([self._slide_j[others], np.full(samples.size, j, dtype=np.intp)])
-        self._slide_i = np.concatenate([self._slide_i[others], samples])
-        self._slide_rows = np.concatenate([self._slide_rows[others], rows])
+        G = np.linalg.lstsq(self.K[np.ix_(samples, samples)], self.K[np.ix_(samples, ~T)], rcond=None)[0]
+        rows[:, ~T] = -G * self._E[j, ~T]
+        self._sliding[j], self._all_slides = (samples, rows), None
 
     def _neuron_matrix(self, j: int) -> Array:
         """a_j² (y∘Φ_j)(y∘Φ_j)ᵀ ∘ (K / K_TT) = diag(E_j) K (E_j + sliding rows)."""
-        E_j, sliding = self._E[j], self._slide_j == j
+        E_j = self._E[j]
         part = self.K * E_j
-        if sliding.any():
-            part += self.K[:, self._slide_i[sliding]] @ self._slide_rows[sliding]
+        if j in self._sliding:
+            T, rows = self._sliding[j]
+            part += self.K[:, T] @ rows
         return np.asarray(E_j[:, None] * part)

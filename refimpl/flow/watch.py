@@ -1,7 +1,8 @@
 """Which units the flow watches for crossings: those near their kinks, or all of them.
 
 A unit's *distance* is P_ji z_ji, its preactivation counted positive on its own side; it crosses where
-the distance falls below 0. A sliding unit has distance inf.
+the distance falls below 0. Since z_ji = z + row · c, on a step of the solver where c moves by at most some vector it
+changes by at most |row| times that: most units are too far from their kinks, and only the others are looked at.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from refimpl.validation import Array, IndexArray
+from refimpl.validation import Array, BoolArray, IndexArray
 
 if TYPE_CHECKING:
     from refimpl.flow.segments import Segment
@@ -25,6 +26,9 @@ NEAR_COUNT = 1024
 
 WEIGHT_GROWTH = 0.5
 """Sample weights may grow by this in the logarithm while a choice is valid."""
+
+AHEAD = 3.0
+"""Units are looked for that may reach their kinks while c moves this many times as far as on the present step."""
 
 
 class NearUnits:
@@ -52,41 +56,80 @@ class NearUnits:
         else:
             order = np.argpartition(soonest, NEAR_COUNT)
             self.horizon = min(max(0.0, float(soonest[order[NEAR_COUNT]])), longest_horizon(segment, w))
-            order = order[:NEAR_COUNT]
+            order = np.sort(order[:NEAR_COUNT])
         self.j, self.i = np.divmod(order, Z.shape[1])
-        self.z = Z[self.j, self.i]
-        self.rows = segment.rows_without_sliding(self.j, self.i)
-        self._segment = segment
-        for j in np.intersect1d(self.j, np.flatnonzero((segment.pattern == 0).any(axis=1))):
+        self._segment, self._since, self._reach = segment, np.zeros(w.size), np.full(w.size, -1.0)
+        self._short = np.zeros(order.size, dtype=bool)
+        self._sides = segment.pattern[self.j, self.i].astype(np.float64)
+        self._z = Z[self.j, self.i]  # at the anchor, for the present rows
+        self._rows = segment.rows_without_sliding(self.j, self.i)
+        self._sort_by_neuron()
+        for j in np.flatnonzero((segment.pattern == 0).any(axis=1)):
             self._rebuild(Z, int(j))
 
     def update_neuron(self, Z: Array, j: int, released: IndexArray) -> None:
         """Take over neuron j's new pattern; units that it released are watched from now on."""
-        missing = np.setdiff1d(released, self.i[self.j == j])
-        self.j = np.concatenate([self.j, np.full(missing.size, j)])
-        self.i = np.concatenate([self.i, missing])
-        self.z = np.concatenate([self.z, np.zeros(missing.size)])
-        self.rows = np.concatenate([self.rows, np.zeros((missing.size, Z.shape[1]))])
+        missing = np.setdiff1d(released, self.i[self._of(j)]) if released.size else released
+        if missing.size:
+            at = self._starts[j + 1]
+            self.j, self.i = np.insert(self.j, at, j), np.insert(self.i, at, missing)
+            self._sides, self._z = np.insert(self._sides, at, np.zeros(missing.size)), np.insert(self._z, at, missing)
+            self._short = np.insert(self._short, at, np.ones(missing.size, dtype=bool))
+            self._rows = np.insert(self._rows, at, np.zeros((missing.size, Z.shape[1])), axis=0)
+            self._sort_by_neuron()
         self._rebuild(Z, j)
 
-    def _rebuild(self, Z: Array, j: int) -> None:
-        mine = self.j == j
-        self.z[mine] = Z[j, self.i[mine]]
-        self.rows[mine] = self._segment.unit_rows(j, self.i[mine])
+    def in_reach(self, C: Array) -> tuple[IndexArray, Array, Array]:
+        """Units that may reach their kinks while c moves in the hull of columns.
 
-    def distances(self, c: Array) -> Array:
-        """P z of every watched unit after c."""
-        sides = self._segment.pattern[self.j, self.i]
-        z = self.z + self.rows @ self._segment.since_anchor(c)
-        return np.where(sides == 0, np.inf, sides * z)
+        Parameters
+        ----------
+        C : ndarray, shape (n, k)
+            c, counted from the last event.
 
-    def speeds(self, w: Array) -> Array:
-        """d(P z)/ds of every watched unit; 0 where it slides."""
-        return self._segment.pattern[self.j, self.i] * (self.rows @ w)
+        Returns
+        -------
+        units : ndarray, shape (r,)
+            For `unit`.
+        distances : ndarray, shape (r, k)
+            P z at each column.
+        rows : ndarray, shape (r, n)
+            ∂z/∂c.
+        """
+        C = C + self._segment.since_anchor(0.0)[:, None]
+        ahead = AHEAD * np.abs(C - C[:, :1]).max(axis=1)
+        beyond = (np.abs(C - self._since[:, None]).max(axis=1) > self._reach).any()
+        if beyond or self._reach.sum() > AHEAD * ahead.sum():
+            self._since, self._reach = C[:, 0].copy(), ahead
+            self._short = self._within_reach(slice(None))
+        units = np.flatnonzero(self._short)
+        z, rows, sides = self._z[units], self._rows[units], self._sides[units]
+        return units, sides[:, None] * (z[:, None] + rows @ C), rows
 
     def unit(self, k: int) -> tuple[int, int]:
         """Neuron and sample of watched unit k."""
         return int(self.j[k]), int(self.i[k])
+
+    def _within_reach(self, mine: slice) -> BoolArray:
+        """Whether units may come to their kinks, to rounding, while each |c_k - since_k| is at most reach_k."""
+        sides, rows = self._sides[mine], self._rows[mine]
+        distance = sides * (self._z[mine] + rows @ self._since)
+        floor = 2.0 * self._segment.rounding_since_anchor(self._since)
+        return np.asarray((sides != 0.0) & (distance <= (1.0 + 1e-9) * (np.abs(rows) @ self._reach) + floor))
+
+    def _sort_by_neuron(self) -> None:
+        """Where each neuron's units begin; they lie in the order of neurons."""
+        self._starts = np.searchsorted(self.j, np.arange(self._segment.pattern.shape[0] + 1))
+
+    def _of(self, j: int) -> slice:
+        return slice(int(self._starts[j]), int(self._starts[j + 1]))
+
+    def _rebuild(self, Z: Array, j: int) -> None:
+        mine = self._of(j)
+        samples = self.i[mine]
+        self._sides[mine], self._z[mine] = self._segment.pattern[j, samples], Z[j, samples]
+        self._rows[mine] = self._segment.unit_rows(j, samples)
+        self._short[mine] = self._within_reach(mine)
 
 
 def longest_horizon(segment: Segment, w: Array) -> float:
@@ -97,7 +140,7 @@ def longest_horizon(segment: Segment, w: Array) -> float:
 
 
 class AllUnits:
-    """Every unit, by full matrix products."""
+    """Every unit, by one full matrix product a step, and rows of those that are in reach."""
 
     horizon = np.inf
 
@@ -107,14 +150,17 @@ class AllUnits:
     def update_neuron(self, Z: Array, j: int, released: IndexArray) -> None:
         """Nothing is kept, so nothing changes."""
 
-    def distances(self, c: Array) -> Array:
-        """P z of every unit after c, flattened."""
-        P = self._segment.pattern
-        return np.where(P == 0, np.inf, P * self._segment.preactivations(c)).ravel()
-
-    def speeds(self, w: Array) -> Array:
-        """d(P z)/ds of every unit, flattened; 0 where it slides."""
-        return (self._segment.pattern * (self._segment.increment(w) @ self._segment.K)).ravel()
+    def in_reach(self, C: Array) -> tuple[IndexArray, Array, Array]:
+        """As `NearUnits.in_reach`, for all units."""
+        segment = self._segment
+        P, Z, moved = segment.pattern, segment.preactivations(C[:, 0]), np.abs(C - C[:, :1]).max(axis=1)
+        reach = np.abs(segment.span.network.second_layer)[:, None] * (np.abs(segment.K) @ moved)
+        reach[(P == 0).any(axis=1)] = np.inf  # rows of neurons that slide have no such bound
+        floor = 2.0 * segment.rounding(C[:, 0])
+        j, i = np.nonzero(((1.0 + 1e-9) * reach + floor >= P * Z) & (P != 0))
+        rows = segment.rows_of(j, i)
+        distances = P[j, i][:, None] * (Z[j, i][:, None] + rows @ (C - C[:, :1]))
+        return j * P.shape[1] + i, distances, rows
 
     def unit(self, k: int) -> tuple[int, int]:
         """Neuron and sample of unit k."""

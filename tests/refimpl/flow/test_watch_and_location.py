@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import chain, repeat
-
 import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
 from refimpl.flow import watch
-from refimpl.flow.location import first_event, immediate_event
+from refimpl.flow.bernstein import Path
+from refimpl.flow.location import first_event
 from refimpl.flow.segments import Segment
 from refimpl.flow.watch import AllUnits, NearUnits, longest_horizon
 from refimpl.losses import sample_weights
@@ -68,15 +67,28 @@ def test_horizon_is_the_arrival_of_the_first_unit_that_is_left_out(many, monkeyp
     assert units.horizon < longest_horizon(segment, w)
 
 
-def test_watched_units_have_the_distances_and_speeds_of_all_units(many, monkeypatch) -> None:
+def test_units_in_reach_are_at_least_those_that_arrive_and_have_scalar_distances_and_rows(many, monkeypatch) -> None:
+    """While c moves from 0 to c_b every z_ji moves by at most |a_j| Σ_k |K_ik| c_k."""
     segment, Z, w = many
     monkeypatch.setattr(watch, "NEAR_COUNT", 7)
     monkeypatch.setattr(watch, "ALL_UP_TO", 0)
+    a, y, K = segment.span.network.second_layer, segment.span.y, segment.K
     near, every = NearUnits(segment, Z, w), AllUnits(segment)
-    place = [4 * j + i for j, i in map(near.unit, range(7))]
-    c = 0.01 * w
-    np.testing.assert_allclose(near.distances(c), every.distances(c)[place], rtol=1e-12)
-    np.testing.assert_allclose(near.speeds(w), every.speeds(w)[place], rtol=1e-12)
+    rows = {
+        (j, i): np.sign(Z[j, i]) * a[j] * y * np.where(Z[j] > 0.0, 1.0, 0.3) * K[i] for j in range(6) for i in range(4)
+    }
+    for size in (0.1, 1.0, 10.0, 100.0):
+        C = size * np.column_stack([0.0 * w, 0.3 * w[::-1], w])
+        chosen = {near.unit(k) for k in range(7)}
+        for units in (near, every):
+            found, distances, found_rows = units.in_reach(C)
+            assert {units.unit(k) for k in found} >= {
+                unit for unit in (chosen if units is near else rows) if abs(Z[unit]) + min(rows[unit] @ C) <= 0.0
+            }
+            for k, distance, row in zip(found, distances, found_rows, strict=True):
+                np.testing.assert_allclose(distance, abs(Z[units.unit(k)]) + rows[units.unit(k)] @ C, rtol=1e-12)
+                np.testing.assert_allclose(np.sign(Z[units.unit(k)]) * row, rows[units.unit(k)], rtol=1e-12)
+    assert every.in_reach(C)[0].size == 24
 
 
 def test_a_released_unit_is_watched_from_then_on(many, monkeypatch) -> None:
@@ -88,8 +100,11 @@ def test_a_released_unit_is_watched_from_then_on(many, monkeypatch) -> None:
     j, i = next((j, i) for j in range(6) for i in range(4) if (j, i) not in watched)
     units.update_neuron(Z, j, np.array([i]))
     units.update_neuron(Z, j, np.array([i]))  # and once only
-    assert [units.unit(k) for k in range(3, len(units.j))] == [(j, i)]
-    assert units.distances(np.zeros(4))[3] == pytest.approx(abs(Z[j, i]), rel=1e-14)
+    assert sorted(map(units.unit, range(len(units.j)))) == sorted({*watched, (j, i)})
+    far = 1e6 * np.outer(w, [0.0, 1.0])
+    for k, distance in zip(*units.in_reach(far)[:2], strict=True):
+        assert distance[0] == pytest.approx(abs(Z[units.unit(k)]), rel=1e-14)
+    assert {units.unit(k) for k in units.in_reach(far)[0]} == {*watched, (j, i)}
 
 
 # --- one neuron, a = 1, γ = 1/2, K = [[1, -0.6], [-0.6, 1]], y = (1, 1): dz/dc = ((1, -0.6), (-0.6, 1)) -------------
@@ -101,55 +116,65 @@ def weights_for(z: list[float]) -> np.ndarray:
     return np.linalg.solve(np.array(X), np.array(z))[None]
 
 
-def along(points: list[tuple[float, float]], power: int = 1):
-    """c(s) = Σ_k points_k s^k."""
-    coefficients = np.array(points).T
-
-    def c(s):
-        s = np.asarray(s, dtype=float)
-        return np.tensordot(coefficients, np.array([s ** (k + 1) for k in range(len(points))]), axes=(1, 0))
-
-    return c
+def along(points: list[tuple[float, float]], end: float) -> Path:
+    """c(s) = Σ_k points_k s^{k+1} from 0 to `end`."""
+    powers = [np.zeros(2), *(np.array(point) * end ** (k + 1) for k, point in enumerate(points))]
+    return Path.from_powers(0.0, end, np.array(powers).T)
 
 
 def test_first_crossing_on_a_straight_path() -> None:
     """c = (s, 0): z_1 = 0.6 - 0.6 s reaches 0 at s = 1, and z_0 recedes."""
     segment = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.6]))
-    event = first_event(segment, along([(1.0, 0.0)]), 0.0, 3.0)
+    event = first_event(segment, along([(1.0, 0.0)], 3.0))
     assert (event.neuron, event.sample, event.side) == (0, 1, 0)
     assert event.s == pytest.approx(1.0, rel=1e-14)
-    assert first_event(segment, along([(1.0, 0.0)]), 0.0, 0.99) is None
+    assert first_event(segment, along([(1.0, 0.0)], 0.99)) is None
 
 
 def test_the_earlier_of_two_crossings() -> None:
     """c = (-s, -s): z_0 = 0.1 - 0.4 s and z_1 = 0.3 - 0.4 s arrive at 1/4 and 3/4, whatever the order of samples."""
     for z, sample in (([0.1, 0.3], 0), ([0.3, 0.1], 1)):
         segment = segment_of([1.0], 0.5, X, [1, 1], weights_for(z))
-        event = first_event(segment, along([(-1.0, -1.0)]), 0.0, 2.0)
+        event = first_event(segment, along([(-1.0, -1.0)], 2.0))
         assert (event.sample, event.s) == (sample, pytest.approx(0.25, rel=1e-14))
 
 
 def test_a_dip_through_the_kink_within_one_step() -> None:
     """c = (s - s², 0): z_1 = 0.12 - 0.6 (s - s²) is negative from s = (1 - √0.2)/2 to (1 + √0.2)/2 only."""
     segment = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.12]))
-    path = along([(1.0, 0.0), (-1.0, 0.0)])
-    start_then_end = chain([np.array([0.9, 0.1])], repeat(np.array([0.1, 0.9])))  # the unit approaches, then recedes
-    segment.weights = lambda c: next(start_then_end)
-    event = first_event(segment, path, 0.0, 1.0)
+    path = along([(1.0, 0.0), (-1.0, 0.0)], 1.0)
+    event = first_event(segment, path)
     assert event.sample == 1
     assert event.s == pytest.approx((1.0 - np.sqrt(0.2)) / 2.0, rel=1e-13)
+    np.testing.assert_allclose(event.c, [0.2, 0.0], rtol=1e-13)
     shallow = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.16]))  # least value 0.01: no crossing
-    start_then_end = chain([np.array([0.9, 0.1])], repeat(np.array([0.1, 0.9])))
-    shallow.weights = lambda c: next(start_then_end)
-    assert first_event(shallow, path, 0.0, 1.0) is None
+    assert first_event(shallow, path) is None
 
 
-def test_a_unit_at_its_kink_that_moves_the_wrong_way_is_an_event_at_once() -> None:
+def test_two_dips_within_one_step() -> None:
+    """c_0 = u (0.3 - u)/0.6 with u = s (1 - s), so z_1 = δ - u (0.3 - u): least at u = 0.15, on the way there and back.
+
+    With δ = 0.02 it is negative for u from 0.1 to 0.2 only; between the two dips it is 0.0075. The first time counts.
+    """
+    path = along([(0.5, 0.0), (-13.0 / 6.0, 0.0), (10.0 / 3.0, 0.0), (-5.0 / 3.0, 0.0)], 1.0)
+    s = np.linspace(0.0, 1.0, 1001)
+    z = 0.02 - 0.6 * path(s)[0]
+    np.testing.assert_allclose(z, 0.02 - s * (1.0 - s) * (0.3 - s * (1.0 - s)), atol=1e-15)
+    assert np.flatnonzero(np.diff(np.sign(z))).size == 4
+    segment = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.02]))
+    event = first_event(segment, path)
+    assert event.s == pytest.approx((1.0 - np.sqrt(0.6)) / 2.0, rel=1e-12)
+    above = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.0226]))
+    assert first_event(above, path) is None
+
+
+def test_a_unit_at_its_kink_that_moves_the_wrong_way_is_an_event_at_the_start() -> None:
+    """c = (1 + s, 0): z_1 = 0.6 - 0.6 (1 + s) falls from 0; with c = (1, s) it rises."""
     segment = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.6]))
-    assert immediate_event(segment) is None
     segment.advance(np.array([1.0, 0.0]))  # z_1 = 0 to rounding
-    segment.weights = lambda c: np.array([0.9, 0.1])  # dz_1/ds = -0.54 + 0.1
-    assert segment.preactivations(np.zeros(2))[0, 1] <= 0.0
-    assert immediate_event(segment) == (0, 1)
-    segment.weights = lambda c: np.array([0.1, 0.9])  # dz_1/ds = -0.06 + 0.9
-    assert immediate_event(segment) is None
+    assert abs(segment.preactivations(np.zeros(2))[0, 1]) < 1e-15
+    event = first_event(segment, along([(1.0, 0.0)], 1.0))
+    assert (event.sample, event.s) == (1, 0.0)
+    assert first_event(segment, along([(0.0, 1.0)], 1.0)) is None
+    back = first_event(segment, along([(-2.0, 0.0), (1.0, 0.0)], 4.0))  # z_1 = 0.6 (2 s - s²) comes back at s = 2
+    assert (back.sample, back.s) == (1, pytest.approx(2.0, rel=1e-14))
