@@ -39,8 +39,8 @@ SETTLED_AFTER = 30
 """Explicit steps without an event after which the implicit solver takes over."""
 
 EVENTS_AHEAD = 3.0
-"""A first explicit step after an event is at most this many times as long as events have lately been apart. With another
-`atol` than 1e-9 it goes with the fifth root, as the solver's own steps do, so that errors can be estimated."""
+"""A first explicit step after an event is at most this many times as long as events have lately been apart. With an
+`atol` other than 1e-9 it goes with the fifth root, as the solver's own steps do, so that errors can be estimated."""
 
 DEFAULT_ATOL = 1e-9
 
@@ -177,11 +177,17 @@ class _PiecewiseRun:
 
     def bound_reached(self) -> Outcome | None:
         """The outcome if a bound on events, steps or time is reached, with what makes the flow slow."""
+        self.bounds.tell(self.s, len(self.events), self.counts["steps"], self.growth)
         bound = self.bounds.reached(self.s, max(len(self.events), self.counts["resolutions"]), self.counts["steps"])
         if bound is None:
             return None
+        w, growth = self.growth()
+        return bound[0], f"{bound[1]} {slowness(self.span.gram, float(w @ growth))}", None
+
+    def growth(self) -> tuple[Array, Array]:
+        """w and dq/ds = M w at the last event."""
         w = self.segment.weights(np.zeros(self.span.n))
-        return bound[0], f"{bound[1]} {slowness(self.span.gram, float(w @ self.segment.M @ w))}", None
+        return w, self.segment.M @ w
 
     def new_solver(self) -> Explicit | Implicit:
         segment, bounds = self.segment, self.bounds

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError, MissingExtraError
-from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
+from refimpl.flow import FlowLimit, FlowProgress, FlowResult, FlowStatus, gradient_flow
 from refimpl.flow.cell import Cell
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
@@ -92,9 +92,14 @@ class Evidence:
         """One gradient flow for each start."""
         results = []
         for number, start in enumerate(self.starts, 1):
-            self.progress(f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})")
-            results.append(gradient_flow(self.network, self.data, start.W0, self.loss, method=self.method))
+            what = f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})"
+            self.progress(what)
+            tell = partial(self._tell_of_flow, what)
+            results.append(gradient_flow(self.network, self.data, start.W0, self.loss, self.method, progress=tell))
         return tuple(results)
+
+    def _tell_of_flow(self, what: str, state: FlowProgress) -> None:
+        self.progress(f"{what}: {state}")
 
     @property
     def limits(self) -> tuple[FlowLimit, ...]:

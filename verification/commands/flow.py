@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
                 method=args.method,
                 max_time=args.max_time,
                 estimate_error=args.estimate_error,
+                progress=lambda state: tell(f"gradient flow on {problem.origin}: {state}"),
             )
     except RunInterrupted as stop:
         result, interrupted = stop.result, True
