@@ -97,7 +97,7 @@ def earliest_zeros(b: Array) -> Array:
     """
     p, start = b.shape[1] - 1, np.maximum(b[:, :1], 0.0)
     place = np.arange(1, p + 1) / p
-    earliest = np.divide(place * start, start - b[:, 1:], out=np.full((len(b), p), np.inf), where=b[:, 1:] < 0.0)
+    earliest = np.divide(place * start, start - b[:, 1:], out=np.full((len(b), p), np.inf), where=b[:, 1:] < start)
     return np.where(b[:, 0] > 0.0, earliest.min(axis=1), 0.0)
 
 
@@ -188,7 +188,7 @@ def _only_zero(b: list[float]) -> float:
     for _ in range(100):
         value, slope = _value_and_slope(b, x)
         lower, upper = (x, upper) if value > 0.0 else (lower, x)
-        closer = x - value / slope if slope < 0.0 else lower
+        closer = x - value / slope if slope < 0.0 else float("nan")
         if not lower < closer < upper:
             if value == 0.0 or abs(closer - x) <= 2.0 * SMALLEST_PART * x:
                 return x
