@@ -33,6 +33,9 @@ DEFECT = 8.0
 """Inside a step dc/ds of the dense output differs from w(c) by at most this many times what it does at the middle: a
 margin, not a bound, beside which an effective slope counts as inside [γ, 1]."""
 
+WELL_INSIDE = 0.1
+"""A unit whose effective slope, by the derivative of the path, stays this far from γ and 1 is not looked at closer."""
+
 
 @dataclass(frozen=True, eq=False)
 class Located:
@@ -141,11 +144,13 @@ def _may_be_released(segment: Segment, path: Path) -> tuple[IndexArray, bool]:
     margin = np.minimum(*segment.sliding_margins(speed)).min(axis=1)
     if isinstance(path.error, float):
         return np.arange(margin.size), False
+    speed_of_sample = speed[segment.sliding_samples]
+    if (margin > WELL_INSIDE * speed_of_sample.max(axis=1)).all():
+        return np.zeros(0, dtype=np.intp), False
     defect = np.abs(segment.weights(path.at(0.5)) - Path(0.0, 1.0, speed).at(0.5))
     response = DEFECT * segment.slope_response(defect)
     possible = np.flatnonzero(margin <= response)
-    w_i = speed[segment.sliding_samples[possible], -1]
-    return possible, bool((response[possible] <= RELEASE_DELAY * w_i).all())
+    return possible, bool((response[possible] <= RELEASE_DELAY * speed_of_sample[possible, -1]).all())
 
 
 def _weights(segment: Segment, C: Array) -> Array:

@@ -92,6 +92,7 @@ class _PiecewiseRun:
         self.implicit_step = 0.0
         self.spacing, self.last_event = np.inf, 0.0
         self.landing: Located | None = None
+        self.explicit: Explicit | None = None
         self.events: list[FlowEvent] = []
         self.counts = {"rhs_evaluations": 0, "steps": 0, "segments": 0, "jumps": 0, "resolutions": 0}
         self.seconds = dict.fromkeys(PHASES, 0.0)
@@ -203,8 +204,13 @@ class _PiecewiseRun:
             if not stiff and self.calm_steps == 0:
                 after_event = max(EVENTS_AHEAD * (bounds.atol / DEFAULT_ATOL) ** 0.2 * self.spacing, np.spacing(self.s))
             options["first_step"] = min(self.step_size, soon, s_end - self.s, after_event)
-        kind = Implicit if self.calm_steps >= SETTLED_AFTER or stiff else Explicit
-        return kind(segment, self.s, s_end, **options)
+        if self.calm_steps >= SETTLED_AFTER or stiff:
+            return Implicit(segment, self.s, s_end, **options)
+        if self.explicit is None or "first_step" not in options:
+            self.explicit = Explicit(segment, self.s, s_end, **options)
+        else:
+            self.explicit.restart(self.s, s_end, options["first_step"])
+        return self.explicit
 
     def fastest_rate(self) -> float:
         """Σ w_i M_ii, a bound of the eigenvalues of ∂w/∂c."""

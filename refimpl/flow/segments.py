@@ -357,10 +357,14 @@ class Segment:
         z_j[at_kink] = 0.0
         released = np.flatnonzero((self.pattern[j] == 0) & (row != 0))
         self._differences = None
-        self.M -= self._neuron_matrix(j)
-        self.pattern[j] = row
-        self._build_row(j)
-        self.M += self._neuron_matrix(j)
+        changed = np.flatnonzero(self.pattern[j] != row)
+        if j not in self._sliding and row.all():
+            self._cross(j, row, changed)
+        else:
+            self.M -= self._neuron_matrix(j)
+            self.pattern[j] = row
+            self._build_row(j)
+            self.M += self._neuron_matrix(j)
         U_j = self._row_increment(j)
         self._C[j], self._Z[j] = C_j - U_j, z_j - U_j @ self.K
         self._changes += 1
@@ -368,6 +372,15 @@ class Segment:
             self.anchor()
         else:
             self.units.update_neuron(self._Z, j, released)
+
+    def _cross(self, j: int, row: IntArray, changed: IndexArray) -> None:
+        """Take over sides of a neuron that does not slide: M changes in the rows and columns of the changed samples."""
+        before = self._E[j].copy()
+        self.pattern[j] = row
+        self._E[j, changed] = self._a[j] * self._y[changed] * np.where(row[changed] > 0, 1.0, self.span.network.slope)
+        after, K = self._E[j], self.K[changed]
+        self.M[changed] += after[changed, None] * K * after - before[changed, None] * K * before
+        self.M[:, changed] = self.M[changed].T
 
     def _row_increment(self, j: int) -> Array:
         u = self._E[j] * self._c

@@ -35,6 +35,12 @@ class Explicit(RK45):  # type: ignore[misc]
         self._segment = segment
         super().__init__(lambda s, c: segment.weights(c), s, np.zeros(segment.q.size), s_end, **options)
 
+    def restart(self, s: float, s_end: float, first_step: float) -> None:
+        """Begin anew at c = 0, after an event: what `__init__` does, but for checks of arguments."""
+        self.t, self.t_bound, self.h_abs = s, s_end, first_step
+        self.y = np.zeros(self.n)
+        self.f, self.status = self.fun(s, self.y), "running"
+
     @property
     def c(self) -> Array:
         """c now, shape (n,)."""
