@@ -83,12 +83,12 @@ def _first_crossing(segment: Segment, path: Path) -> tuple[float, int, int] | No
     """x, neuron and sample of the first crossing; of several at once, that of the first unit."""
     end = path.B[:, -1]
     units: Units = segment.units if float(end.sum()) <= segment.horizon else AllUnits(segment)
-    in_reach, distances, rows = units.in_reach(path.B)
+    in_reach, distances = units.in_reach(path.B)
     reaching = np.flatnonzero(distances.min(axis=1, initial=np.inf) < -segment.rounding(end))
     if reaching.size == 0:
         return None
     distances = distances[reaching]
-    floor = _floor(segment, path, distances, np.abs(rows[reaching]))
+    floor = _floor(segment, path, distances, np.abs(units.rows(in_reach[reaching])))
     earliest = earliest_zeros(distances)
     found, first = -1, 1.0
     for k in np.argsort(earliest, kind="stable"):

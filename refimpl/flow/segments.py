@@ -76,7 +76,6 @@ class Segment:
         self.pattern: IntArray = sides_of(self._Z)
         self.q = span.margins_at(self._Z)
         self.forks: list[dict[str, Any]] = []
-        self._all_slides: tuple[IndexArray, IndexArray, Array] | None = None
         self._resolve_start()
         self._speed_limit = float(np.abs(self._a).max() * np.abs(self.K).max())
         self._changes, self._changes_of_M = EVENTS_PER_ANCHOR, EVENTS_PER_MATRIX
@@ -171,17 +170,6 @@ class Segment:
     def since_anchor(self, c: Array | float) -> Array:
         """c counted from the anchor."""
         return self._c + c
-
-    @property
-    def _slides(self) -> tuple[IndexArray, IndexArray, Array]:
-        """Neuron, sample and row of every sliding unit: (dC_j)_i = row · w."""
-        if self._all_slides is None:
-            neurons = sorted(self._sliding)
-            j = np.repeat(np.array(neurons, dtype=np.intp), [self._sliding[k][0].size for k in neurons])
-            i = np.concatenate([np.zeros(0, dtype=np.intp), *(self._sliding[k][0] for k in neurons)])
-            rows = np.concatenate([np.zeros((0, self.span.n)), *(self._sliding[k][1] for k in neurons)])
-            self._all_slides = j, i, rows
-        return self._all_slides
 
     @property
     def sliding_samples(self) -> IndexArray:
@@ -391,7 +379,9 @@ class Segment:
 
     def _build_rows(self) -> None:
         self._E = np.zeros_like(self._Z)
-        self._sliding: dict[int, tuple[IndexArray, Array]] = {}
+        self._sliding: dict[int, tuple[IndexArray, Array]] = {}  # samples and rows: (dC_j)_i = row · w
+        none = np.zeros(0, dtype=np.intp)
+        self._slides = none, none, np.zeros((0, self.span.n))  # neuron, sample and row of every sliding unit
         self._dependent: set[int] = set()
         for j in range(self.pattern.shape[0]):
             self._build_row(j)
@@ -406,7 +396,8 @@ class Segment:
         self._E[j] = self._a[j] * self._y * slopes
         self._dependent.discard(j)
         if self._sliding.pop(j, None) is not None:
-            self._all_slides = None
+            others = self._slides[0] != j
+            self._slides = self._slides[0][others], self._slides[1][others], self._slides[2][others]
         T = side == 0
         if not T.any():
             return
@@ -417,7 +408,10 @@ class Segment:
         rows = np.zeros((samples.size, T.size))
         G = np.linalg.lstsq(self.K[np.ix_(samples, samples)], self.K[np.ix_(samples, ~T)], rcond=None)[0]
         rows[:, ~T] = -G * self._E[j, ~T]
-        self._sliding[j], self._all_slides = (samples, rows), None
+        self._sliding[j] = samples, rows
+        mine = np.full(samples.size, j, dtype=np.intp), samples, rows
+        neurons, of, all_rows = (np.concatenate(parts) for parts in zip(self._slides, mine, strict=True))
+        self._slides = neurons, of, all_rows
 
     def _neuron_matrix(self, j: int) -> Array:
         """a_j² (y∘Φ_j)(y∘Φ_j)ᵀ ∘ (K / K_TT) = diag(E_j) K (E_j + sliding rows)."""

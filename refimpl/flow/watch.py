@@ -79,7 +79,7 @@ class NearUnits:
             self._sort_by_neuron()
         self._rebuild(Z, j)
 
-    def in_reach(self, C: Array) -> tuple[IndexArray, Array, Array]:
+    def in_reach(self, C: Array) -> tuple[IndexArray, Array]:
         """Units that may reach their kinks while c moves in the hull of columns.
 
         Parameters
@@ -93,8 +93,6 @@ class NearUnits:
             For `unit`.
         distances : ndarray, shape (r, k)
             P z at each column.
-        rows : ndarray, shape (r, n)
-            ∂z/∂c.
         """
         C = C + self._segment.since_anchor(0.0)[:, None]
         ahead = AHEAD * np.abs(C - C[:, :1]).max(axis=1)
@@ -103,8 +101,11 @@ class NearUnits:
             self._since, self._reach = C[:, 0].copy(), ahead
             self._short = self._within_reach(slice(None))
         units = np.flatnonzero(self._short)
-        z, rows, sides = self._z[units], self._rows[units], self._sides[units]
-        return units, sides[:, None] * (z[:, None] + rows @ C), rows
+        return units, self._sides[units, None] * (self._z[units, None] + self._rows[units] @ C)
+
+    def rows(self, units: IndexArray) -> Array:
+        """∂z/∂c of watched units, shape (r, n)."""
+        return np.asarray(self._rows[units])
 
     def unit(self, k: int) -> tuple[int, int]:
         """Neuron and sample of watched unit k."""
@@ -140,7 +141,7 @@ def longest_horizon(segment: Segment, w: Array) -> float:
 
 
 class AllUnits:
-    """Every unit, by one full matrix product a step, and rows of those that are in reach."""
+    """Every unit, by full matrix products."""
 
     horizon = np.inf
 
@@ -150,17 +151,16 @@ class AllUnits:
     def update_neuron(self, Z: Array, j: int, released: IndexArray) -> None:
         """Nothing is kept, so nothing changes."""
 
-    def in_reach(self, C: Array) -> tuple[IndexArray, Array, Array]:
-        """As `NearUnits.in_reach`, for all units."""
-        segment = self._segment
-        P, Z, moved = segment.pattern, segment.preactivations(C[:, 0]), np.abs(C - C[:, :1]).max(axis=1)
-        reach = np.abs(segment.span.network.second_layer)[:, None] * (np.abs(segment.K) @ moved)
-        reach[(P == 0).any(axis=1)] = np.inf  # rows of neurons that slide have no such bound
-        floor = 2.0 * segment.rounding(C[:, 0])
-        j, i = np.nonzero(((1.0 + 1e-9) * reach + floor >= P * Z) & (P != 0))
-        rows = segment.rows_of(j, i)
-        distances = P[j, i][:, None] * (Z[j, i][:, None] + rows @ (C - C[:, :1]))
-        return j * P.shape[1] + i, distances, rows
+    def in_reach(self, C: Array) -> tuple[IndexArray, Array]:
+        """As `NearUnits.in_reach`, for all units that do not slide."""
+        P = self._segment.pattern
+        units = np.flatnonzero(P.ravel())
+        sides = P.ravel()[units]
+        return units, np.stack([sides * self._segment.preactivations(c).ravel()[units] for c in C.T], axis=1)
+
+    def rows(self, units: IndexArray) -> Array:
+        """∂z/∂c of units, shape (r, n)."""
+        return self._segment.rows_of(*np.divmod(units, self._segment.pattern.shape[1]))
 
     def unit(self, k: int) -> tuple[int, int]:
         """Neuron and sample of unit k."""

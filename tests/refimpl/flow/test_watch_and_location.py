@@ -81,7 +81,8 @@ def test_units_in_reach_are_at_least_those_that_arrive_and_have_scalar_distances
         C = size * np.column_stack([0.0 * w, 0.3 * w[::-1], w])
         chosen = {near.unit(k) for k in range(7)}
         for units in (near, every):
-            found, distances, found_rows = units.in_reach(C)
+            found, distances = units.in_reach(C)
+            found_rows = units.rows(found)
             assert {units.unit(k) for k in found} >= {
                 unit for unit in (chosen if units is near else rows) if abs(Z[unit]) + min(rows[unit] @ C) <= 0.0
             }
@@ -102,7 +103,7 @@ def test_a_released_unit_is_watched_from_then_on(many, monkeypatch) -> None:
     units.update_neuron(Z, j, np.array([i]))  # and once only
     assert sorted(map(units.unit, range(len(units.j)))) == sorted({*watched, (j, i)})
     far = 1e6 * np.outer(w, [0.0, 1.0])
-    for k, distance in zip(*units.in_reach(far)[:2], strict=True):
+    for k, distance in zip(*units.in_reach(far), strict=True):
         assert distance[0] == pytest.approx(abs(Z[units.unit(k)]), rel=1e-14)
     assert {units.unit(k) for k in units.in_reach(far)[0]} == {*watched, (j, i)}
 
