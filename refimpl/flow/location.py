@@ -144,13 +144,15 @@ def _may_be_released(segment: Segment, path: Path) -> tuple[IndexArray, bool]:
     margin = np.minimum(*segment.sliding_margins(speed)).min(axis=1)
     if isinstance(path.error, float):
         return np.arange(margin.size), False
-    speed_of_sample = speed[segment.sliding_samples]
-    if (margin > WELL_INSIDE * speed_of_sample.max(axis=1)).all():
-        return np.zeros(0, dtype=np.intp), False
+    fastest = speed[segment.sliding_samples].max(axis=1)
+    near = np.flatnonzero(margin <= WELL_INSIDE * fastest)
+    if near.size == 0:
+        return near, False
     defect = np.abs(segment.weights(path.at(0.5)) - Path(0.0, 1.0, speed).at(0.5))
-    response = DEFECT * segment.slope_response(defect)
-    possible = np.flatnonzero(margin <= response)
-    return possible, bool((response[possible] <= RELEASE_DELAY * speed_of_sample[possible, -1]).all())
+    response = DEFECT * segment.slope_response(defect, near)
+    possible = margin[near] <= response
+    clear = response[possible] <= RELEASE_DELAY * speed[segment.sliding_samples[near[possible]], -1]
+    return near[possible], bool(clear.all())
 
 
 def _weights(segment: Segment, C: Array) -> Array:

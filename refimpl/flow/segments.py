@@ -90,7 +90,7 @@ class Segment:
         """The change of C that goes with c under the present pattern, shape (m, n)."""
         U = self._E * c
         if self._sliding:
-            j, i, rows = self._slides
+            j, i, rows, _ = self._slides
             U[j, i] = rows @ c
         return U
 
@@ -183,8 +183,7 @@ class Segment:
 
     def sliding_unit(self, k: int) -> tuple[int, int]:
         """Neuron and sample of the k-th sliding unit."""
-        j, i, _ = self._slides
-        return int(j[k]), int(i[k])
+        return int(self._slides[0][k]), int(self._slides[1][k])
 
     def sliding_margins(self, w: Array, chosen: IndexArray | None = None) -> tuple[Array, Array]:
         """(r - γ w_i + δ, w_i - r + δ) of the sliding units, with θ_ji = r/w_i: both are >= 0 while they slide.
@@ -204,21 +203,22 @@ class Segment:
         low, high : ndarray, shape (number of units,) or (number of units, k)
             inf for neurons whose sliding samples are dependent.
         """
-        j, i, rows = self._slides
+        j, i, rows, largest = self._slides
         if chosen is not None:
-            j, i, rows = j[chosen], i[chosen], rows[chosen]
-        drive = (self._a[j] * self._y[i]).reshape(-1, *(1,) * (w.ndim - 1))
-        r, w_i = (rows @ w) / drive, w[i]
-        delay = RELEASE_DELAY * np.abs(w_i) + 64.0 * _EPS * (np.abs(rows) @ np.abs(w)) / np.abs(drive)
+            j, i, rows, largest = j[chosen], i[chosen], rows[chosen], largest[chosen]
+        per_unit = -1, *(1,) * (w.ndim - 1)
+        r, w_i = (rows @ w) / (self._a[j] * self._y[i]).reshape(per_unit), w[i]
+        rounding = 64.0 * _EPS * (largest / np.abs(self._a[j])).reshape(per_unit)
+        delay = RELEASE_DELAY * np.abs(w_i) + rounding * np.abs(w).sum(axis=0)
         low, high = r - self.span.network.slope * w_i + delay, w_i - r + delay
         if self._dependent:
             dependent = np.isin(j, list(self._dependent))
             low[dependent], high[dependent] = np.inf, np.inf
         return low, high
 
-    def slope_response(self, defect: Array) -> Array:
-        """By how much the sliding margins of each unit can change where w changes by at most `defect`."""
-        j, i, rows = self._slides
+    def slope_response(self, defect: Array, chosen: IndexArray) -> Array:
+        """By how much the sliding margins of the chosen units can change where w changes by at most `defect`."""
+        j, i, rows, _ = (of_all[chosen] for of_all in self._slides)
         return np.asarray(np.abs(rows) @ defect / np.abs(self._a[j]) + defect[i])
 
     @property
@@ -228,8 +228,7 @@ class Segment:
 
     def sliding_margins_of(self, j: int, i: int, w: Array) -> tuple[Array, Array]:
         """`sliding_margins` of unit (j, i)."""
-        neurons, samples, _ = self._slides
-        return self.sliding_margins(w, np.flatnonzero((neurons == j) & (samples == i)))
+        return self.sliding_margins(w, np.flatnonzero((self._slides[0] == j) & (self._slides[1] == i)))
 
     def cell(self) -> Cell:
         """The present cell, for the limit."""
@@ -381,7 +380,8 @@ class Segment:
         self._E = np.zeros_like(self._Z)
         self._sliding: dict[int, tuple[IndexArray, Array]] = {}  # samples and rows: (dC_j)_i = row · w
         none = np.zeros(0, dtype=np.intp)
-        self._slides = none, none, np.zeros((0, self.span.n))  # neuron, sample and row of every sliding unit
+        # neuron, sample, row and largest entry of the row of every sliding unit
+        self._slides: tuple[IndexArray, IndexArray, Array, Array] = none, none, np.zeros((0, self.span.n)), np.zeros(0)
         self._dependent: set[int] = set()
         for j in range(self.pattern.shape[0]):
             self._build_row(j)
@@ -397,7 +397,8 @@ class Segment:
         self._dependent.discard(j)
         if self._sliding.pop(j, None) is not None:
             others = self._slides[0] != j
-            self._slides = self._slides[0][others], self._slides[1][others], self._slides[2][others]
+            neurons, of, all_rows, largest = self._slides
+            self._slides = neurons[others], of[others], all_rows[others], largest[others]
         T = side == 0
         if not T.any():
             return
@@ -409,9 +410,9 @@ class Segment:
         G = np.linalg.lstsq(self.K[np.ix_(samples, samples)], self.K[np.ix_(samples, ~T)], rcond=None)[0]
         rows[:, ~T] = -G * self._E[j, ~T]
         self._sliding[j] = samples, rows
-        mine = np.full(samples.size, j, dtype=np.intp), samples, rows
-        neurons, of, all_rows = (np.concatenate(parts) for parts in zip(self._slides, mine, strict=True))
-        self._slides = neurons, of, all_rows
+        mine = np.full(samples.size, j, dtype=np.intp), samples, rows, np.abs(rows).max(axis=1)
+        neurons, of, all_rows, largest = (np.concatenate(parts) for parts in zip(self._slides, mine, strict=True))
+        self._slides = neurons, of, all_rows, largest
 
     def _neuron_matrix(self, j: int) -> Array:
         """a_j² (y∘Φ_j)(y∘Φ_j)ᵀ ∘ (K / K_TT) = diag(E_j) K (E_j + sliding rows)."""

@@ -65,7 +65,8 @@ class NearUnits:
         self._rows = segment.rows_without_sliding(self.j, self.i)
         self._sort_by_neuron()
         for j in np.flatnonzero((segment.pattern == 0).any(axis=1)):
-            self._rebuild(Z, int(j))
+            mine = self._of(int(j))
+            self._rows[mine] = segment.unit_rows(int(j), self.i[mine])
 
     def update_neuron(self, Z: Array, j: int, released: IndexArray) -> None:
         """Take over neuron j's new pattern; units that it released are watched from now on."""
@@ -156,7 +157,7 @@ class AllUnits:
         P = self._segment.pattern
         units = np.flatnonzero(P.ravel())
         sides = P.ravel()[units]
-        return units, np.stack([sides * self._segment.preactivations(c).ravel()[units] for c in C.T], axis=1)
+        return units, np.stack([sides * self._segment.preactivations(c).ravel()[units] for c in C.T]).T
 
     def rows(self, units: IndexArray) -> Array:
         """∂z/∂c of units, shape (r, n)."""
