@@ -14,12 +14,9 @@ from scipy.optimize import brentq
 from refimpl.flow.bernstein import SMALLEST_PART, Path, earliest_zeros, first_crossing
 from refimpl.flow.kinks import RELEASE_DELAY
 from refimpl.flow.segments import Segment
-from refimpl.flow.watch import AllUnits, NearUnits
 from refimpl.validation import Array, IndexArray
 
 __all__ = ["Located", "first_event"]
-
-Units = NearUnits | AllUnits
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -82,13 +79,13 @@ def first_event(segment: Segment, path: Path) -> Located | None:
 def _first_crossing(segment: Segment, path: Path) -> tuple[float, int, int] | None:
     """x, neuron and sample of the first crossing; of several at once, that of the first unit."""
     end = path.B[:, -1]
-    units: Units = segment.units if float(end.sum()) <= segment.horizon else AllUnits(segment)
-    in_reach, distances = units.in_reach(path.B)
+    units = segment.units
+    distances = units.in_reach(path.B)
     reaching = np.flatnonzero(distances.min(axis=1, initial=np.inf) < -segment.rounding(end))
     if reaching.size == 0:
         return None
     distances = distances[reaching]
-    floor = _floor(segment, path, distances, np.abs(units.rows(in_reach[reaching])))
+    floor = _floor(segment, path, distances, np.abs(units.rows(reaching)))
     earliest = earliest_zeros(distances)
     found, first = -1, 1.0
     for k in np.argsort(earliest, kind="stable"):
@@ -96,7 +93,7 @@ def _first_crossing(segment: Segment, path: Path) -> tuple[float, int, int] | No
             break
         x = first_crossing(distances[k].tolist(), float(floor[k]))
         if x is not None and (x < first or found < 0):
-            first, found = x, int(in_reach[reaching[k]])
+            first, found = x, int(reaching[k])
     return None if found < 0 else (first, *units.unit(found))
 
 

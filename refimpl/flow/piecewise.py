@@ -171,7 +171,7 @@ class _PiecewiseRun:
             if outcome is not None:
                 return outcome if isinstance(outcome, tuple) else None
             long = self.bounds.rtol * float(np.abs(solver.y).sum()) > LONGEST_SEGMENT * self.bounds.atol
-            if long or self.calm_steps == SETTLED_AFTER or float(c.sum()) > (1.0 - 1e-3) * segment.horizon:
+            if long or self.calm_steps == SETTLED_AFTER:
                 segment.advance(c)
                 segment.anchor()
                 return None
@@ -199,11 +199,10 @@ class _PiecewiseRun:
         if self.landing is not None:
             options["first_step"] = s_end - self.s
         elif self.step_size > 0.0:
-            soon = max((1.0 - 1e-6) * segment.horizon, 1e-3 * self.step_size)
             after_event = 1.0 / fastest if stiff and self.calm_steps == 0 else np.inf
             if not stiff and self.calm_steps == 0:
                 after_event = max(EVENTS_AHEAD * (bounds.atol / DEFAULT_ATOL) ** 0.2 * self.spacing, np.spacing(self.s))
-            options["first_step"] = min(self.step_size, soon, s_end - self.s, after_event)
+            options["first_step"] = min(self.step_size, s_end - self.s, after_event)
         if self.calm_steps >= SETTLED_AFTER or stiff:
             return Implicit(segment, self.s, s_end, **options)
         if self.explicit is None or "first_step" not in options:

@@ -5,8 +5,8 @@ section 7): with E_ji = a_j y_i Φ_ji, neuron j's increment is (E_j∘c), comple
 units T by -K_TT⁻¹ K_TN (E_j∘c)_N, and dc/ds = w(q + M c) is an ODE in R^n whatever m and d.
 
 An event changes one neuron only, so the m x n arrays C and Z are brought up to date at *anchors*, not at
-events: between them Z = Z_anchor + increment(c since the anchor) K. While events are frequent only the
-units that can reach their kinks before the next anchor are watched (`refimpl/flow/watch.py`).
+events: between them Z = Z_anchor + increment(c since the anchor) K. Only units that may reach their kinks on
+the next steps are watched (`refimpl/flow/watch.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from refimpl.flow.kinks import (
     sample_coordinates,
     samples_in_span,
 )
-from refimpl.flow.watch import AllUnits, NearUnits, longest_horizon
+from refimpl.flow.watch import NearUnits
 from refimpl.losses import Loss, sample_weights
 from refimpl.span import SpanCoordinates
 from refimpl.validation import Array, BoolArray, IndexArray, IntArray
@@ -37,9 +37,6 @@ EVENTS_PER_ANCHOR = 64
 
 EVENTS_PER_MATRIX = 1024
 """Changes of M after which it is built anew; each leaves a rounding error of the size of one neuron's part."""
-
-FREQUENT = 8
-"""Events between two anchors above which a choice of units to watch pays."""
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -58,9 +55,8 @@ class Segment:
         dq/ds = M w.
     q : ndarray, shape (n,)
         Margins at the last event.
-    units : NearUnits or AllUnits
-        The units to watch: while events are frequent those that can reach their kinks before the
-        next anchor, else all.
+    units : NearUnits
+        The units that may reach their kinks on the next steps.
     seconds_at_anchors : float
         Wall time of `anchor` so far.
     """
@@ -68,6 +64,7 @@ class Segment:
     def __init__(self, span: SpanCoordinates, loss: Loss) -> None:
         self.span, self.loss = span, loss
         self._a, self._y, self.K = span.network.second_layer, span.y, span.gram
+        self._abs_K = np.abs(span.gram)
         self._factor = sample_coordinates(span.gram)
         samples = np.arange(span.n)
         self._independent = independent_samples(self._factor, samples).size == span.n
@@ -100,7 +97,7 @@ class Segment:
 
     def preactivations(self, c: Array) -> Array:
         """Z after c, shape (m, n); rounding where a unit slides."""
-        return self._Z + self.increment(self._c + c) @ self.K
+        return self.all_at(self._c + c)
 
     def margins(self, c: Array) -> Array:
         """q after c, shape (n,), or after each column of c."""
@@ -147,25 +144,52 @@ class Segment:
         """Size of rounding errors of dz/ds."""
         return 64.0 * _EPS * self._speed_limit
 
-    def rows_without_sliding(self, j: IndexArray, i: IndexArray) -> Array:
-        """∂z_ji/∂c for pairs (j, i) of neurons without sliding units, shape (len(j), n)."""
-        return self._E[j] * self.K[i]
+    def anchored(self, j: IndexArray | int, i: IndexArray) -> Array:
+        """z with z_ji = z + row · c, c counted from the anchor."""
+        return np.asarray(self._Z[j, i])
+
+    def all_at(self, c: Array) -> Array:
+        """Z after c, counted from the anchor, shape (m, n)."""
+        return np.asarray(self._Z + self.increment(c) @ self.K)
+
+    def row_at(self, j: int, c: Array) -> Array:
+        """Row j of `all_at`, shape (n,)."""
+        return np.asarray(self._Z[j] + self._row_increment(j, c) @ self.K)
+
+    def all_reach(self, r: Array) -> Array:
+        """By how much each z_ji can move while |c_k| moves by at most r_k, shape (m, n)."""
+        U = np.abs(self._E) * r
+        if self._sliding:
+            j, i, rows, _ = self._slides
+            U[j, i] = np.abs(rows) @ r
+        return np.asarray(U @ self._abs_K)
+
+    def row_reach(self, j: int, r: Array) -> Array:
+        """Row j of `all_reach`, shape (n,)."""
+        u = np.abs(self._E[j]) * r
+        if j in self._sliding:
+            T, rows = self._sliding[j]
+            u[T] = np.abs(rows) @ r
+        return np.asarray(u @ self._abs_K)
 
     def unit_rows(self, j: int, samples: IndexArray) -> Array:
         """∂z_ji/∂c for the given samples i, shape (len(samples), n)."""
         rows = self._E[j] * self.K[samples]
         if j in self._sliding:
             T, slide = self._sliding[j]
-            rows += self.K[samples][:, T] @ slide
+            rows += self.K[samples[:, None], T] @ slide
         return rows
 
     def rows_of(self, j: IndexArray, i: IndexArray) -> Array:
-        """∂z_ji/∂c for any pairs (j, i), shape (len(j), n)."""
-        rows = self.rows_without_sliding(j, i)
-        for neuron in self._sliding.keys() & set(j.tolist()):
-            mine = j == neuron
-            rows[mine] = self.unit_rows(neuron, i[mine])
-        return rows
+        """∂z_ji/∂c for pairs (j, i) in the order of neurons, shape (len(j), n)."""
+        rows = self._E[j] * self.K[i]
+        neurons = list(self._sliding)
+        starts, ends = np.searchsorted(j, neurons), np.searchsorted(j, neurons, side="right")
+        for neuron, start, end in zip(neurons, starts, ends, strict=True):
+            if start < end:
+                T, slide = self._sliding[neuron]
+                rows[start:end] += self.K[i[start:end, None], T] @ slide
+        return np.asarray(rows)
 
     def since_anchor(self, c: Array | float) -> Array:
         """c counted from the anchor."""
@@ -234,11 +258,6 @@ class Segment:
         """The present cell, for the limit."""
         return Cell(self.span.network, self._y, self.K, self.pattern)
 
-    @property
-    def horizon(self) -> float:
-        """How long, in s from the last event, it is enough to watch `units`."""
-        return self.units.horizon - float(np.sum(self._c))
-
     # --- changes ------------------------------------------------------------------------------
 
     def advance(self, c: Array) -> None:
@@ -249,8 +268,7 @@ class Segment:
 
     def anchor(self) -> None:
         """Bring C, Z, q and ‖W‖ up to date, M now and then, and see which units are near their kinks."""
-        started = perf_counter()
-        elapsed, changes = float(np.sum(self._c)), self._changes
+        started, changes = perf_counter(), self._changes
         U = self.increment(self._c)
         self._C += U
         self._Z += U @ self.K
@@ -263,10 +281,7 @@ class Segment:
         self._norm_square = self.span.norm(self._C) ** 2
         self._largest_z = float(np.abs(self._Z).max())
         self._changes, self._differences = 0, None
-        w = sample_weights(self.loss, self.q)
-        frequent = changes >= FREQUENT and elapsed < longest_horizon(self, w)
-        near = NearUnits(self, self._Z, w)
-        self.units = near if frequent or np.isinf(near.horizon) else AllUnits(self)
+        self.units = NearUnits(self)
         self.seconds_at_anchors += perf_counter() - started
 
     def reach_kink(self, j: int, i: int) -> bool:
@@ -320,15 +335,12 @@ class Segment:
                 self.forks.append({"s": 0.0, "neuron": int(j)})
 
     def _resting(self, j: int, i: int) -> BoolArray:
-        at_kink = (self.pattern[j] == 0) | (np.abs(self._row_now(j)) <= self.rounding(np.zeros(self._c.size)))
+        at_kink = (self.pattern[j] == 0) | (np.abs(self.row_at(j, self._c)) <= self.rounding(np.zeros(self._c.size)))
         at_kink[i] = True
         return self._with_span(at_kink)
 
     def _with_span(self, at_kink: BoolArray) -> BoolArray:
         return at_kink if self._independent else at_kink | samples_in_span(self._factor, at_kink)
-
-    def _row_now(self, j: int) -> Array:
-        return np.asarray(self._Z[j] + self._row_increment(j) @ self.K)
 
     def _drive(self, j: int) -> Array:
         return np.asarray(self._a[j] * self._y * sample_weights(self.loss, self.q))
@@ -339,10 +351,9 @@ class Segment:
 
     def _set_row(self, j: int, row: IntArray, at_kink: BoolArray) -> None:
         """Change neuron j's pattern; M changes by neuron j's part, C_j and Z_j keep their values here."""
-        U_j = self._row_increment(j)
+        U_j = self._row_increment(j, self._c)
         C_j, z_j = self._C[j] + U_j, self._Z[j] + U_j @ self.K
         z_j[at_kink] = 0.0
-        released = np.flatnonzero((self.pattern[j] == 0) & (row != 0))
         self._differences = None
         changed = np.flatnonzero(self.pattern[j] != row)
         if j not in self._sliding and row.all():
@@ -352,13 +363,13 @@ class Segment:
             self.pattern[j] = row
             self._build_row(j)
             self.M += self._neuron_matrix(j)
-        U_j = self._row_increment(j)
+        U_j = self._row_increment(j, self._c)
         self._C[j], self._Z[j] = C_j - U_j, z_j - U_j @ self.K
         self._changes += 1
         if self._changes >= EVENTS_PER_ANCHOR:
             self.anchor()
         else:
-            self.units.update_neuron(self._Z, j, released)
+            self.units.update_neuron(j)
 
     def _cross(self, j: int, row: IntArray, changed: IndexArray) -> None:
         """Take over sides of a neuron that does not slide: M changes in the rows and columns of the changed samples."""
@@ -369,11 +380,11 @@ class Segment:
         self.M[changed] += after[changed, None] * K * after - before[changed, None] * K * before
         self.M[:, changed] = self.M[changed].T
 
-    def _row_increment(self, j: int) -> Array:
-        u = self._E[j] * self._c
+    def _row_increment(self, j: int, c: Array) -> Array:
+        u = self._E[j] * c
         if j in self._sliding:
             T, rows = self._sliding[j]
-            u[T] = rows @ self._c
+            u[T] = rows @ c
         return np.asarray(u)
 
     def _build_rows(self) -> None:

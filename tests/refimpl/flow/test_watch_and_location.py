@@ -10,7 +10,7 @@ from refimpl.flow import watch
 from refimpl.flow.bernstein import Path
 from refimpl.flow.location import first_event
 from refimpl.flow.segments import Segment
-from refimpl.flow.watch import AllUnits, NearUnits, longest_horizon
+from refimpl.flow.watch import NearUnits
 from refimpl.losses import sample_weights
 from refimpl.span import SpanCoordinates
 
@@ -29,83 +29,62 @@ def many() -> tuple[Segment, np.ndarray, np.ndarray]:
     return segment, W0 @ X.T, sample_weights(LogisticLoss(), segment.q)
 
 
-def times_of_arrival(segment: Segment, Z: np.ndarray, w: np.ndarray) -> dict[tuple[int, int], float]:
-    """The earliest possible: |z_ji| / (√e |a_j| Σ_k |K_ik| w_k), weights growing by √e at most."""
-    a, K = segment.span.network.second_layer, segment.K
-    return {
-        (j, i): abs(Z[j, i]) / (np.e**0.5 * abs(a[j]) * sum(abs(K[i, k]) * w[k] for k in range(4)))
-        for j in range(6)
-        for i in range(4)
-    }
-
-
-def test_near_units_are_those_that_can_arrive_first(many, monkeypatch) -> None:
-    segment, Z, w = many
-    monkeypatch.setattr(watch, "NEAR_COUNT", 7)
-    monkeypatch.setattr(watch, "ALL_UP_TO", 0)
-    units = NearUnits(segment, Z, w)
-    soonest = times_of_arrival(segment, Z, w)
-    in_order = sorted(soonest, key=soonest.__getitem__)
-    assert {units.unit(k) for k in range(7)} == set(in_order[:7])
-    mass = sum(a * a for a in segment.span.network.second_layer)
-    fastest = max(sum(abs(segment.K[i, k]) * w[k] for k in range(4)) for i in range(4))
-    weights_known = 0.5 / (2.0 * np.e**0.5 * mass * fastest)
-    assert longest_horizon(segment, w) == pytest.approx(weights_known, rel=1e-13)
-    assert units.horizon == pytest.approx(min(soonest[in_order[7]], weights_known), rel=1e-13)
-
-
-def test_horizon_is_the_arrival_of_the_first_unit_that_is_left_out(many, monkeypatch) -> None:
-    """One unit near its kink and left out: then its arrival, not the growth of weights, is the horizon."""
-    segment, Z, w = many
-    monkeypatch.setattr(watch, "NEAR_COUNT", 1)
-    monkeypatch.setattr(watch, "ALL_UP_TO", 0)
-    Z = Z * np.where(np.arange(24).reshape(6, 4) % 11 == 0, 1e-4, 1.0)  # three near units
-    soonest = times_of_arrival(segment, Z, w)
-    units = NearUnits(segment, Z, w)
-    assert units.unit(0) == min(soonest, key=soonest.__getitem__)
-    assert units.horizon == pytest.approx(sorted(soonest.values())[1], rel=1e-13)
-    assert units.horizon < longest_horizon(segment, w)
-
-
-def test_units_in_reach_are_at_least_those_that_arrive_and_have_scalar_distances_and_rows(many, monkeypatch) -> None:
-    """While c moves from 0 to c_b every z_ji moves by at most |a_j| Σ_k |K_ik| c_k."""
-    segment, Z, w = many
-    monkeypatch.setattr(watch, "NEAR_COUNT", 7)
-    monkeypatch.setattr(watch, "ALL_UP_TO", 0)
+def scalar_rows(segment: Segment, Z: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+    """∂(P z)_ji/∂c = P_ji a_j y_k Φ_jk K_ik."""
     a, y, K = segment.span.network.second_layer, segment.span.y, segment.K
-    near, every = NearUnits(segment, Z, w), AllUnits(segment)
-    rows = {
-        (j, i): np.sign(Z[j, i]) * a[j] * y * np.where(Z[j] > 0.0, 1.0, 0.3) * K[i] for j in range(6) for i in range(4)
-    }
-    for size in (0.1, 1.0, 10.0, 100.0):
-        C = size * np.column_stack([0.0 * w, 0.3 * w[::-1], w])
-        chosen = {near.unit(k) for k in range(7)}
-        for units in (near, every):
-            found, distances = units.in_reach(C)
-            found_rows = units.rows(found)
-            assert {units.unit(k) for k in found} >= {
-                unit for unit in (chosen if units is near else rows) if abs(Z[unit]) + min(rows[unit] @ C) <= 0.0
-            }
-            for k, distance, row in zip(found, distances, found_rows, strict=True):
-                np.testing.assert_allclose(distance, abs(Z[units.unit(k)]) + rows[units.unit(k)] @ C, rtol=1e-12)
-                np.testing.assert_allclose(np.sign(Z[units.unit(k)]) * row, rows[units.unit(k)], rtol=1e-12)
-    assert every.in_reach(C)[0].size == 24
+    slopes = np.where(Z > 0.0, 1.0, 0.3)
+    return {(j, i): np.sign(Z[j, i]) * a[j] * y * slopes[j] * K[i] for j in range(6) for i in range(4)}
 
 
-def test_a_released_unit_is_watched_from_then_on(many, monkeypatch) -> None:
+def names(units: NearUnits) -> list[tuple[int, int]]:
+    return [units.unit(k) for k in range(units.j.size)]
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0, 10.0, 100.0])
+def test_units_in_reach_are_at_least_those_that_arrive_and_have_scalar_distances(many, size: float) -> None:
     segment, Z, w = many
-    monkeypatch.setattr(watch, "NEAR_COUNT", 3)
-    monkeypatch.setattr(watch, "ALL_UP_TO", 0)
-    units = NearUnits(segment, Z, w)
-    watched = {units.unit(k) for k in range(3)}
-    j, i = next((j, i) for j in range(6) for i in range(4) if (j, i) not in watched)
-    units.update_neuron(Z, j, np.array([i]))
-    units.update_neuron(Z, j, np.array([i]))  # and once only
-    assert sorted(map(units.unit, range(len(units.j)))) == sorted({*watched, (j, i)})
-    far = 1e6 * np.outer(w, [0.0, 1.0])
-    for k, distance in zip(*units.in_reach(far), strict=True):
-        assert distance[0] == pytest.approx(abs(Z[units.unit(k)]), rel=1e-14)
-    assert {units.unit(k) for k in units.in_reach(far)[0]} == {*watched, (j, i)}
+    rows, units = scalar_rows(segment, Z), NearUnits(segment)
+    C = size * np.column_stack([0.0 * w, 0.3 * w[::-1], w])
+    distances = units.in_reach(C)
+    assert set(names(units)) >= {unit for unit in rows if abs(Z[unit]) + min(rows[unit] @ C) <= 0.0}
+    # none is so far that its distance could not come to 0 while c moves AHEAD times as far, each term at its worst
+    reach = watch.AHEAD * np.abs(C).max(axis=1)
+    assert set(names(units)) == {unit for unit in rows if abs(Z[unit]) <= (1.0 + 1e-8) * np.abs(rows[unit]) @ reach}
+    for unit, distance, row in zip(names(units), distances, units.rows(np.arange(units.j.size)), strict=True):
+        np.testing.assert_allclose(distance, abs(Z[unit]) + rows[unit] @ C, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(np.sign(Z[unit]) * row, rows[unit], rtol=1e-12)
+
+
+def test_units_are_chosen_anew_when_c_leaves_the_reach(many) -> None:
+    segment, Z, w = many
+    rows, units = scalar_rows(segment, Z), NearUnits(segment)
+    units.in_reach(np.column_stack([0.0 * w, 0.01 * w]))
+    near = len(names(units))
+    units.in_reach(np.column_stack([0.01 * w, 0.02 * w]))  # within three times the first step
+    assert len(names(units)) == near
+    C = np.column_stack([0.02 * w, 50.0 * w])
+    units.in_reach(C)
+    assert set(names(units)) >= {unit for unit in rows if abs(Z[unit]) + min(rows[unit] @ C) <= 0.0}
+    assert len(names(units)) > near
+    units.in_reach(np.column_stack([0.0 * w, 0.01 * w]))  # a short step after a long one
+    assert len(names(units)) <= near + 1
+
+
+@pytest.mark.parametrize("sliding", [False, True])
+def test_a_neuron_that_changed_is_watched_as_if_chosen_anew(many, sliding: bool) -> None:
+    segment, _, w = many
+    C = np.column_stack([0.0 * w, 5.0 * w])
+    segment.units.in_reach(C)
+    j, row = 2, segment.pattern[2].copy()
+    row[1], row[3] = (0 if sliding else -row[1]), -row[3]
+    segment._set_row(j, row, np.zeros(4, dtype=bool))
+    fresh = NearUnits(segment)
+    np.testing.assert_allclose(segment.units.in_reach(C), fresh.in_reach(C), rtol=1e-12, atol=1e-12)
+    assert names(segment.units) == names(fresh)
+    assert (j, 1) not in names(fresh) or not sliding
+    z = segment.preactivations(C[:, 1])
+    for unit, distance in zip(names(fresh), fresh.in_reach(C), strict=True):
+        assert distance[1] == pytest.approx(segment.pattern[unit] * z[unit], rel=1e-11)
 
 
 # --- one neuron, a = 1, γ = 1/2, K = [[1, -0.6], [-0.6, 1]], y = (1, 1): dz/dc = ((1, -0.6), (-0.6, 1)) -------------
