@@ -156,7 +156,7 @@ def flow() -> Rows:
     accuracy = Accuracy("closed form", distance_from_closed_form(network, data, limit), 1e-10)
     reference = None
     for name, peer, gate, aim in (
-        ("torchdiffeq dopri5 to t=1e7", peers.torchdiffeq_flow, 1 / 8, 1 / 20),
+        ("torchdiffeq dopri5 to t=1e7", peers.torchdiffeq_flow, 1 / 25, 1 / 50),
         ("diffrax Tsit5 to t=1e7", peers.diffrax_flow, None, None),
     ):
         try:
@@ -179,7 +179,7 @@ def wide_flow(reference: tuple[str, float] | None) -> Row:
     accuracy = Accuracy("closed form", distance_from_closed_form(network, data, limit), 1e-10)
     name, peer_seconds, gate, aim = "limit in s", 15.0, 1.0, None
     if reference is not None:
-        name, peer_seconds, gate, aim = f"{reference[0].split()[0]} at m=16, slope 0.5", reference[1], 3.0, 1.0
+        name, peer_seconds, gate, aim = f"{reference[0].split()[0]} at m=16, slope 0.5", reference[1], 0.3, 0.15
     what, profile = "flow to its limit, n=20 d=20000 m=256 slope 0.1", result.diagnostics["seconds_by_phase"]
     return Row("flow", what, seconds, name, peer_seconds, gate, aim, accuracy, story(result), profile)
 

@@ -5,8 +5,8 @@ section 7): with E_ji = a_j y_i Φ_ji, neuron j's increment is (E_j∘c), comple
 units T by -K_TT⁻¹ K_TN (E_j∘c)_N, and dc/ds = w(q + M c) is an ODE in R^n whatever m and d.
 
 An event changes one neuron only, so the m x n arrays C and Z are brought up to date at *anchors*, not at
-events: between them Z = Z_anchor + increment(c since the anchor) K. While events are frequent only the
-units that can reach their kinks before the next anchor are watched (`refimpl/flow/watch.py`).
+events: between them Z = Z_anchor + increment(c since the anchor) K. Only units that may reach their kinks on
+the next steps are watched (`refimpl/flow/watch.py`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from refimpl.flow.kinks import (
     sample_coordinates,
     samples_in_span,
 )
-from refimpl.flow.watch import AllUnits, NearUnits, longest_horizon
+from refimpl.flow.watch import NearUnits
 from refimpl.losses import Loss, sample_weights
 from refimpl.span import SpanCoordinates
 from refimpl.validation import Array, BoolArray, IndexArray, IntArray
@@ -47,9 +47,6 @@ ROUNDING_IN_SPAN = 1e-11
 """A sample in the span of others, all at their kinks, has |z_ji| at most this part of ‖w_j‖ ‖x_i‖: rounding of z and of
 the time of the event. One with more is near the span, not in it, and not at its kink."""
 
-FREQUENT = 8
-"""Events between two anchors above which a choice of units to watch pays."""
-
 _EPS = float(np.finfo(np.float64).eps)
 
 EXPONENTIAL_FROM = 40.0
@@ -67,9 +64,8 @@ class Segment:
         dq/ds = M w.
     q : ndarray, shape (n,)
         Margins at the last event.
-    units : NearUnits or AllUnits
-        The units to watch: while events are frequent those that can reach their kinks before the
-        next anchor, else all.
+    units : NearUnits
+        The units that may reach their kinks on the next steps.
     seconds_at_anchors : float
         Wall time of `anchor` so far.
     """
@@ -77,6 +73,7 @@ class Segment:
     def __init__(self, span: SpanCoordinates, loss: Loss) -> None:
         self.span, self.loss = span, loss
         self._a, self._y, self.K = span.network.second_layer, span.y, span.gram
+        self._abs_K = np.abs(span.gram)
         self._factor, self._sizes = sample_coordinates(span.gram), np.sqrt(np.diagonal(span.gram))
         samples = np.arange(span.n)
         self._independent = independent_samples(self._factor, samples).size == span.n
@@ -97,8 +94,9 @@ class Segment:
     def increment(self, c: Array) -> Array:
         """The change of C that goes with c under the present pattern, shape (m, n)."""
         U = self._E * c
-        if self._slide_j.size:
-            U[self._slide_j, self._slide_i] = self._slide_rows @ c
+        if self._sliding:
+            j, i, rows, _ = self._slides
+            U[j, i] = rows @ c
         return U
 
     def coefficients(self, c: Array) -> Array:
@@ -107,7 +105,7 @@ class Segment:
 
     def preactivations(self, c: Array) -> Array:
         """Z after c, shape (m, n); rounding where a unit slides."""
-        return self._Z + self.increment(self._c + c) @ self.K
+        return self.all_at(self._c + c)
 
     def margins(self, c: Array) -> Array:
         """q after c, shape (n,), or after each column of c."""
@@ -143,53 +141,113 @@ class Segment:
 
     def rounding(self, c: Array, j: IndexArray, i: IndexArray) -> Array:
         """Size of rounding errors of z_ji after c, for pairs (j, i): of neuron j's own size, and sample i's."""
-        travelled = np.abs(self._a[j]) * (float(np.sum(self._c + c)) * self._sizes.max())
+        return self.rounding_since_anchor(self._c + c, j, i)
+
+    def rounding_since_anchor(self, c: Array, j: IndexArray, i: IndexArray) -> Array:
+        """`rounding` for c counted from the anchor."""
+        travelled = np.abs(self._a[j]) * (float(np.sum(c)) * self._sizes.max())
         return np.asarray(64.0 * _EPS * (self._largest_z[j] + travelled) * self._sizes[i])
 
-    def speed_rounding(self, j: IndexArray, i: IndexArray) -> Array:
-        """Size of rounding errors of dz_ji/ds, for pairs (j, i)."""
-        return np.asarray(64.0 * _EPS * np.abs(self._a[j]) * (self._sizes.max() * self._sizes[i]))
+    def anchored(self, j: IndexArray | int, i: IndexArray) -> Array:
+        """z with z_ji = z + row · c, c counted from the anchor."""
+        return np.asarray(self._Z[j, i])
 
-    def rows_without_sliding(self, j: IndexArray, i: IndexArray) -> Array:
-        """∂z_ji/∂c for pairs (j, i) of neurons without sliding units, shape (len(j), n)."""
-        return self._E[j] * self.K[i]
+    def all_at(self, c: Array) -> Array:
+        """Z after c, counted from the anchor, shape (m, n)."""
+        return np.asarray(self._Z + self.increment(c) @ self.K)
+
+    def row_at(self, j: int, c: Array) -> Array:
+        """Row j of `all_at`, shape (n,)."""
+        return np.asarray(self._Z[j] + self._row_increment(j, c) @ self.K)
+
+    def all_reach(self, r: Array) -> Array:
+        """By how much each z_ji can move while |c_k| moves by at most r_k, shape (m, n)."""
+        U = np.abs(self._E) * r
+        if self._sliding:
+            j, i, rows, _ = self._slides
+            U[j, i] = np.abs(rows) @ r
+        return np.asarray(U @ self._abs_K)
+
+    def row_reach(self, j: int, r: Array) -> Array:
+        """Row j of `all_reach`, shape (n,)."""
+        u = np.abs(self._E[j]) * r
+        if j in self._sliding:
+            T, rows = self._sliding[j]
+            u[T] = np.abs(rows) @ r
+        return np.asarray(u @ self._abs_K)
 
     def unit_rows(self, j: int, samples: IndexArray) -> Array:
         """∂z_ji/∂c for the given samples i, shape (len(samples), n)."""
         rows = self._E[j] * self.K[samples]
-        sliding = self._slide_j == j
-        if sliding.any():
-            rows += self.K[np.ix_(samples, self._slide_i[sliding])] @ self._slide_rows[sliding]
+        if j in self._sliding:
+            T, slide = self._sliding[j]
+            rows += self.K[samples[:, None], T] @ slide
         return rows
 
-    def unit(self, j: int, i: int) -> tuple[float, Array]:
-        """(z, row) with z_ji = z + row · c."""
-        row = self.unit_rows(j, np.array([i]))[0]
-        return float(self._Z[j, i] + row @ self._c), row
+    def rows_of(self, j: IndexArray, i: IndexArray) -> Array:
+        """∂z_ji/∂c for pairs (j, i) in the order of neurons, shape (len(j), n)."""
+        rows = self._E[j] * self.K[i]
+        neurons = list(self._sliding)
+        starts, ends = np.searchsorted(j, neurons), np.searchsorted(j, neurons, side="right")
+        for neuron, start, end in zip(neurons, starts, ends, strict=True):
+            if start < end:
+                T, slide = self._sliding[neuron]
+                rows[start:end] += self.K[i[start:end, None], T] @ slide
+        return np.asarray(rows)
 
-    def since_anchor(self, c: Array) -> Array:
+    def since_anchor(self, c: Array | float) -> Array:
         """c counted from the anchor."""
         return self._c + c
 
+    @property
+    def sliding_samples(self) -> IndexArray:
+        """Sample of every sliding unit."""
+        return self._slides[1]
+
+    @property
+    def slides(self) -> bool:
+        """Whether any unit slides."""
+        return bool(self._sliding)
+
     def sliding_unit(self, k: int) -> tuple[int, int]:
         """Neuron and sample of the k-th sliding unit."""
-        return int(self._slide_j[k]), int(self._slide_i[k])
+        return int(self._slides[0][k]), int(self._slides[1][k])
 
-    def sliding_margins(self, w: Array, k: int | slice = slice(None)) -> tuple[Array, Array]:
+    def sliding_margins(self, w: Array, chosen: IndexArray | None = None) -> tuple[Array, Array]:
         """(r - γ w_i + δ, w_i - r + δ) of the sliding units, with θ_ji = r/w_i: both are >= 0 while they slide.
 
         δ is `release_delay` w_i below, `RELEASE_DELAY` w_i above, and rounding of r: a unit is released once it is
         seen to have left [γ, 1], or rounding would make it slide again at once, and so on.
+
+        Parameters
+        ----------
+        w : ndarray, shape (n,) or (n, k)
+            Sample weights, or columns of them.
+        chosen : ndarray, optional
+            Which of the sliding units; all by default.
+
+        Returns
+        -------
+        low, high : ndarray, shape (number of units,) or (number of units, k)
+            inf for neurons whose sliding samples are dependent.
         """
-        j, i, rows = self._slide_j[k], self._slide_i[k], self._slide_rows[k]
-        drive = self._a[j] * self._y[i]
-        r = (rows @ w) / drive
-        slope, rounding = self.span.network.slope, 64.0 * _EPS * (np.abs(rows) @ w) / np.abs(drive)
-        low = r - (slope - release_delay(slope)) * w[i] + rounding
-        high = (1.0 + RELEASE_DELAY) * w[i] - r + rounding
+        j, i, rows, sizes = self._slides
+        if chosen is not None:
+            j, i, rows, sizes = j[chosen], i[chosen], rows[chosen], sizes[chosen]
+        drive = (self._a[j] * self._y[i]).reshape(-1, *(1,) * (w.ndim - 1))
+        r, w_i, slope = (rows @ w) / drive, w[i], self.span.network.slope
+        rounding = 64.0 * _EPS * (sizes @ np.abs(w)) / np.abs(drive)
+        low = r - (slope - release_delay(slope)) * w_i + rounding
+        high = (1.0 + RELEASE_DELAY) * w_i - r + rounding
         if self._dependent:
-            low, high = (np.where(np.isin(j, list(self._dependent)), np.inf, x) for x in (low, high))
+            dependent = np.isin(j, list(self._dependent))
+            low[dependent], high[dependent] = np.inf, np.inf
         return low, high
+
+    def slope_response(self, defect: Array, chosen: IndexArray) -> Array:
+        """By how much the sliding margins of the chosen units can change where w changes by at most `defect`."""
+        j, i, _, sizes = (of_all[chosen] for of_all in self._slides)
+        return np.asarray(sizes @ defect / np.abs(self._a[j]) + defect[i])
 
     @property
     def dependent_neurons(self) -> list[int]:
@@ -198,17 +256,11 @@ class Segment:
 
     def sliding_margins_of(self, j: int, i: int, w: Array) -> tuple[Array, Array]:
         """`sliding_margins` of unit (j, i)."""
-        k = int(np.flatnonzero((self._slide_j == j) & (self._slide_i == i))[0])
-        return self.sliding_margins(w, slice(k, k + 1))
+        return self.sliding_margins(w, np.flatnonzero((self._slides[0] == j) & (self._slides[1] == i)))
 
     def cell(self) -> Cell:
         """The present cell, for the limit."""
         return Cell(self.span.network, self._y, self.K, self.pattern)
-
-    @property
-    def horizon(self) -> float:
-        """How long, in s from the last event, it is enough to watch `units`."""
-        return self.units.horizon - float(np.sum(self._c))
 
     # --- changes ------------------------------------------------------------------------------
 
@@ -220,8 +272,7 @@ class Segment:
 
     def anchor(self) -> None:
         """Bring C, Z, q and ‖W‖ up to date, M now and then, and see which units are near their kinks."""
-        started = perf_counter()
-        elapsed, changes = float(np.sum(self._c)), self._changes
+        started, changes = perf_counter(), self._changes
         U = self.increment(self._c)
         self._C += U
         self._Z += U @ self.K
@@ -234,10 +285,7 @@ class Segment:
         self._norm_square = self.span.norm(self._C) ** 2
         self._largest_z = np.max(np.abs(self._Z) / self._sizes, axis=1)
         self._changes, self._differences = 0, None
-        w = sample_weights(self.loss, self.q)
-        frequent = changes >= FREQUENT and elapsed < longest_horizon(self, w)
-        near = NearUnits(self, self._Z, w)
-        self.units = near if frequent or np.isinf(near.horizon) else AllUnits(self)
+        self.units = NearUnits(self)
         self.seconds_at_anchors += perf_counter() - started
 
     def reach_kink(self, j: int, i: int) -> bool:
@@ -291,9 +339,8 @@ class Segment:
                 self.forks.append({"s": 0.0, "neuron": int(j)})
 
     def _resting(self, j: int, i: int) -> BoolArray:
-        z, samples = self._row_now(j), np.arange(self._c.size)
-        rounding = self.rounding(np.zeros(self._c.size), np.full(self._c.size, j), samples)
-        at_kink = (self.pattern[j] == 0) | (np.abs(z) <= rounding)
+        z, samples = self.row_at(j, self._c), np.arange(self._c.size)
+        at_kink = (self.pattern[j] == 0) | (np.abs(z) <= self.rounding_since_anchor(self._c, np.array([j]), samples))
         at_kink[i] = True
         return self._with_span(at_kink, z, self._row_norm(j))
 
@@ -306,11 +353,8 @@ class Segment:
 
     def _row_norm(self, j: int) -> float:
         """‖w_j(0)‖ + ‖w_j - w_j(0)‖ at the last event."""
-        moved = self.span.increment((self._C[j] + self._row_increment(j))[None])
+        moved = self.span.increment((self._C[j] + self._row_increment(j, self._c))[None])
         return float(self._start_norms[j] + np.linalg.norm(moved))
-
-    def _row_now(self, j: int) -> Array:
-        return np.asarray(self._Z[j] + self._row_increment(j) @ self.K)
 
     def _drive(self, j: int) -> Array:
         return np.asarray(self._a[j] * self._y * sample_weights(self.loss, self.q))
@@ -321,44 +365,66 @@ class Segment:
 
     def _set_row(self, j: int, row: IntArray, at_kink: BoolArray) -> None:
         """Change neuron j's pattern; M changes by neuron j's part, C_j and Z_j keep their values here."""
-        U_j = self._row_increment(j)
+        U_j = self._row_increment(j, self._c)
         C_j, z_j = self._C[j] + U_j, self._Z[j] + U_j @ self.K
         z_j[at_kink] = 0.0
-        released = np.flatnonzero((self.pattern[j] == 0) & (row != 0))
         self._differences = None
-        before = self._neuron_matrix(j)
-        self.pattern[j] = row
-        self._build_row(j)
-        self._change_matrix(before, self._neuron_matrix(j))
-        U_j = self._row_increment(j)
+        changed = np.flatnonzero(self.pattern[j] != row)
+        if j not in self._sliding and row.all():
+            self._cross(j, row, changed)
+        else:
+            before = self._neuron_matrix(j)
+            self.pattern[j] = row
+            self._build_row(j)
+            self._change_matrix(before, self._neuron_matrix(j))
+        U_j = self._row_increment(j, self._c)
         self._C[j], self._Z[j] = C_j - U_j, z_j - U_j @ self.K
         self._largest_z[j] = np.max(np.abs(self._Z[j]) / self._sizes)
         self._changes += 1
         if self._changes >= EVENTS_PER_ANCHOR:
             self.anchor()
         else:
-            self.units.update_neuron(self._Z, j, released)
+            self.units.update_neuron(j)
+
+    def _cross(self, j: int, row: IntArray, changed: IndexArray) -> None:
+        """Take over sides of a neuron that does not slide: M changes in the rows and columns of the changed samples."""
+        before = self._E[j].copy()
+        self.pattern[j] = row
+        self._E[j, changed] = self._a[j] * self._y[changed] * np.where(row[changed] > 0, 1.0, self.span.network.slope)
+        after, K, size = self._E[j], self.K[changed], self.M[changed, changed]
+        self.M[changed] += after[changed, None] * K * after - before[changed, None] * K * before
+        self.M[:, changed] = self.M[changed].T
+        self._lose(changed, size + after[changed] ** 2 * self.K[changed, changed])
 
     def _change_matrix(self, before: Array, after: Array) -> None:
-        """Exchange one neuron's part of M; if little is left beside what was taken away, build M from the parts."""
-        self._lost += _EPS * (np.diagonal(self.M) + np.diagonal(after))
+        """Exchange one neuron's part of M."""
+        size = np.diagonal(self.M) + np.diagonal(after)
         self.M += after - before
+        self._lose(slice(None), size)
+
+    def _lose(self, samples: IndexArray | slice, size: Array) -> None:
+        """Count rounding of terms of a size in M_ii; if little is left beside it, build M from the parts."""
+        self._lost[samples] += _EPS * size
         if np.any(self._lost > CANCELLED * np.diagonal(self.M)):
             self._build_matrix()
 
     def _build_matrix(self) -> None:
         self.M, self._lost, self._changes_of_M = self.cell().matrix.copy(), np.zeros(self._c.size), 0
 
-    def _row_increment(self, j: int) -> Array:
-        u = self._E[j] * self._c
-        sliding = self._slide_j == j
-        u[self._slide_i[sliding]] = self._slide_rows[sliding] @ self._c
-        return u
+    def _row_increment(self, j: int, c: Array) -> Array:
+        u = self._E[j] * c
+        if j in self._sliding:
+            T, rows = self._sliding[j]
+            u[T] = rows @ c
+        return np.asarray(u)
 
     def _build_rows(self) -> None:
         self._E = np.zeros_like(self._Z)
-        self._slide_j = self._slide_i = np.zeros(0, dtype=np.intp)
-        self._slide_rows = np.zeros((0, self._c.size))
+        self._sliding: dict[int, tuple[IndexArray, Array]] = {}  # samples and rows: (dC_j)_i = row · w
+        none = np.zeros(0, dtype=np.intp)
+        # neuron, sample, row and absolute values of the row of every sliding unit
+        no_rows = np.zeros((0, self.span.n))
+        self._slides: tuple[IndexArray, IndexArray, Array, Array] = none, none, no_rows, no_rows
         self._dependent: set[int] = set()
         for j in range(self.pattern.shape[0]):
             self._build_row(j)
@@ -371,24 +437,31 @@ class Segment:
         side = self.pattern[j]
         slopes = np.where(side > 0, 1.0, np.where(side < 0, self.span.network.slope, 0.0))
         self._E[j] = self._a[j] * self._y * slopes
-        T, others = side == 0, self._slide_j != j
+        self._dependent.discard(j)
+        if self._sliding.pop(j, None) is not None:
+            others = self._slides[0] != j
+            neurons, of, all_rows, sizes = self._slides
+            self._slides = neurons[others], of[others], all_rows[others], sizes[others]
+        T = side == 0
+        if not T.any():
+            return
         resting = np.flatnonzero(T)
         samples = resting if self._independent else independent_samples(self._factor, resting)
-        self._dependent.discard(j)
         if samples.size < resting.size:
             self._dependent.add(j)
         rows = np.zeros((samples.size, T.size))
-        if samples.size:
-            G = np.linalg.lstsq(self.K[np.ix_(samples, samples)], self.K[np.ix_(samples, ~T)], rcond=None)[0]
-            rows[:, ~T] = -G * self._E[j, ~T]
-        self._slide_j = np.concatenate([self._slide_j[others], np.full(samples.size, j, dtype=np.intp)])
-        self._slide_i = np.concatenate([self._slide_i[others], samples])
-        self._slide_rows = np.concatenate([self._slide_rows[others], rows])
+        G = np.linalg.lstsq(self.K[np.ix_(samples, samples)], self.K[np.ix_(samples, ~T)], rcond=None)[0]
+        rows[:, ~T] = -G * self._E[j, ~T]
+        self._sliding[j] = samples, rows
+        mine = np.full(samples.size, j, dtype=np.intp), samples, rows, np.abs(rows)
+        neurons, of, all_rows, sizes = (np.concatenate(parts) for parts in zip(self._slides, mine, strict=True))
+        self._slides = neurons, of, all_rows, sizes
 
     def _neuron_matrix(self, j: int) -> Array:
         """a_j² (y∘Φ_j)(y∘Φ_j)ᵀ ∘ (K / K_TT) = diag(E_j) K (E_j + sliding rows)."""
-        E_j, sliding = self._E[j], self._slide_j == j
+        E_j = self._E[j]
         part = self.K * E_j
-        if sliding.any():
-            part += self.K[:, self._slide_i[sliding]] @ self._slide_rows[sliding]
+        if j in self._sliding:
+            T, rows = self._sliding[j]
+            part += self.K[:, T] @ rows
         return np.asarray(E_j[:, None] * part)

@@ -6,12 +6,12 @@ The explicit one works in c. The implicit one works in coordinates in which dist
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy.integrate import RK45, Radau
 
+from refimpl.flow.bernstein import Path
 from refimpl.flow.isometric import IsometricCoordinates
 from refimpl.flow.segments import Segment
 from refimpl.validation import Array
@@ -35,6 +35,12 @@ class Explicit(RK45):  # type: ignore[misc]
         self._segment = segment
         super().__init__(lambda s, c: segment.weights(c), s, np.zeros(segment.q.size), s_end, **options)
 
+    def restart(self, s: float, s_end: float, first_step: float) -> None:
+        """Begin anew at c = 0, after an event: what `__init__` does, but for checks of arguments."""
+        self.t, self.t_bound, self.h_abs = s, s_end, first_step
+        self.y = np.zeros(self.n)
+        self.f, self.status = self.fun(s, self.y), "running"
+
     @property
     def c(self) -> Array:
         """c now, shape (n,)."""
@@ -44,9 +50,13 @@ class Explicit(RK45):  # type: ignore[misc]
         """w now, shape (n,)."""
         return self._segment.weights(self.y)
 
-    def path(self) -> Callable[[float | Array], Array]:
+    def path(self) -> Path:
         """c(s) within the last step."""
-        self._last = self.dense_output()
+        dense = self.dense_output()
+        powers = np.column_stack([dense.y_old, dense.h * dense.Q])
+        error = self.atol + self.rtol * np.abs(self.y)
+        self._last = Path.from_powers(self.t_old, self.t, powers, error)
+        self._last.B[:, -1] = self.y
         return self._last
 
     def margins(self, s: Array) -> Array:
@@ -59,6 +69,7 @@ class Implicit(Radau):  # type: ignore[misc]
 
     def __init__(self, segment: Segment, s: float, s_end: float, rtol: float, atol: float, **options: Any) -> None:
         self._coordinates = IsometricCoordinates(segment.M, segment.q, segment.loss)
+        self._longest_sample = float(np.sqrt(np.diagonal(segment.K).max()))
         size = segment.norm(np.zeros(segment.q.size))
         options |= {"rtol": rtol, "atol": self._coordinates.tolerance(atol, rtol * size)}
         super().__init__(
@@ -74,10 +85,14 @@ class Implicit(Radau):  # type: ignore[misc]
         """w now, shape (n,)."""
         return self._coordinates.weights(self.y)
 
-    def path(self) -> Callable[[float | Array], Array]:
-        """c(s) within the last step."""
+    def path(self) -> Path:
+        """c(s) within the last step; the error of w(c) is that of the solver at its ends only."""
         inner = self._last = self.dense_output()
-        return lambda s: self._coordinates.c(inner(s))
+        powers = np.column_stack([inner.y_old, inner.Q])
+        error = float(np.linalg.norm(self.atol + self.rtol * np.abs(self.y)))
+        path = Path.from_powers(self.t_old, self.t, self._coordinates.c(powers), self._longest_sample * error)
+        path.B[:, -1] = self.c
+        return path
 
     def margins(self, s: Array) -> Array:
         """Q at times within the step of the last `path`, shape (n, number of times)."""
