@@ -17,7 +17,7 @@ import numpy as np
 
 from refimpl.validation import Array
 
-__all__ = ["SMALLEST_PART", "Path", "earliest_zeros", "first_crossing"]
+__all__ = ["SMALLEST_PART", "Path", "earliest_zeros", "first_crossing", "from_powers"]
 
 SMALLEST_PART = 2.0**-52
 """An interval of x is not halved below this length."""
@@ -53,12 +53,12 @@ class Path:
     @classmethod
     def from_powers(cls, s_a: float, s_b: float, powers: Array, error: Array | float = 0.0) -> Path:
         """The path c(x) = Σ_k powers_k x^k, x = (s - s_a)/(s_b - s_a); `powers` has shape (n, p + 1)."""
-        return cls(s_a, s_b, powers @ _from_powers(powers.shape[1] - 1), error)
+        return cls(s_a, s_b, powers @ from_powers(powers.shape[1] - 1), error)
 
     def at(self, x: float | Array) -> Array:
         """c at x, shape (n,), or a column for each x."""
-        p = self.B.shape[1] - 1
-        return np.asarray(self.B @ np.array([comb(p, k) * x**k * (1.0 - x) ** (p - k) for k in range(p + 1)]))
+        p, y = self.B.shape[1] - 1, 1.0 - x
+        return np.asarray(self.B @ np.array([b * x**k * y ** (p - k) for k, b in enumerate(_binomials(p))]))
 
     def __call__(self, s: float | Array) -> Array:
         """c at time s, shape (n,), or a column for each time."""
@@ -75,7 +75,12 @@ class Path:
 
 
 @cache
-def _from_powers(p: int) -> Array:
+def _binomials(p: int) -> tuple[float, ...]:
+    return tuple(float(comb(p, k)) for k in range(p + 1))
+
+
+@cache
+def from_powers(p: int) -> Array:
     """T with x^l = Σ_k T_lk β_k(x): T_lk = binom(k, l)/binom(p, l), shape (p + 1, p + 1)."""
     return np.array([[comb(k, power) / comb(p, power) for k in range(p + 1)] for power in range(p + 1)])
 

@@ -155,7 +155,7 @@ def _may_be_released(segment: Segment, path: Path) -> tuple[IndexArray, bool]:
 
 def _weights(segment: Segment, C: Array) -> Array:
     """w after each column of c."""
-    return np.stack([segment.weights(c) for c in C.T], axis=1)
+    return segment.weights(C)
 
 
 def _release(segment: Segment, path: Path, k: int, x_a: float, x_b: float) -> tuple[float, int]:

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from refimpl.flow.bounds import Bounds, Outcome, slowness
+from refimpl.flow.collocation import Explicit
 from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished, why_vanished
 from refimpl.flow.location import Located, first_event
 from refimpl.flow.recorder import TrajectoryRecorder
 from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowEvent, FlowLimit, FlowResult, FlowStatus
 from refimpl.flow.segments import Segment
-from refimpl.flow.solvers import Explicit, Implicit
+from refimpl.flow.solvers import Implicit
 from refimpl.losses import Loss, mean_log_value
 from refimpl.span import SpanCoordinates
 from refimpl.validation import Array
@@ -209,7 +210,7 @@ class _PiecewiseRun:
         if self.explicit is None or "first_step" not in options:
             self.explicit = Explicit(segment, self.s, s_end, **options)
         else:
-            self.explicit.restart(self.s, s_end, options["first_step"])
+            self.explicit.begin(self.s, s_end, options["first_step"])
         return self.explicit
 
     def fastest_rate(self) -> float:

@@ -109,24 +109,24 @@ class Segment:
 
     def margins(self, c: Array) -> Array:
         """q after c, shape (n,), or after each column of c."""
-        return np.asarray((self.q + (self.M @ c).T).T)
+        return np.asarray((self.q if c.ndim == 1 else self.q[:, None]) + self.M @ c)
 
     def weights(self, c: Array) -> Array:
-        """w after c: the right-hand side of dc/ds = w.
+        """w after c, or after each column of c: the right-hand side of dc/ds = w.
 
         For margins above 40 both losses have log g = -q to rounding, and only differences of margins
         count; they are formed without the large common part, whose rounding would be noise in w.
         """
-        q = self.q + self.M @ c
+        q = self.margins(c)
         if q.min() < EXPONENTIAL_FROM:
             return sample_weights(self.loss, q)
         if self._differences is None:
             k = int(np.argmin(self.q))
             self._differences = self.q - self.q[k], self.M - self.M[k]
         excess, growth = self._differences
-        lag = excess + growth @ c
-        g = np.exp(lag.min() - lag)
-        return np.asarray(g / g.sum())
+        lag = (excess if c.ndim == 1 else excess[:, None]) + growth @ c
+        g = np.exp(lag.min(axis=0) - lag)
+        return np.asarray(g / g.sum(axis=0))
 
     def jacobian(self, c: Array) -> Array:
         """∂(dc/ds)/∂c = -(diag w - w wᵀ) diag(η) M, shape (n, n)."""
