@@ -34,7 +34,9 @@ class Path:
     B : ndarray, shape (n, p + 1)
         Bernstein coefficients; the first and the last column are c at the ends.
     error : ndarray, shape (n,), or float
-        Tolerance of the solver for c; a number if it is one for every z, and w(c) is not known inside the step.
+        Tolerance of the solver for c; a number if it is one for every z.
+    defect : ndarray, shape (n,), or None
+        By how much dc/ds of the path may differ from w(c) inside the step; None if that is not known.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class Path:
     s_b: float
     B: Array
     error: Array | float = 0.0
+    defect: Array | None = None
 
     @classmethod
     def from_powers(cls, s_a: float, s_b: float, powers: Array, error: Array | float = 0.0) -> Path:

@@ -32,8 +32,8 @@ _TO_BERNSTEIN = (_TO_POWERS / (_ORDERS + 1)) @ from_powers(NODES.size)[1:]
 
 _TOP = np.polynomial.Legendre.basis(NODES.size - 1, domain=[0.0, 1.0])
 _LARGEST_INTEGRAL = float(np.abs(_TOP.integ(lbnd=0.0)(np.linspace(0.0, 1.0, 201))).max())
-_ESTIMATE = _TO_POWERS[:, -1] * (_LARGEST_INTEGRAL / _TOP.convert(kind=np.polynomial.Polynomial).coef[-1])
-"""By how much c(x) would change without the Legendre polynomial of degree 4 in w, at most, in units of h."""
+_HIGHEST = _TO_POWERS[:, -1] / _TOP.convert(kind=np.polynomial.Polynomial).coef[-1]
+"""Coefficient of the Legendre polynomial of degree 4 from values at the nodes; its largest value is 1."""
 
 CONVERGED = 1e-2
 """Part of `atol` to which the iteration solves the collocation equations."""
@@ -58,8 +58,8 @@ _EPS = float(np.finfo(np.float64).eps)
 class Explicit:
     """Collocation for dc/ds = w(q + M c), from c = 0.
 
-    The error estimate is what the highest Legendre coefficient of w contributes to c anywhere in the step; it must be at
-    most atol + rtol |c|. So c(x) is as good inside the step as at its end.
+    The error estimate is what the highest Legendre coefficient of w contributes to c anywhere in the step; it must be
+    at most atol + rtol |c|. So c(x) is as good inside the step as at its end.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Explicit:
         self, segment: Segment, s: float, s_end: float, rtol: float, atol: float, first_step: float | None = None
     ) -> None:
         self._segment, self.rtol, self.atol = segment, rtol, atol
-        self.nfev, self._h = 0, 0.0
+        self.nfev, self.t, self.t_old, self._h = 0, s, s, 0.0
         self.begin(s, s_end, first_step)
 
     def begin(self, s: float, s_end: float, first_step: float | None) -> None:
@@ -117,7 +117,8 @@ class Explicit:
                 shrink = 0.25
             else:
                 c = self.y + h * (values @ _INTEGRALS[:, -1])
-                error = float((h * np.abs(values @ _ESTIMATE) / (self.atol + self.rtol * np.abs(c))).max())
+                part = h * _LARGEST_INTEGRAL * np.abs(values @ _HIGHEST)
+                error = float((part / (self.atol + self.rtol * np.abs(c))).max())
                 shrink = SAFETY * error**-0.2 if error > 0.0 else GROWTH
                 if error <= 1.0:
                     break
@@ -144,7 +145,7 @@ class Explicit:
             new = weights(c + h * (values @ _INTEGRALS[:, 1:]))
             self.nfev += 1
             change = h * float(np.abs(new - values[:, 1:]).max())
-            values[:, 1:] = new
+            values[:, 1:], self._change = new, change / h
             shrinks = 2.0 * h * self._rate if before == np.inf else change / before
             if change * min(shrinks, 1.0) <= enough or change <= 64.0 * _EPS * h:
                 return values, iteration
@@ -166,7 +167,8 @@ class Explicit:
         """c(s) within the last step."""
         B = self._c_old[:, None] + self._h * (self._values @ _TO_BERNSTEIN)
         B[:, -1] = self.y
-        self._last = Path(self.t_old, self.t, B, self.atol + self.rtol * np.abs(self.y))
+        error, defect = self.atol + self.rtol * np.abs(self.y), np.abs(self._values @ _HIGHEST) + self._change
+        self._last = Path(self.t_old, self.t, B, error, defect)
         return self._last
 
     def margins(self, s: Array) -> Array:

@@ -12,7 +12,6 @@ import numpy as np
 from scipy.optimize import brentq
 
 from refimpl.flow.bernstein import SMALLEST_PART, Path, earliest_zeros, first_crossing
-from refimpl.flow.kinks import RELEASE_DELAY
 from refimpl.flow.segments import Segment
 from refimpl.validation import Array, IndexArray
 
@@ -25,10 +24,6 @@ NOISE = 100.0
 
 LOOKS = np.array([0.25, 0.5, 0.75, 1.0])
 """Where in a step effective slopes that may leave [γ, 1] are looked at."""
-
-DEFECT = 8.0
-"""Inside a step dc/ds of the dense output differs from w(c) by at most this many times what it does at the middle: a
-margin, not a bound, beside which an effective slope counts as inside [γ, 1]."""
 
 WELL_INSIDE = 0.1
 """A unit whose effective slope, by the derivative of the path, stays this far from γ and 1 is not looked at closer."""
@@ -81,12 +76,14 @@ def _first_crossing(segment: Segment, path: Path) -> tuple[float, int, int] | No
     end = path.B[:, -1]
     units = segment.units
     distances = units.in_reach(path.B)
-    rounding = segment.rounding(end, units.j, units.i)
-    reaching = np.flatnonzero(distances.min(axis=1, initial=np.inf) < -rounding)
+    reaching = np.flatnonzero(distances.min(axis=0) < 0.0)
+    rounding = segment.rounding(end, units.j[reaching], units.i[reaching])
+    beyond = distances[:, reaching].min(axis=0) < -rounding
+    reaching = reaching[beyond]
     if reaching.size == 0:
         return None
-    distances = distances[reaching]
-    floor = _floor(segment, path, distances, np.abs(units.rows(reaching)), rounding[reaching])
+    distances = distances[:, reaching].T
+    floor = _floor(segment, path, distances, np.abs(units.rows(reaching)), rounding[beyond])
     earliest = earliest_zeros(distances)
     found, first = -1, 1.0
     for k in np.argsort(earliest, kind="stable"):
@@ -106,7 +103,7 @@ def _floor(segment: Segment, path: Path, distances: Array, rows: Array, rounding
     size = np.abs(path.B + segment.since_anchor(0.0)[:, None]).max(axis=1)
     terms = np.abs(distances).max(axis=1) + 2.0 * (rows @ size)
     floor = np.maximum((size.size + 8) * EPS * terms, rounding)
-    noise = NOISE * (path.error if isinstance(path.error, float) else rows @ path.error)
+    noise = NOISE * path.error if isinstance(path.error, float) else rows @ path.error
     return np.where(distances[:, -1] >= -floor, np.maximum(floor, noise), floor)
 
 
@@ -115,11 +112,11 @@ def _first_release(segment: Segment, path: Path, x_end: float) -> tuple[float, i
 
     The derivative of the path, which is w at both ends, says for which units that is possible; w(c) decides.
     """
-    possible, clear = _may_be_released(segment, path)
-    looks = np.append(LOOKS[x_end > LOOKS], x_end) if clear else np.array([x_end])
+    possible = _may_be_released(segment, path)
+    looks = np.array([x_end]) if path.defect is None else np.append(LOOKS[x_end > LOOKS], x_end)
     found = None
     while possible.size:
-        margins = np.minimum(*segment.sliding_margins(_weights(segment, path.at(looks)), possible))
+        margins = np.minimum(*segment.sliding_margins(segment.weights(path.at(looks)), possible))
         outside = margins < 0.0
         if not outside.any():
             return found
@@ -133,29 +130,14 @@ def _first_release(segment: Segment, path: Path, x_end: float) -> tuple[float, i
     return found
 
 
-def _may_be_released(segment: Segment, path: Path) -> tuple[IndexArray, bool]:
-    """Numbers of the sliding units whose effective slopes the derivative of the path does not keep inside [γ, 1].
-
-    And whether w(c) inside the step is good enough to decide on them, to a part of `RELEASE_DELAY`.
-    """
-    speed = path.derivative
-    margin = np.minimum(*segment.sliding_margins(speed)).min(axis=1)
-    if isinstance(path.error, float):
-        return np.arange(margin.size), False
-    fastest = speed[segment.sliding_samples].max(axis=1)
-    near = np.flatnonzero(margin <= WELL_INSIDE * fastest)
-    if near.size == 0:
-        return near, False
-    defect = np.abs(segment.weights(path.at(0.5)) - Path(0.0, 1.0, speed).at(0.5))
-    response = DEFECT * segment.slope_response(defect, near)
-    possible = margin[near] <= response
-    clear = response[possible] <= RELEASE_DELAY * speed[segment.sliding_samples[near[possible]], -1]
-    return near[possible], bool(clear.all())
-
-
-def _weights(segment: Segment, C: Array) -> Array:
-    """w after each column of c."""
-    return segment.weights(C)
+def _may_be_released(segment: Segment, path: Path) -> IndexArray:
+    """Numbers of the sliding units whose effective slopes the derivative of the path does not keep inside [γ, 1]."""
+    if path.defect is None:
+        return np.arange(segment.sliding_samples.size)
+    low, high = segment.slopes_inside(path.derivative)
+    margin = np.minimum(low.min(axis=1), high.min(axis=1))
+    near = np.flatnonzero(margin <= WELL_INSIDE * path.derivative.max(axis=1)[segment.sliding_samples])
+    return near[margin[near] <= segment.slope_response(path.defect, near)] if near.size else near
 
 
 def _release(segment: Segment, path: Path, k: int, x_a: float, x_b: float) -> tuple[float, int]:

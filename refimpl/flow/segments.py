@@ -23,6 +23,7 @@ from refimpl.flow.kinks import (
     independent_samples,
     release_delay,
     resolve_kinks,
+    resolve_one_kink,
     sample_coordinates,
     samples_in_span,
 )
@@ -46,6 +47,9 @@ cancels, the changes between two matrices leave half as much."""
 ROUNDING_IN_SPAN = 1e-11
 """A sample in the span of others, all at their kinks, has |z_ji| at most this part of ‖w_j‖ ‖x_i‖: rounding of z and of
 the time of the event. One with more is near the span, not in it, and not at its kink."""
+
+SLOPES_ABOVE_ONE = 1e-6
+"""Effective slopes leave [γ, 1] by `RELEASE_DELAY` at most, and dc/ds of a path differs from w by less than this."""
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -143,7 +147,7 @@ class Segment:
         """Size of rounding errors of z_ji after c, for pairs (j, i): of neuron j's own size, and sample i's."""
         return self.rounding_since_anchor(self._c + c, j, i)
 
-    def rounding_since_anchor(self, c: Array, j: IndexArray, i: IndexArray) -> Array:
+    def rounding_since_anchor(self, c: Array, j: IndexArray | int, i: IndexArray | slice) -> Array:
         """`rounding` for c counted from the anchor."""
         travelled = np.abs(self._a[j]) * (float(np.sum(c)) * self._sizes.max())
         return np.asarray(64.0 * _EPS * (self._largest_z[j] + travelled) * self._sizes[i])
@@ -161,20 +165,16 @@ class Segment:
         return np.asarray(self._Z[j] + self._row_increment(j, c) @ self.K)
 
     def all_reach(self, r: Array) -> Array:
-        """By how much each z_ji can move while |c_k| moves by at most r_k, shape (m, n)."""
-        U = np.abs(self._E) * r
-        if self._sliding:
-            j, i, rows, _ = self._slides
-            U[j, i] = np.abs(rows) @ r
-        return np.asarray(U @ self._abs_K)
+        """How far a z_ji that is not 0 can move while each c_k grows by at most r_k, with rounding, shape (m, n).
 
-    def row_reach(self, j: int, r: Array) -> Array:
-        """Row j of `all_reach`, shape (n,)."""
-        u = np.abs(self._E[j]) * r
-        if j in self._sliding:
-            T, rows = self._sliding[j]
-            u[T] = np.abs(rows) @ r
-        return np.asarray(u @ self._abs_K)
+        Unit (j, i) keeps its own slope until it arrives; those of the neuron's other units are at most 1, also after
+        they have changed: |a_j| (Φ_ji K_ii r_i + Σ_{k≠i} |K_ik| r_k).
+        """
+        neurons, samples = np.arange(self._a.size)[:, None], np.arange(r.size)
+        rounding = 2.0 * self.rounding_since_anchor(self._c + r, neurons, samples)
+        own = np.diagonal(self.K) * r
+        others = np.abs(self._a)[:, None] * np.maximum(self._abs_K @ r - own, 0.0)
+        return np.asarray((1.0 + SLOPES_ABOVE_ONE) * (np.abs(self._E) * own + others) + rounding)
 
     def unit_rows(self, j: int, samples: IndexArray) -> Array:
         """∂z_ji/∂c for the given samples i, shape (len(samples), n)."""
@@ -240,8 +240,21 @@ class Segment:
         low = r - (slope - release_delay(slope)) * w_i + rounding
         high = (1.0 + RELEASE_DELAY) * w_i - r + rounding
         if self._dependent:
-            dependent = np.isin(j, list(self._dependent))
-            low[dependent], high[dependent] = np.inf, np.inf
+            low, high = self._of_independent(low, high, j)
+        return low, high
+
+    def slopes_inside(self, w: Array) -> tuple[Array, Array]:
+        """`sliding_margins` without rounding, which is linear in w, for columns of w: bounds below."""
+        j, i, rows, _ = self._slides
+        r, w_i, slope = (rows @ w) / (self._a[j] * self._y[i])[:, None], w[i], self.span.network.slope
+        low, high = r - (slope - release_delay(slope)) * w_i, (1.0 + RELEASE_DELAY) * w_i - r
+        if self._dependent:
+            low, high = self._of_independent(low, high, j)
+        return low, high
+
+    def _of_independent(self, low: Array, high: Array, j: IndexArray) -> tuple[Array, Array]:
+        dependent = np.isin(j, list(self._dependent))
+        low[dependent], high[dependent] = np.inf, np.inf
         return low, high
 
     def slope_response(self, defect: Array, chosen: IndexArray) -> Array:
@@ -295,23 +308,30 @@ class Segment:
         within rounding of their kinks, and with them every sample in their span. Returns whether the
         future is known to be unique.
         """
-        at_kink = self._resting(j, i)
-        arrivals = at_kink & (self.pattern[j] != 0)
-        sides = self.pattern[j].copy()
+        z = self.row_at(j, self._c)
+        at_kink = self._resting(j, i, z)
+        sides, drive = self.pattern[j].copy(), self._drive(j)
+        if np.count_nonzero(at_kink) == 1 and sides[i] != 0:
+            side = resolve_one_kink(i, sides, drive, self.span.network.slope, self.K)
+            if side is not None:
+                sides[i] = side
+                self._set_row(j, sides, at_kink, z)
+                return True
+        arrivals = at_kink & (sides != 0)
         several = int(arrivals.sum()) > 1
         if several:
             speeds = self.unit_rows(j, np.arange(sides.size)) @ sample_weights(self.loss, self.q)
             sides[arrivals & (sides * speeds < 0.0)] *= -1
         sides[i] = -self.pattern[j, i]
-        found = self._resolved(j, sides, at_kink, look_for_others=several)
-        self._set_row(j, found.sides, at_kink)
+        found = self._resolved(drive, sides, at_kink, look_for_others=several)
+        self._set_row(j, found.sides, at_kink, z)
         return found.unique
 
     def release(self, j: int, i: int, side: int) -> None:
         """Unit (j, i) stops sliding and leaves its kink to `side`."""
         row = self.pattern[j].copy()
         row[i] = side
-        self._set_row(j, row, self.pattern[j] == 0)
+        self._set_row(j, row, self.pattern[j] == 0, self.row_at(j, self._c))
 
     def stays(self, j: int, w: Array) -> bool:
         """Whether the units of neuron j that rest on their kinks stay there at weights w.
@@ -333,16 +353,15 @@ class Segment:
             sides = np.where(at_kink, 1, self.pattern[j]).astype(np.int8)
             key = np.where(at_kink, 0, sides).tobytes() + bytes([bool(self._a[j] > 0.0)])
             if key not in known:
-                known[key] = self._resolved(int(j), sides, at_kink, look_for_others=True)
+                known[key] = self._resolved(self._drive(int(j)), sides, at_kink, look_for_others=True)
             self.pattern[j] = known[key].sides
             if not known[key].unique:
                 self.forks.append({"s": 0.0, "neuron": int(j)})
 
-    def _resting(self, j: int, i: int) -> BoolArray:
-        z, samples = self.row_at(j, self._c), np.arange(self._c.size)
-        at_kink = (self.pattern[j] == 0) | (np.abs(z) <= self.rounding_since_anchor(self._c, np.array([j]), samples))
+    def _resting(self, j: int, i: int, z: Array) -> BoolArray:
+        at_kink = (self.pattern[j] == 0) | (np.abs(z) <= self.rounding_since_anchor(self._c, j, slice(None)))
         at_kink[i] = True
-        return self._with_span(at_kink, z, self._row_norm(j))
+        return at_kink if self._independent else self._with_span(at_kink, z, self._row_norm(j))
 
     def _with_span(self, at_kink: BoolArray, z: Array, norm: float) -> BoolArray:
         """Q with the samples in its span whose z is 0 to rounding, as it is where they are that exactly."""
@@ -359,24 +378,25 @@ class Segment:
     def _drive(self, j: int) -> Array:
         return np.asarray(self._a[j] * self._y * sample_weights(self.loss, self.q))
 
-    def _resolved(self, j: int, sides: IntArray, at_kink: BoolArray, look_for_others: bool) -> Resolution:
+    def _resolved(self, drive: Array, sides: IntArray, at_kink: BoolArray, look_for_others: bool) -> Resolution:
         slope = self.span.network.slope
-        return resolve_kinks(sides, at_kink, self._drive(j), slope, self.K, self._factor, look_for_others)
+        return resolve_kinks(sides, at_kink, drive, slope, self.K, self._factor, look_for_others)
 
-    def _set_row(self, j: int, row: IntArray, at_kink: BoolArray) -> None:
-        """Change neuron j's pattern; M changes by neuron j's part, C_j and Z_j keep their values here."""
-        U_j = self._row_increment(j, self._c)
-        C_j, z_j = self._C[j] + U_j, self._Z[j] + U_j @ self.K
+    def _set_row(self, j: int, row: IntArray, at_kink: BoolArray, z_j: Array) -> None:
+        """Change neuron j's pattern; M changes by neuron j's part, C_j and Z_j (= z_j) keep their values here."""
+        C_j = self._C[j] + self._row_increment(j, self._c)
         z_j[at_kink] = 0.0
         self._differences = None
-        changed = np.flatnonzero(self.pattern[j] != row)
+        before, changed = self.pattern[j].copy(), np.flatnonzero(self.pattern[j] != row)
+        self.pattern[j] = row
         if j not in self._sliding and row.all():
-            self._cross(j, row, changed)
+            for i in changed:
+                self._cross(j, int(i))
+            self._rebuild_if_lost()
         else:
-            before = self._neuron_matrix(j)
-            self.pattern[j] = row
+            part = self._neuron_matrix(j)
             self._build_row(j)
-            self._change_matrix(before, self._neuron_matrix(j))
+            self._change_matrix(part, self._neuron_matrix(j))
         U_j = self._row_increment(j, self._c)
         self._C[j], self._Z[j] = C_j - U_j, z_j - U_j @ self.K
         self._largest_z[j] = np.max(np.abs(self._Z[j]) / self._sizes)
@@ -384,27 +404,26 @@ class Segment:
         if self._changes >= EVENTS_PER_ANCHOR:
             self.anchor()
         else:
-            self.units.update_neuron(j)
+            self.units.update_neuron(j, changed[before[changed] == 0])
 
-    def _cross(self, j: int, row: IntArray, changed: IndexArray) -> None:
-        """Take over sides of a neuron that does not slide: M changes in the rows and columns of the changed samples."""
-        before = self._E[j].copy()
-        self.pattern[j] = row
-        self._E[j, changed] = self._a[j] * self._y[changed] * np.where(row[changed] > 0, 1.0, self.span.network.slope)
-        after, K, size = self._E[j], self.K[changed], self.M[changed, changed]
-        self.M[changed] += after[changed, None] * K * after - before[changed, None] * K * before
-        self.M[:, changed] = self.M[changed].T
-        self._lose(changed, size + after[changed] ** 2 * self.K[changed, changed])
+    def _cross(self, j: int, i: int) -> None:
+        """Take over the side of sample i where neuron j does not slide: M changes in row and column i."""
+        old = self._E[j, i]
+        new = self._E[j, i] = self._a[j] * self._y[i] * (1.0 if self.pattern[j, i] > 0 else self.span.network.slope)
+        size, K_ii = self.M[i, i], self.K[i, i]
+        row = self.M[i] + (new - old) * self._E[j] * self.K[i]
+        row[i] = size + (new + old) * (new - old) * K_ii
+        self.M[i], self.M[:, i] = row, row
+        self._lost[i] += _EPS * (size + new**2 * K_ii)
 
     def _change_matrix(self, before: Array, after: Array) -> None:
         """Exchange one neuron's part of M."""
-        size = np.diagonal(self.M) + np.diagonal(after)
+        self._lost += _EPS * (np.diagonal(self.M) + np.diagonal(after))
         self.M += after - before
-        self._lose(slice(None), size)
+        self._rebuild_if_lost()
 
-    def _lose(self, samples: IndexArray | slice, size: Array) -> None:
-        """Count rounding of terms of a size in M_ii; if little is left beside it, build M from the parts."""
-        self._lost[samples] += _EPS * size
+    def _rebuild_if_lost(self) -> None:
+        """Build M from the parts, if little is left beside what was taken away."""
         if np.any(self._lost > CANCELLED * np.diagonal(self.M)):
             self._build_matrix()
 

@@ -1,8 +1,10 @@
 """Which units may reach their kinks on the next steps: only they are looked at.
 
 A unit's *distance* is P_ji z_ji, its preactivation counted positive on its own side; it crosses where
-the distance falls below 0. Since z_ji = z + row · c, while each |c_k| moves by at most r_k a distance changes by at
-most Σ_k |row_k| r_k. So two matrix products say for several steps at once which units are too far away.
+the distance falls below 0. It keeps its own slope until then, and the others of its neuron are at most 1, effective
+slopes of sliding units included. So while each c_k grows by at most r_k, z_ji moves at most by
+|a_j| (Φ_ji K_ii r_i + Σ_{k≠i} |K_ik| r_k), whatever happens to the pattern meanwhile: units that are farther from their
+kinks need no look until c has gone that far, through any number of events.
 """
 
 from __future__ import annotations
@@ -11,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from refimpl.validation import Array, IndexArray, IntArray
+from refimpl.validation import Array, IndexArray
 
 if TYPE_CHECKING:
     from refimpl.flow.segments import Segment
 
 __all__ = ["NearUnits"]
 
-AHEAD = 3.0
+AHEAD = 4.0
 """Units are chosen that may reach their kinks while c moves this many times as far as on the present step."""
 
 
@@ -35,10 +37,10 @@ class NearUnits:
         n = segment.q.size
         self._segment, self._since, self._reach = segment, np.zeros(n), np.full(n, -1.0)
         self.j = self.i = np.zeros(0, dtype=np.intp)
-        self._z, self._sides, self._rows = np.zeros(0), np.zeros(0), np.zeros((0, n))
+        self._distances, self._rows = np.zeros(0), np.zeros((0, n))  # P z = distance + row · c, from the anchor
 
     def in_reach(self, C: Array) -> Array:
-        """P z of units at each column of c, shape (r, k): of all that may reach their kinks in the hull of the columns.
+        """P z of units at each column of c, shape (k, r): of all that may reach their kinks in the hull of the columns.
 
         Parameters
         ----------
@@ -46,26 +48,32 @@ class NearUnits:
             c, counted from the last event.
         """
         C = C + self._segment.since_anchor(0.0)[:, None]
-        ahead = AHEAD * np.abs(C - C[:, :1]).max(axis=1)
-        beyond = (np.abs(C - self._since[:, None]).max(axis=1) > self._reach).any()
+        low, high = C.min(axis=1), C.max(axis=1)
+        ahead = AHEAD * (high - low)
+        beyond = ((high - self._since > self._reach) | (self._since - low > self._reach)).any()
         if beyond or self._reach.sum() > AHEAD * ahead.sum():
             self._since, self._reach = C[:, 0].copy(), ahead
             self._choose()
-        return np.asarray(self._sides[:, None] * (self._z[:, None] + self._rows @ C))
+        return np.asarray(self._distances + C.T @ self._rows.T)
 
-    def update_neuron(self, j: int) -> None:
-        """Take over neuron j's new pattern."""
-        segment, before, after = self._segment, *np.searchsorted(self.j, [j, j + 1])
-        Z, reach = segment.row_at(j, self._since), segment.row_reach(j, self._reach)
-        i = np.flatnonzero(self._near(segment.pattern[j], Z, reach, np.array([j])))
-        parts = np.full(i.size, j), i, segment.anchored(j, i), segment.pattern[j, i], segment.unit_rows(j, i)
-        self.j, self.i, self._z, self._sides, self._rows = (
-            np.concatenate([old[:before], new, old[after:]])
-            for old, new in zip((self.j, self.i, self._z, self._sides, self._rows), parts, strict=True)
-        )
+    def update_neuron(self, j: int, released: IndexArray) -> None:
+        """Take over neuron j's new pattern; units that it released are watched from now on."""
+        segment, mine = self._segment, slice(*np.searchsorted(self.j, [j, j + 1]))
+        missing = np.setdiff1d(released, self.i[mine]) if released.size else released
+        if missing.size:
+            new = np.full(missing.size, j), missing, np.zeros(missing.size), np.zeros((missing.size, segment.q.size))
+            self.j, self.i, self._distances, self._rows = (
+                np.concatenate([old[: mine.stop], added, old[mine.stop :]])
+                for old, added in zip((self.j, self.i, self._distances, self._rows), new, strict=True)
+            )
+            mine = slice(mine.start, mine.stop + missing.size)
+        i = self.i[mine]
+        sides = segment.pattern[j, i]
+        self._distances[mine] = sides * segment.anchored(j, i)
+        self._rows[mine] = sides[:, None] * segment.unit_rows(j, i)
 
     def rows(self, units: IndexArray) -> Array:
-        """∂z/∂c of units, shape (r, n)."""
+        """∂(P z)/∂c of units, shape (r, n); 0 where one slides."""
         return np.asarray(self._rows[units])
 
     def unit(self, k: int) -> tuple[int, int]:
@@ -73,14 +81,9 @@ class NearUnits:
         return int(self.j[k]), int(self.i[k])
 
     def _choose(self) -> None:
-        segment = self._segment
-        neurons = np.arange(segment.pattern.shape[0])[:, None]
-        near = self._near(segment.pattern, segment.all_at(self._since), segment.all_reach(self._reach), neurons)
-        self.j, self.i = np.nonzero(near)
-        self._z, self._rows = segment.anchored(self.j, self.i), segment.rows_of(self.j, self.i)
-        self._sides = segment.pattern[self.j, self.i].astype(np.float64)
-
-    def _near(self, sides: IntArray, Z: Array, reach: Array, neurons: IndexArray) -> Array:
-        samples = np.arange(sides.shape[-1])
-        floor = 2.0 * self._segment.rounding_since_anchor(self._since + self._reach, neurons, samples)
-        return np.asarray((sides * Z <= (1.0 + 1e-9) * reach + floor) & (sides != 0))
+        segment, sides = self._segment, self._segment.pattern
+        near = sides * segment.all_at(self._since) <= segment.all_reach(self._reach)
+        self.j, self.i = np.nonzero(near & (sides != 0))
+        mine = sides[self.j, self.i]
+        self._distances = mine * segment.anchored(self.j, self.i)
+        self._rows = mine[:, None] * segment.rows_of(self.j, self.i)

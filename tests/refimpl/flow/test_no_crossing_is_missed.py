@@ -97,8 +97,8 @@ def test_no_step_of_a_flow_crosses_unseen(seed: int, monkeypatch) -> None:
         rows = np.stack([segment.cell().unit_speeds(e) for e in np.eye(n)], axis=2)  # dz_ji = row · dc
         start = segment.span.preactivations(segment.coefficients(np.zeros(n)))
         distances = (P[:, :, None] * (start[:, :, None] + rows @ path.at(x))).reshape(-1, x.size)[P.ravel() != 0]
-        noise = path.error if isinstance(path.error, float) else np.abs(rows) @ path.error
-        noise = np.broadcast_to(NOISE * noise, P.shape).ravel()[P.ravel() != 0]
+        noise = NOISE * path.error if isinstance(path.error, float) else np.abs(rows) @ path.error
+        noise = np.broadcast_to(noise, P.shape).ravel()[P.ravel() != 0]
         rounding = 4.0 * segment.rounding(path.at(1.0), np.arange(P.shape[0])[:, None], np.arange(n)).ravel()
         rounding = rounding[P.ravel() != 0]
         floor = np.where(distances[:, -1] < 0.0, 0.0, noise) + rounding

@@ -40,19 +40,29 @@ def names(units: NearUnits) -> list[tuple[int, int]]:
     return [units.unit(k) for k in range(units.j.size)]
 
 
+def scalar_reach(segment: Segment, Z: np.ndarray, r: np.ndarray) -> dict[tuple[int, int], float]:
+    """|a_j| (Φ_ji K_ii r_i + Σ_{k≠i} |K_ik| r_k), term by term."""
+    a, K = np.abs(segment.span.network.second_layer), np.abs(segment.K)
+    slopes = np.where(Z > 0.0, 1.0, 0.3)
+    return {
+        (j, i): a[j] * sum((slopes[j, i] if k == i else 1.0) * K[i, k] * r[k] for k in range(4))
+        for j in range(6)
+        for i in range(4)
+    }
+
+
 @pytest.mark.parametrize("size", [0.1, 1.0, 10.0, 100.0])
-def test_units_in_reach_are_at_least_those_that_arrive_and_have_scalar_distances(many, size: float) -> None:
+def test_units_in_reach_are_those_whose_bound_says_so_and_have_scalar_distances(many, size: float) -> None:
     segment, Z, w = many
     rows, units = scalar_rows(segment, Z), NearUnits(segment)
     C = size * np.column_stack([0.0 * w, 0.3 * w[::-1], w])
-    distances = units.in_reach(C)
+    distances = units.in_reach(C).T
     assert set(names(units)) >= {unit for unit in rows if abs(Z[unit]) + min(rows[unit] @ C) <= 0.0}
-    # none is so far that its distance could not come to 0 while c moves AHEAD times as far, each term at its worst
-    reach = watch.AHEAD * np.abs(C).max(axis=1)
-    assert set(names(units)) == {unit for unit in rows if abs(Z[unit]) <= (1.0 + 1e-8) * np.abs(rows[unit]) @ reach}
+    reach = scalar_reach(segment, Z, watch.AHEAD * np.abs(C).max(axis=1))
+    assert set(names(units)) == {unit for unit in rows if abs(Z[unit]) <= (1.0 + 1e-6) * reach[unit] + 1e-11}
     for unit, distance, row in zip(names(units), distances, units.rows(np.arange(units.j.size)), strict=True):
         np.testing.assert_allclose(distance, abs(Z[unit]) + rows[unit] @ C, rtol=1e-12, atol=1e-13)
-        np.testing.assert_allclose(np.sign(Z[unit]) * row, rows[unit], rtol=1e-12)
+        np.testing.assert_allclose(row, rows[unit], rtol=1e-12)
 
 
 def test_units_are_chosen_anew_when_c_leaves_the_reach(many) -> None:
@@ -60,7 +70,7 @@ def test_units_are_chosen_anew_when_c_leaves_the_reach(many) -> None:
     rows, units = scalar_rows(segment, Z), NearUnits(segment)
     units.in_reach(np.column_stack([0.0 * w, 0.01 * w]))
     near = len(names(units))
-    units.in_reach(np.column_stack([0.01 * w, 0.02 * w]))  # within three times the first step
+    units.in_reach(np.column_stack([0.01 * w, 0.02 * w]))  # within `AHEAD` times the first step
     assert len(names(units)) == near
     C = np.column_stack([0.02 * w, 50.0 * w])
     units.in_reach(C)
@@ -70,21 +80,25 @@ def test_units_are_chosen_anew_when_c_leaves_the_reach(many) -> None:
     assert len(names(units)) <= near + 1
 
 
-@pytest.mark.parametrize("sliding", [False, True])
-def test_a_neuron_that_changed_is_watched_as_if_chosen_anew(many, sliding: bool) -> None:
+@pytest.mark.parametrize("side", [0, 1, -1])
+def test_a_neuron_that_changed_keeps_its_units_and_those_that_it_releases(many, side: int) -> None:
     segment, _, w = many
-    C = np.column_stack([0.0 * w, 5.0 * w])
+    C = np.column_stack([0.0 * w, 0.3 * w])
+    j, i, everything = 2, 1, np.zeros(4, dtype=bool)
+    row = segment.pattern[j].copy()
+    row[i] = 0
+    segment._set_row(j, row, np.arange(4) == i, segment.row_at(j, 0.0 * w))
+    assert (j, i) not in names(segment.units)
     segment.units.in_reach(C)
-    j, row = 2, segment.pattern[2].copy()
-    row[1], row[3] = (0 if sliding else -row[1]), -row[3]
-    segment._set_row(j, row, np.zeros(4, dtype=bool))
-    fresh = NearUnits(segment)
-    np.testing.assert_allclose(segment.units.in_reach(C), fresh.in_reach(C), rtol=1e-12, atol=1e-12)
-    assert names(segment.units) == names(fresh)
-    assert (j, 1) not in names(fresh) or not sliding
-    z = segment.preactivations(C[:, 1])
-    for unit, distance in zip(names(fresh), fresh.in_reach(C), strict=True):
-        assert distance[1] == pytest.approx(segment.pattern[unit] * z[unit], rel=1e-11)
+    before = names(segment.units)
+    row = segment.pattern[j].copy()
+    row[i] = side
+    segment._set_row(j, row, everything, segment.row_at(j, 0.0 * w))
+    assert names(segment.units) == sorted({*before, (j, i)} if side else before)
+    z = [segment.preactivations(c) for c in C.T]
+    distances = segment.units.in_reach(C).T
+    for unit, distance in zip(names(segment.units), distances, strict=True):
+        np.testing.assert_allclose(distance, [segment.pattern[unit] * at[unit] for at in z], rtol=1e-11, atol=1e-13)
 
 
 # --- one neuron, a = 1, γ = 1/2, K = [[1, -0.6], [-0.6, 1]], y = (1, 1): dz/dc = ((1, -0.6), (-0.6, 1)) -------------
