@@ -361,7 +361,12 @@ class Segment:
     def _resting(self, j: int, i: int, z: Array) -> BoolArray:
         at_kink = (self.pattern[j] == 0) | (np.abs(z) <= self.rounding_since_anchor(self._c, j, slice(None)))
         at_kink[i] = True
-        return at_kink if self._independent else self._with_span(at_kink, z, self._row_norm(j))
+        if self._independent:
+            return at_kink
+        longest = float(self._start_norms[j] + np.abs(self._C[j] + self._row_increment(j, self._c)) @ self._sizes)
+        if not np.any(~at_kink & (np.abs(z) <= ROUNDING_IN_SPAN * longest * self._sizes)):
+            return at_kink
+        return self._with_span(at_kink, z, self._row_norm(j))
 
     def _with_span(self, at_kink: BoolArray, z: Array, norm: float) -> BoolArray:
         """Q with the samples in its span whose z is 0 to rounding, as it is where they are that exactly."""
