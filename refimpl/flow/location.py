@@ -57,12 +57,12 @@ def first_event(segment: Segment, path: Path) -> Located | None:
         event = Located(path.time(x), j, i, 0, path.at(x))
     else:
         event = None
-    if segment.slides:
+    if segment.sliding.of_neuron:
         release = _first_release(segment, path, x)
         if release is not None:
             x, k, side = release
-            event = Located(path.time(x), *segment.sliding_unit(k), side, path.at(x))
-        for j in segment.dependent_neurons:
+            event = Located(path.time(x), *segment.sliding.unit(k), side, path.at(x))
+        for j in segment.sliding.dependent_neurons:
             departure = _departure(segment, path, j, x)
             if departure is not None:
                 x = departure
@@ -116,7 +116,7 @@ def _first_release(segment: Segment, path: Path, x_end: float) -> tuple[float, i
     looks = np.array([x_end]) if path.defect is None else np.append(LOOKS[x_end > LOOKS], x_end)
     found = None
     while possible.size:
-        margins = np.minimum(*segment.sliding_margins(segment.weights(path.at(looks)), possible))
+        margins = np.minimum(*segment.sliding.margins(segment.weights(path.at(looks)), possible))
         outside = margins < 0.0
         if not outside.any():
             return found
@@ -133,21 +133,21 @@ def _first_release(segment: Segment, path: Path, x_end: float) -> tuple[float, i
 def _may_be_released(segment: Segment, path: Path) -> IndexArray:
     """Numbers of the sliding units whose effective slopes the derivative of the path does not keep inside [γ, 1]."""
     if path.defect is None:
-        return np.arange(segment.sliding_samples.size)
-    low, high = segment.slopes_inside(path.derivative)
+        return np.arange(segment.sliding.samples.size)
+    low, high = segment.sliding.least_margins(path.derivative)
     margin = np.minimum(low.min(axis=1), high.min(axis=1))
-    near = np.flatnonzero(margin <= WELL_INSIDE * path.derivative.max(axis=1)[segment.sliding_samples])
-    return near[margin[near] <= segment.slope_response(path.defect, near)] if near.size else near
+    near = np.flatnonzero(margin <= WELL_INSIDE * path.derivative.max(axis=1)[segment.sliding.samples])
+    return near[margin[near] <= segment.sliding.response(path.defect, near)] if near.size else near
 
 
 def _release(segment: Segment, path: Path, k: int, x_a: float, x_b: float) -> tuple[float, int]:
     """When the k-th sliding unit, whose slope is outside [γ, 1] at x_b, reached its end; and on which side."""
     chosen = np.array([k])
-    low, high = segment.sliding_margins(segment.weights(path.at(x_b)), chosen)
+    low, high = segment.sliding.margins(segment.weights(path.at(x_b)), chosen)
     side = -1 if low[0] < high[0] else +1
 
     def inside(x: float) -> float:
-        low, high = segment.sliding_margins(segment.weights(path.at(x)), chosen)
+        low, high = segment.sliding.margins(segment.weights(path.at(x)), chosen)
         return float(high[0] if side > 0 else low[0])
 
     if inside(x_a) <= 0.0 or inside(x_b) >= 0.0:

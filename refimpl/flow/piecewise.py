@@ -225,7 +225,7 @@ class _PiecewiseRun:
         """Arrive at the event that was located; a release is one only if the slope is outside [γ, 1] now, too."""
         event, self.landing = self.landing, None
         assert event is not None
-        if event.side and np.min(self.segment.sliding_margins_of(event.neuron, event.sample, w)) > 0.0:
+        if event.side and np.min(self.segment.sliding.margins_of(event.neuron, event.sample, w)) > 0.0:
             self.segment.advance(c)
         else:
             self.carry_out(replace(event, c=c))

@@ -18,15 +18,14 @@ import numpy as np
 
 from refimpl.flow.cell import Cell, sides_of
 from refimpl.flow.kinks import (
-    RELEASE_DELAY,
     Resolution,
     independent_samples,
-    release_delay,
     resolve_kinks,
     resolve_one_kink,
     sample_coordinates,
     samples_in_span,
 )
+from refimpl.flow.sliding import SlidingUnits
 from refimpl.flow.watch import NearUnits
 from refimpl.losses import Loss, sample_weights
 from refimpl.span import SpanCoordinates
@@ -68,6 +67,8 @@ class Segment:
         dq/ds = M w.
     q : ndarray, shape (n,)
         Margins at the last event.
+    sliding : SlidingUnits
+        The units that slide.
     units : NearUnits
         The units that may reach their kinks on the next steps.
     seconds_at_anchors : float
@@ -98,9 +99,8 @@ class Segment:
     def increment(self, c: Array) -> Array:
         """The change of C that goes with c under the present pattern, shape (m, n)."""
         U = self._E * c
-        if self._sliding:
-            j, i, rows, _ = self._slides
-            U[j, i] = rows @ c
+        if self.sliding.of_neuron:
+            U[self.sliding.neurons, self.sliding.samples] = self.sliding.rows @ c
         return U
 
     def coefficients(self, c: Array) -> Array:
@@ -179,97 +179,25 @@ class Segment:
     def unit_rows(self, j: int, samples: IndexArray) -> Array:
         """∂z_ji/∂c for the given samples i, shape (len(samples), n)."""
         rows = self._E[j] * self.K[samples]
-        if j in self._sliding:
-            T, slide = self._sliding[j]
+        if j in self.sliding.of_neuron:
+            T, slide = self.sliding.of_neuron[j]
             rows += self.K[samples[:, None], T] @ slide
         return rows
 
     def rows_of(self, j: IndexArray, i: IndexArray) -> Array:
         """∂z_ji/∂c for pairs (j, i) in the order of neurons, shape (len(j), n)."""
         rows = self._E[j] * self.K[i]
-        neurons = list(self._sliding)
+        neurons = list(self.sliding.of_neuron)
         starts, ends = np.searchsorted(j, neurons), np.searchsorted(j, neurons, side="right")
         for neuron, start, end in zip(neurons, starts, ends, strict=True):
             if start < end:
-                T, slide = self._sliding[neuron]
+                T, slide = self.sliding.of_neuron[neuron]
                 rows[start:end] += self.K[i[start:end, None], T] @ slide
         return np.asarray(rows)
 
     def since_anchor(self, c: Array | float) -> Array:
         """c counted from the anchor."""
         return self._c + c
-
-    @property
-    def sliding_samples(self) -> IndexArray:
-        """Sample of every sliding unit."""
-        return self._slides[1]
-
-    @property
-    def slides(self) -> bool:
-        """Whether any unit slides."""
-        return bool(self._sliding)
-
-    def sliding_unit(self, k: int) -> tuple[int, int]:
-        """Neuron and sample of the k-th sliding unit."""
-        return int(self._slides[0][k]), int(self._slides[1][k])
-
-    def sliding_margins(self, w: Array, chosen: IndexArray | None = None) -> tuple[Array, Array]:
-        """(r - γ w_i + δ, w_i - r + δ) of the sliding units, with θ_ji = r/w_i: both are >= 0 while they slide.
-
-        δ is `release_delay` w_i below, `RELEASE_DELAY` w_i above, and rounding of r: a unit is released once it is
-        seen to have left [γ, 1], or rounding would make it slide again at once, and so on.
-
-        Parameters
-        ----------
-        w : ndarray, shape (n,) or (n, k)
-            Sample weights, or columns of them.
-        chosen : ndarray, optional
-            Which of the sliding units; all by default.
-
-        Returns
-        -------
-        low, high : ndarray, shape (number of units,) or (number of units, k)
-            inf for neurons whose sliding samples are dependent.
-        """
-        j, i, rows, sizes = self._slides
-        if chosen is not None:
-            j, i, rows, sizes = j[chosen], i[chosen], rows[chosen], sizes[chosen]
-        drive = (self._a[j] * self._y[i]).reshape(-1, *(1,) * (w.ndim - 1))
-        r, w_i, slope = (rows @ w) / drive, w[i], self.span.network.slope
-        rounding = 64.0 * _EPS * (sizes @ np.abs(w)) / np.abs(drive)
-        low = r - (slope - release_delay(slope)) * w_i + rounding
-        high = (1.0 + RELEASE_DELAY) * w_i - r + rounding
-        if self._dependent:
-            low, high = self._of_independent(low, high, j)
-        return low, high
-
-    def slopes_inside(self, w: Array) -> tuple[Array, Array]:
-        """`sliding_margins` without rounding, which is linear in w, for columns of w: bounds below."""
-        j, i, rows, _ = self._slides
-        r, w_i, slope = (rows @ w) / (self._a[j] * self._y[i])[:, None], w[i], self.span.network.slope
-        low, high = r - (slope - release_delay(slope)) * w_i, (1.0 + RELEASE_DELAY) * w_i - r
-        if self._dependent:
-            low, high = self._of_independent(low, high, j)
-        return low, high
-
-    def _of_independent(self, low: Array, high: Array, j: IndexArray) -> tuple[Array, Array]:
-        dependent = np.isin(j, list(self._dependent))
-        low[dependent], high[dependent] = np.inf, np.inf
-        return low, high
-
-    def slope_response(self, defect: Array, chosen: IndexArray) -> Array:
-        """By how much the sliding margins of the chosen units can change where w changes by at most `defect`."""
-        j, i, _, sizes = (of_all[chosen] for of_all in self._slides)
-        return np.asarray(sizes @ defect / np.abs(self._a[j]) + defect[i])
-
-    @property
-    def dependent_neurons(self) -> list[int]:
-        """Neurons whose sliding samples are linearly dependent."""
-        return sorted(self._dependent)
-
-    def sliding_margins_of(self, j: int, i: int, w: Array) -> tuple[Array, Array]:
-        """`sliding_margins` of unit (j, i)."""
-        return self.sliding_margins(w, np.flatnonzero((self._slides[0] == j) & (self._slides[1] == i)))
 
     def cell(self) -> Cell:
         """The present cell, for the limit."""
@@ -394,7 +322,7 @@ class Segment:
         self._differences = None
         before, changed = self.pattern[j].copy(), np.flatnonzero(self.pattern[j] != row)
         self.pattern[j] = row
-        if j not in self._sliding and row.all():
+        if j not in self.sliding.of_neuron and row.all():
             for i in changed:
                 self._cross(j, int(i))
             self._rebuild_if_lost()
@@ -437,55 +365,29 @@ class Segment:
 
     def _row_increment(self, j: int, c: Array) -> Array:
         u = self._E[j] * c
-        if j in self._sliding:
-            T, rows = self._sliding[j]
+        if j in self.sliding.of_neuron:
+            T, rows = self.sliding.of_neuron[j]
             u[T] = rows @ c
         return np.asarray(u)
 
     def _build_rows(self) -> None:
         self._E = np.zeros_like(self._Z)
-        self._sliding: dict[int, tuple[IndexArray, Array]] = {}  # samples and rows: (dC_j)_i = row · w
-        none = np.zeros(0, dtype=np.intp)
-        # neuron, sample, row and absolute values of the row of every sliding unit
-        no_rows = np.zeros((0, self.span.n))
-        self._slides: tuple[IndexArray, IndexArray, Array, Array] = none, none, no_rows, no_rows
-        self._dependent: set[int] = set()
+        self.sliding = SlidingUnits(self._a, self._y, self.span.network.slope, self.K, self._factor)
         for j in range(self.pattern.shape[0]):
             self._build_row(j)
 
     def _build_row(self, j: int) -> None:
-        """E_j, and the rows that give the sliding units of neuron j: (dC_j)_T = rows · w.
-
-        Where the sliding samples are dependent, independent ones that span the same carry all of dC_j.
-        """
+        """E_j, and which of neuron j's units slide."""
         side = self.pattern[j]
         slopes = np.where(side > 0, 1.0, np.where(side < 0, self.span.network.slope, 0.0))
         self._E[j] = self._a[j] * self._y * slopes
-        self._dependent.discard(j)
-        if self._sliding.pop(j, None) is not None:
-            others = self._slides[0] != j
-            neurons, of, all_rows, sizes = self._slides
-            self._slides = neurons[others], of[others], all_rows[others], sizes[others]
-        T = side == 0
-        if not T.any():
-            return
-        resting = np.flatnonzero(T)
-        samples = resting if self._independent else independent_samples(self._factor, resting)
-        if samples.size < resting.size:
-            self._dependent.add(j)
-        rows = np.zeros((samples.size, T.size))
-        G = np.linalg.lstsq(self.K[np.ix_(samples, samples)], self.K[np.ix_(samples, ~T)], rcond=None)[0]
-        rows[:, ~T] = -G * self._E[j, ~T]
-        self._sliding[j] = samples, rows
-        mine = np.full(samples.size, j, dtype=np.intp), samples, rows, np.abs(rows)
-        neurons, of, all_rows, sizes = (np.concatenate(parts) for parts in zip(self._slides, mine, strict=True))
-        self._slides = neurons, of, all_rows, sizes
+        self.sliding.set_neuron(j, side == 0, self._E[j])
 
     def _neuron_matrix(self, j: int) -> Array:
         """a_j² (y∘Φ_j)(y∘Φ_j)ᵀ ∘ (K / K_TT) = diag(E_j) K (E_j + sliding rows)."""
         E_j = self._E[j]
         part = self.K * E_j
-        if j in self._sliding:
-            T, rows = self._sliding[j]
+        if j in self.sliding.of_neuron:
+            T, rows = self.sliding.of_neuron[j]
             part += self.K[:, T] @ rows
         return np.asarray(E_j[:, None] * part)
