@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["NearUnits"]
 
 AHEAD = 4.0
-"""Units are chosen that may reach their kinks while c moves this many times as far as on the present step."""
+"""Units are chosen that may reach their kinks while c moves this many times as far as on a step, lately."""
+
+MEMORY = 0.1
+"""Weight of the present step in the mean length of steps."""
 
 
 class NearUnits:
@@ -36,6 +39,7 @@ class NearUnits:
     def __init__(self, segment: Segment) -> None:
         n = segment.q.size
         self._segment, self._since, self._reach = segment, np.zeros(n), np.full(n, -1.0)
+        self._mean = 0.0  # of how far Σc moved on a step, lately
         self.j = self.i = np.zeros(0, dtype=np.intp)
         self._distances, self._rows = np.zeros(0), np.zeros((0, n))  # P z = distance + row · c, from the anchor
 
@@ -49,10 +53,12 @@ class NearUnits:
         """
         C = C + self._segment.since_anchor(0.0)[:, None]
         low, high = C.min(axis=1), C.max(axis=1)
-        ahead = AHEAD * (high - low)
+        length = float((high - low).sum())
+        self._mean += (MEMORY if self._mean else 1.0) * (length - self._mean)
         beyond = ((high - self._since > self._reach) | (self._since - low > self._reach)).any()
-        if beyond or self._reach.sum() > AHEAD * ahead.sum():
-            self._since, self._reach = C[:, 0].copy(), ahead
+        if beyond or self._reach.sum() > AHEAD**2 * length:
+            times = max(1.0, AHEAD * min(1.0, self._mean / length)) if length > 0.0 else 1.0
+            self._since, self._reach = C[:, 0].copy(), times * (high - low)
             self._choose()
         return np.asarray(self._distances + C.T @ self._rows.T)
 
