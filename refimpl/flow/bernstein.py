@@ -74,7 +74,7 @@ class Path:
     @cached_property
     def derivative(self) -> Array:
         """Bernstein coefficients of dc/ds, shape (n, p)."""
-        return np.asarray(np.diff(self.B) * ((self.B.shape[1] - 1) / (self.s_b - self.s_a)))
+        return np.asarray((self.B[:, 1:] - self.B[:, :-1]) * ((self.B.shape[1] - 1) / (self.s_b - self.s_a)))
 
 
 @cache

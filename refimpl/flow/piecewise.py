@@ -137,9 +137,6 @@ class _PiecewiseRun:
         if self.same_time > 100 + 4 * self.span.Z0.size:
             shown = self.bounds.shown(self.s)
             return FlowStatus.STALLED, f"Events accumulate at s = {shown}: no continuation was found.", None
-        bound = self.bound_reached()
-        if bound is not None:
-            return bound
         segment = self.segment
         solver = self.timed("integration", self.new_solver)
         while True:
