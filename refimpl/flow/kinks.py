@@ -272,8 +272,11 @@ class _AtKinks:
         inside = (theta > self.slope) & (theta < 1.0) | self.at_rest(theta, speeds)
         after[self.pulling] = np.where(inside, 0, np.where(theta >= 1.0, 1, -1))[self.pulling]
         slides = self.pulling & (after == 0)
-        if slides.any() and not np.array_equal(slides, self.at_kink):
-            after[self.at_kink & samples_in_span(self.factor, slides)] = 0
+        others = np.flatnonzero(self.at_kink & ~slides)
+        if slides.any() and others.size:
+            rows = self.factor[others]
+            in_span = _distance_square(rows, self.factor[slides]) <= DEPENDENT * np.sum(rows**2, axis=1)
+            after[others[in_span]] = 0
         return after
 
     @property
