@@ -9,7 +9,7 @@ from refimpl.activations import LeakyReLU, SmoothLeakyReLU
 from refimpl.datasets import Dataset
 from refimpl.descent import gradient_descent
 from refimpl.flow import gradient_flow
-from refimpl.initialization import gaussian_weights
+from refimpl.initialization import GaussianInitialization, gaussian_weights
 from refimpl.losses import ExponentialLoss, LogisticLoss
 from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import numerical_rank, stable_rank
@@ -18,6 +18,7 @@ from refimpl.stochastic import stochastic_gradient_descent
 __all__ = [
     "Dataset",
     "ExponentialLoss",
+    "GaussianInitialization",
     "LeakyReLU",
     "LogisticLoss",
     "SmoothLeakyReLU",

@@ -25,7 +25,17 @@ from refimpl.errors import FileFormatError, ImplicitBiasError
 from refimpl.files import open_output, open_regular
 from refimpl.validation import Array
 
-__all__ = ["LIMIT_BYTES", "is_npz", "load_archive", "map_npy", "read_npy", "read_npz", "save_archive", "with_prefix"]
+__all__ = [
+    "LIMIT_BYTES",
+    "is_npz",
+    "load_archive",
+    "map_npy",
+    "npy_header",
+    "read_npy",
+    "read_npz",
+    "save_archive",
+    "with_prefix",
+]
 
 Result = TypeVar("Result")
 
@@ -178,6 +188,18 @@ def map_npy(path: str | Path) -> NDArray[Any]:
         if header.size == 0:  # nothing to map
             return np.empty(header.shape, header.dtype, order)
         return np.memmap(handle, header.dtype, "r", header.length, header.shape, order)
+
+
+def npy_header(path: str | Path, handle: IO[bytes]) -> _Header:
+    """Shape, dtype, order and place of the array in an open `.npy` file.
+
+    Raises
+    ------
+    FileFormatError
+        If it is damaged, an archive, or holds pickled objects.
+    """
+    with _whatever_is_wrong(path, "it is not a complete .npy file of numbers"):
+        return _npy_header(path, handle)
 
 
 def is_npz(path: str | Path) -> bool:

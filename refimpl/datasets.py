@@ -10,13 +10,22 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from refimpl.errors import InvalidDataError, InvalidParameterError, ShapeError, UnreachableSlackError
 from refimpl.paper import PAPER_CONSTANTS
 from refimpl.spectrum import gram_factor
+from refimpl.tiles.accumulate import gram_matrix
+from refimpl.tiles.checks import (
+    check_equal_rows,
+    check_tiles,
+    exponent_of_largest_norm,
+    refuse_not_finite,
+    refuse_zero_row,
+)
+from refimpl.tiles.columns import TILE_ENTRIES, ArrayColumns, Columns, ScaledColumns, as_columns, is_columnwise, scaled
 from refimpl.validation import (
     Array,
     as_count,
@@ -62,7 +71,9 @@ class Dataset:
     X : array_like, shape (n, d)
         Samples as rows, finite, none of them zero. Kept read-only, as a copy that later changes of the
         caller's array do not reach; what nobody can write to (the X of another data set, a file memory-mapped with mode
-        "r") is shared.
+        "r") is shared. Or what is gone through by columns: a SciPy sparse matrix, an array of Dask, zarr or h5py,
+        `refimpl.tiles.Columns`. Where that has more numbers than a tile (`TILE_ENTRIES`) and n < d, it stays where it
+        is: X is `Columns` then, and the Gram matrix, from which X is checked, is made in one pass at once.
     y : array_like, shape (n,)
         Labels, +1 or -1; kept in the same way.
 
@@ -89,12 +100,40 @@ class Dataset:
     y: Array
 
     def __post_init__(self) -> None:
+        if is_columnwise(self.X):
+            columns = as_columns(self.X)
+            if _stays_in_tiles(columns):
+                self._keep_tiles(columns)
+                return
+            object.__setattr__(self, "X", _owned(columns.array()))
         X = as_frozen_array("X", self.X, 2)
         if 0 in X.shape:
             raise ShapeError("X", "(n, d) with n >= 1 and d >= 1", X.shape)
         object.__setattr__(self, "X", X)
         object.__setattr__(self, "y", _checked_labels(self.y, X.shape[0]))
         _check_rows(X, self.y)
+
+    def _keep_tiles(self, X: Columns) -> None:
+        """X as it is, with K from one pass over it; what is wrong with X shows in K."""
+        check_memory("(n, n)", (X.shape[0],) * 2, 4 * X.shape[0] ** 2)
+        object.__setattr__(self, "X", X)
+        object.__setattr__(self, "y", _checked_labels(self.y, X.shape[0]))
+        K = gram_matrix(X)
+        if not np.isfinite(K).all() or not np.diagonal(K).all():
+            check_tiles(X)
+        check_equal_rows(X, self.y, K)
+        if _in_range(K):
+            self.__dict__["gram"] = _owned(K)
+
+    @property
+    def exact(self) -> bool:
+        """Whether X is the data, number for number, and not their coordinates in some basis, which are rounded."""
+        return not self.__dict__.get("rounded", False)
+
+    @property
+    def in_tiles(self) -> bool:
+        """Whether X is gone through in tiles of columns and is no array."""
+        return isinstance(self.X, Columns)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(freeze_arrays(state))
@@ -111,18 +150,13 @@ class Dataset:
 
     @cached_property
     def gram(self) -> Array:
-        """K = X Xᵀ, shape (n, n); computed once, as a sum over blocks of columns."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            products = (B @ B.T for B in _column_blocks(self.X))
-            K = next(products)
-            for product in products:
-                K += product
-        squares = np.diagonal(K)
-        if not np.isfinite(K).all() or squares.min() < np.finfo(np.float64).tiny / np.finfo(np.float64).eps:
+        """K = X Xᵀ, shape (n, n); computed once, as a sum over tiles of columns (`refimpl.tiles`)."""
+        K = gram_matrix(as_columns(self.X))
+        if not _in_range(K):
             raise InvalidDataError(
                 "X",
-                "`X` has rows whose squared norms leave the range of float64: "
-                "Dataset.rescaled() multiplies `X` by a power of two that brings the largest norm near 1.",
+                "`X` has rows whose squared norms leave the range of float64: multiply all of `X` by a power of two "
+                "that brings the largest norm near 1 (in Python, Dataset.rescaled() does it exactly).",
             )
         K.setflags(write=False)
         return K
@@ -167,7 +201,7 @@ class Dataset:
     def sha256(self) -> str:
         """SHA-256 of the bytes of X, then y, as little-endian float64 in C order."""
         digest = hashlib.sha256()
-        for _, _, piece in _pieces(self.X):
+        for piece in self.X.row_blocks() if isinstance(self.X, Columns) else (piece for _, _, piece in _pieces(self.X)):
             digest.update(np.ascontiguousarray(piece, dtype="<f8").data)
         digest.update(np.ascontiguousarray(self.y, dtype="<f8").data)
         return digest.hexdigest()
@@ -192,8 +226,46 @@ class Dataset:
         >>> k, round(data.R_max * 2.0**k, 210)
         (-663, 5e-200)
         """
+        if isinstance(self.X, Columns):
+            return self._tiles_rescaled(self.X)
         k = _exponent_of_largest_norm(self.X)
-        return (self, 0) if k == 0 else (Dataset(_owned(np.ldexp(self.X, -k)), self.y), k)
+        if k == 0:
+            return self, 0
+        X, K = _owned(np.ldexp(self.X, -k)), self.__dict__.get("gram")
+        return (Dataset(X, self.y) if K is None else with_gram(X, self.y, np.ldexp(K, -2 * k), self.exact)), k
+
+    def scaled_by(self, exponent: int, K: Array) -> Dataset:
+        """2^exponent X, given its Gram matrix K."""
+        return with_gram(scaled(self.X, exponent), self.y, K, self.exact)
+
+    def _tiles_rescaled(self, X: Columns) -> tuple[Dataset, int]:
+        """`rescaled` without a pass, K being known; where its entries leave the range of float64, with two."""
+        K = self.__dict__.get("gram")
+        k = exponent_of_largest_norm(X) if K is None else int(np.frexp(np.sqrt(np.diagonal(K).max()))[1]) - 1
+        if k == 0:
+            return self, 0
+        if K is None:
+            return Dataset(cast("Any", ScaledColumns(X, -k)), self.y), k
+        return self.scaled_by(-k, np.ldexp(K, -2 * k)), k
+
+
+def with_gram(X: Any, y: Array, K: Array, exact: bool = True) -> Dataset:
+    """The data set (X, y), both checked before, with the K that is known of it."""
+    data = object.__new__(Dataset)
+    data.__dict__.update(X=X, y=y, gram=_owned(K), rounded=not exact)
+    return data
+
+
+def in_memory(data: Dataset, purpose: str) -> Dataset:
+    """`data`, if its samples are held in memory; else one sentence that says what needs that.
+
+    Raises
+    ------
+    InvalidParameterError
+    """
+    if data.in_tiles:
+        raise InvalidParameterError("data", f"be held in memory for {purpose}; it is gone through in tiles", data.X)
+    return data
 
 
 def as_dataset(data: Any, parameter: str = "data") -> Dataset:
@@ -430,16 +502,11 @@ def _check_rows(X: Array, y: Array) -> None:
     nonzero = np.zeros(X.shape[0], dtype=np.bool_)
     digests = [hashlib.blake2b(digest_size=16) for _ in y]
     for first_row, first_column, piece in _pieces(X):
-        finite = np.isfinite(piece)
-        if not finite.all():
-            i, k = (int(index) for index in np.argwhere(~finite)[0])
-            raise InvalidParameterError(f"X[{first_row + i}, {first_column + k}]", "be finite", float(piece[i, k]))
+        refuse_not_finite(piece, first_row, first_column)
         nonzero[first_row : first_row + len(piece)] |= piece.any(axis=1)
         for i, row in enumerate(piece, first_row):
             digests[i].update((row + 0.0).data)  # + 0.0 makes -0.0 and 0.0 alike
-    if not nonzero.all():
-        place = int(np.argmin(nonzero))
-        raise InvalidDataError("X", f"`X` has a zero row: row {place}; no network of this kind has a margin there.")
+    refuse_zero_row(nonzero)
     seen: dict[bytes, int] = {}
     for i, digest in enumerate(digests):
         first = seen.setdefault(digest.digest(), i)
@@ -457,10 +524,16 @@ def _pieces(X: Array) -> Iterator[tuple[int, int, Array]]:
             yield row, column, X[row : row + height, column : column + width]
 
 
-def _column_blocks(X: Array) -> Iterator[Array]:
+def _in_range(K: Array) -> bool:
+    """Whether K is finite, and no square of a norm so small that it has lost digits."""
+    least = np.finfo(np.float64).tiny / np.finfo(np.float64).eps
+    return bool(np.isfinite(K).all() and np.diagonal(K).min() >= least)
+
+
+def _stays_in_tiles(X: Columns) -> bool:
+    """Whether X is larger than a tile, and than K, which is held in memory in any case."""
     n, d = X.shape
-    width = max(1, BLOCK_BYTES // X.itemsize // n)
-    return (X[:, column : column + width] for column in range(0, d, width))
+    return n < d and n > 0 and X.size > TILE_ENTRIES and not isinstance(X, ArrayColumns)
 
 
 def _exponent_of_largest_norm(X: Array) -> int:

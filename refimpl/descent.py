@@ -21,20 +21,20 @@ import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
 from refimpl.datasets import Dataset
+from refimpl.display import Displayed, frame, shown
 from refimpl.documents import as_plain
-from refimpl.errors import InvalidParameterError, RunInterrupted, ShapeError
+from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.losses import Loss, as_loss, mean_log_value
 from refimpl.network import TwoLayerNetwork, check_problem
+from refimpl.reduction import as_initial_weights, with_start
 from refimpl.span import SpanCoordinates, weights_from_coefficients
 from refimpl.spectrum import row_norms, stable_rank_by_norms, stable_rank_of
+from refimpl.tiles.npy import write_combination
 from refimpl.validation import (
     Array,
     as_callback,
     as_count,
-    as_finite_array,
-    as_frozen_array,
     as_positive,
-    as_real_array,
     check_steps,
 )
 
@@ -120,9 +120,14 @@ class DescentTrajectory:
         T, n = self.margins.shape
         return f"<DescentTrajectory: {T} steps, {n} samples; step {self.step[-1]} has loss {self.loss[-1]:.4g}>"
 
+    def to_frame(self) -> Any:
+        """A pandas frame with a row for each recorded step."""
+        names = ("step", "loss", "log_loss", "smallest_margin", "norm", "rank", "stable_rank", "increment_stable_rank")
+        return frame({name: getattr(self, name) for name in names})
+
 
 @dataclass(frozen=True, eq=False)
-class DescentResult:
+class DescentResult(Displayed):
     """Result of `gradient_descent`.
 
     Attributes
@@ -155,9 +160,26 @@ class DescentResult:
             f"rank {int(path.rank[-1])}, stable rank {path.stable_rank[-1]:.4g}>"
         )
 
+    def facts(self) -> list[tuple[str, str]]:
+        """Where the descent went."""
+        path = self.trajectory
+        return [
+            ("status", self.status.name),
+            ("steps", str(int(path.step[-1]))),
+            ("loss", shown(float(path.loss[-1]))),
+            ("smallest margin", shown(float(path.smallest_margin[-1]))),
+            ("rank", str(int(path.rank[-1]))),
+            ("stable rank, at the start and now", f"{path.stable_rank[0]:.4g}, {path.stable_rank[-1]:.4g}"),
+            ("stable rank of W(t) - W(0)", shown(float(path.increment_stable_rank[-1]))),
+        ]
+
     def weights(self) -> Array:
         """W = W0 + C X of the last state, shape (m, d)."""
         return weights_from_coefficients(self.coefficients, self.X, self.W0)
+
+    def write_weights(self, path: str | Path, force: bool = False) -> None:
+        """Write `weights()` to a `.npy` file a tile of columns at a time (`refimpl.tiles.write_combination`)."""
+        write_combination(path, self.coefficients, self.X, self.W0, force)
 
     def to_dict(self) -> dict[str, Any]:
         """A summary as plain values, ready for JSON (`refimpl.documents`): "nan" where a number is undefined."""
@@ -233,7 +255,7 @@ def gradient_descent(
     network : TwoLayerNetwork
         With any activation.
     data : Dataset
-    W0 : array_like, shape (m, d)
+    W0 : array_like, Columns or GaussianInitialization, shape (m, d)
         Initial weights.
     step_size : float > 0
         α.
@@ -281,12 +303,13 @@ def gradient_descent(
     step_size, steps, loss = as_positive("step_size", step_size), as_count("steps", steps), as_loss(loss)
     record_every = None if record_every is None else as_count("record_every", record_every)
     tell, see = as_callback("progress", progress), as_callback("observe", observe)
-    W0 = as_initial_weights(W0, network, data)
+    given, start = data, W0
+    data, W0 = with_start(network, data, W0)
     check_steps("steps", steps, steps, 2 * network.m * data.n**2)
     _refuse_large_record(steps, record_every, network.m, data.n)
     span = SpanCoordinates.from_weights(network, data, W0)
     with np.errstate(over="ignore", invalid="ignore"):
-        recorder = _Recorder(span, loss, data.d, see)
+        recorder = _Recorder(span, loss, given.d, see)
         status, state = _descend(span, loss, step_size, steps, record_every, recorder, tell)
     diagnostics = {
         "step_size": step_size,
@@ -297,7 +320,8 @@ def gradient_descent(
         "seconds": perf_counter() - started,
     }
     message = f"{status.value} ({state.step} of {steps})"
-    result = DescentResult(status, message, state.C, recorder.trajectory(), W0, data.X, diagnostics)
+    start = start if given.in_tiles else W0
+    result = DescentResult(status, message, state.C, recorder.trajectory(), start, given.X, diagnostics)
     if status is DescentStatus.INTERRUPTED:
         raise RunInterrupted(result)
     return result
@@ -436,14 +460,6 @@ class _Recorder:
     def trajectory(self) -> DescentTrajectory:
         """Everything recorded so far."""
         return DescentTrajectory(*(np.array(column) for column in zip(*self._rows.values(), strict=True)))
-
-
-def as_initial_weights(W0: Any, network: TwoLayerNetwork, data: Dataset) -> Array:
-    """`W0` as a finite read-only float64 array of shape (m, d), or one sentence that says what is wrong with it."""
-    W0 = as_real_array("W0", W0, 2)
-    if W0.shape != (network.m, data.d):
-        raise ShapeError("W0", f"({network.m}, {data.d})", W0.shape)
-    return as_frozen_array("W0", as_finite_array("W0", W0, 2), 2)
 
 
 def _refuse_large_record(steps: int, record_every: int | None, m: int, n: int) -> None:

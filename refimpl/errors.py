@@ -19,6 +19,7 @@ __all__ = [
     "RunInterrupted",
     "ShapeError",
     "UnreachableSlackError",
+    "WorkerError",
 ]
 
 
@@ -106,6 +107,14 @@ class MissingExtraError(ImplicitBiasError, ImportError):
         super().__init__(
             f'the package {package} is not installed: pip install "implicit-bias-refimpl[{extra}]" installs it.'
         )
+
+
+class WorkerError(ImplicitBiasError):
+    """Work on a tile of columns was lost: a worker died, a cluster went away."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"a tile of columns was not computed: {reason}.")
 
 
 class RunInterrupted(KeyboardInterrupt):

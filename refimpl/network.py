@@ -18,6 +18,8 @@ from refimpl.activations import Activation, LeakyReLU
 from refimpl.datasets import Dataset, as_dataset
 from refimpl.errors import InvalidParameterError, ShapeError
 from refimpl.losses import Loss, as_loss
+from refimpl.tiles.accumulate import combination, products_with_weights
+from refimpl.tiles.columns import ArrayColumns, Columns
 from refimpl.validation import (
     Array,
     BoolArray,
@@ -173,6 +175,8 @@ class TwoLayerNetwork:
             If an entry of W or X is NaN or infinite, or the product overflows.
         """
         W = self._checked_weights(W)
+        if isinstance(X, Columns):
+            return self._preactivations_in_tiles(W, X)
         X = as_real_array("X", X, 2)
         if X.shape[1] != W.shape[1]:
             raise ShapeError("X", f"(n, {W.shape[1]})", X.shape)
@@ -183,6 +187,13 @@ class TwoLayerNetwork:
             as_finite_array("X", X, 2)
             _refuse_overflow("W Xᵀ", Z)
         return np.asarray(Z)
+
+    def _preactivations_in_tiles(self, W: Array, X: Columns) -> Array:
+        if X.shape[1] != W.shape[1]:
+            raise ShapeError("X", f"(n, {W.shape[1]})", X.shape)
+        ((Z, _),) = products_with_weights(X, [ArrayColumns(as_finite_array("W", W, 2))])
+        _refuse_overflow("W Xᵀ", Z)
+        return Z
 
     def forward(self, W: Any, X: Any) -> Array:
         """f(x_i; W) = Σ_j a_j φ(z_ji) for every row x_i of X.
@@ -259,7 +270,7 @@ class TwoLayerNetwork:
             backward = self.activation.derivative(Z)  # Φ
             backward *= self.second_layer[:, None]
             backward *= -(g * data.y) / data.n
-            gradient = backward @ data.X
+            gradient = combination(backward, data.X)
         _refuse_overflow("∇L(W)", gradient)
         return _mean(loss.value(q)), gradient
 

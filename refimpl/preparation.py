@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.datasets import Dataset, as_dataset
+from refimpl.datasets import Dataset, as_dataset, in_memory
 from refimpl.errors import InvalidDataError, InvalidParameterError, ShapeError
+from refimpl.reduction import reduced
 from refimpl.spectrum import row_norms
 from refimpl.validation import Array, as_choice, as_finite_array, check_memory
 
@@ -159,6 +160,7 @@ def prepare(data: Dataset, *steps: str) -> Prepared:
     names = [as_choice("steps", name, STEPS) for name in steps]
     if not names:
         return Prepared(data, ())
+    data = in_memory(data, "a preparation, which changes every number of them")
     check_memory("X", data.X.shape, 3 * data.X.size)
     X, taken = data.X, list[Step]()
     try:
@@ -250,9 +252,10 @@ def conditioning(data: Dataset) -> Conditioning | None:
     >>> found.rank, found.singular, round(found.condition, 12)
     (2, True, 1.8)
     """
-    n, d = data.X.shape
+    X = reduced(data).data.X if data.in_tiles else data.X
+    n, d = X.shape
     if 4.0 * n * d * min(n, d) > MOST_OPERATIONS:
         return None
-    squares = np.linalg.svd(data.X / np.abs(data.X).max(), compute_uv=False) ** 2
+    squares = np.linalg.svd(X / np.abs(X).max(), compute_uv=False) ** 2
     rank = int(np.sum(squares > n * np.finfo(np.float64).eps * squares[0]))
     return Conditioning(n, rank, float(squares[0] / squares[rank - 1]))

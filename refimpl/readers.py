@@ -1,4 +1,4 @@
-"""Readers of data sets: `.npz`, tables (`refimpl.tables`), a pair of `.npy` files, a CIFAR-10 folder.
+"""Readers of data sets: `.npz`, tables (`refimpl.tables`), tiles (`refimpl.column_readers`), a CIFAR-10 folder.
 
 Whatever is wrong with a file, the error is a `FileFormatError` that says so in one sentence.
 """
@@ -14,10 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.archive import map_npy, read_npy, read_npz
+from refimpl.column_readers import dataset_from_file, is_zarr, read_columns
 from refimpl.datasets import Dataset
-from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError
+from refimpl.errors import FileFormatError, InvalidParameterError
 from refimpl.files import as_path, read_bytes
+from refimpl.sparse_files import SVMLIGHT_ENDINGS
 from refimpl.tables import DEFAULT, Choices, ReadReport, read_arrays, read_arrow, read_frame, read_text_table
+from refimpl.tiles.accumulate import Plan
+from refimpl.tiles.columns import TILE_ENTRIES
+from refimpl.tiles.npy import NpyColumns
 from refimpl.validation import Array, as_count
 
 __all__ = ["from_frame", "load", "load_cifar10", "load_csv", "load_npy_pair", "load_npz", "read"]
@@ -113,8 +118,19 @@ def from_frame(
     return _warned(read_frame(frame, Choices(None, label_column, positive_label, classes, tuple(drop_columns))))
 
 
-def read(path: str | Path, choices: Choices = DEFAULT) -> tuple[Dataset, ReadReport]:
+def read(
+    path: str | Path, choices: Choices = DEFAULT, labels: str | Path | None = None, plan: Plan | None = None
+) -> tuple[Dataset, ReadReport]:
     """A data set from a file, as `load`, and what was read.
+
+    Parameters
+    ----------
+    path : path
+    choices : Choices
+    labels : path, optional
+        A `.npy` with the labels of samples in `.npy`, in a folder of zarr, or in a sparse `.npz`.
+    plan : Plan, optional
+        How passes over samples in tiles of columns are made (`refimpl.tiles`).
 
     Raises
     ------
@@ -122,6 +138,10 @@ def read(path: str | Path, choices: Choices = DEFAULT) -> tuple[Dataset, ReadRep
         As `load`.
     """
     name = as_path(path).name.lower()
+    if name.endswith((".npy", *SVMLIGHT_ENDINGS)) or is_zarr(path) or (labels is not None and name.endswith(".npz")):
+        return read_columns(path, labels, choices, plan)
+    if labels is not None:
+        raise InvalidParameterError("labels", "go with .npy, .npz or a folder of zarr: a table has them", labels)
     reader = next((reader for endings, reader in READERS.items() if name.endswith(endings)), None)
     if reader is None:
         endings = [ending for group in READERS for ending in group]
@@ -170,19 +190,20 @@ def _warned(found: tuple[Dataset, ReadReport]) -> Dataset:
     return data
 
 
-def load_npy_pair(x_path: str | Path, y_path: str | Path) -> Dataset:
-    """X from one `.npy` file, memory-mapped and never loaded whole, and y from another.
+def load_npy_pair(x_path: str | Path, y_path: str | Path, plan: Plan | None = None) -> Dataset:
+    """X from one `.npy` file, of any size, and y from another.
 
-    Checks and the Gram matrix go through X in blocks of 64 MiB, so that X may be larger than
-    memory. For that it must hold float64 of this machine's byte order, in C order, which saves a
-    conversion; y may hold any real numbers.
+    Float64 of this machine's byte order, in C order, is memory-mapped as long as it is no larger than a tile (64 MiB);
+    other numbers are converted. Larger files stay where they are and are read a tile of columns at a time.
 
     Parameters
     ----------
     x_path : path
         X, shape (n, d).
     y_path : path
-        y, shape (n,).
+        y, shape (n,), +1 and -1.
+    plan : Plan, optional
+        Memory, executor and progress of the passes over a large X.
 
     Raises
     ------
@@ -198,14 +219,10 @@ def load_npy_pair(x_path: str | Path, y_path: str | Path) -> Dataset:
     >>> load_npy_pair(folder / "X.npy", folder / "y.npy").d
     3
     """
-    X, y = map_npy(x_path), read_npy(y_path)
-    if X.ndim != 2:
-        raise FileFormatError(x_path, f"it must hold an array of shape (n, d), not {X.shape}")
-    if X.dtype != np.float64:
-        raise FileFormatError(x_path, f"it holds {X.dtype.str}, not float64: save X.astype(numpy.float64) first")
-    if not X.flags.c_contiguous:
-        raise FileFormatError(x_path, "it is in Fortran order: save numpy.ascontiguousarray(X) first")
-    return _dataset_from_file(x_path, X, y)
+    columns, y = NpyColumns(x_path), read_npy(y_path)
+    mapped = columns.size <= TILE_ENTRIES and columns.stored == np.float64 and not columns.by_columns
+    columns.plan = plan
+    return dataset_from_file(x_path, map_npy(x_path) if mapped else columns, y)
 
 
 def load_cifar10(
@@ -247,7 +264,7 @@ def load_cifar10(
     if centre:
         mean_image = X.mean(axis=0)
         X, X_test = X - mean_image, X_test - mean_image
-    return _dataset_from_file(folder, X, y), _dataset_from_file(folder, X_test, y_test)
+    return dataset_from_file(folder, X, y), dataset_from_file(folder, X_test, y_test)
 
 
 def _checked_classes(classes: Any) -> tuple[int, int]:
@@ -291,10 +308,3 @@ def _cifar10_records(path: Path) -> NDArray[np.uint8]:
     if records[:, 0].max() > 9:
         raise FileFormatError(path, f"it holds the class {records[:, 0].max()}, and CIFAR-10 has 0 to 9")
     return records
-
-
-def _dataset_from_file(path: str | Path, X: Any, y: Any) -> Dataset:
-    try:
-        return Dataset(X, y)
-    except ImplicitBiasError as error:
-        raise FileFormatError(path, str(error).rstrip(".")) from error

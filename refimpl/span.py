@@ -17,9 +17,12 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidDataError, InvalidParameterError, ShapeError
+from refimpl.initialization import GaussianInitialization
 from refimpl.losses import Loss, as_loss, sample_weights
 from refimpl.network import TwoLayerNetwork, as_network, check_problem
 from refimpl.spectrum import frobenius_norm, gram_factor, row_norms, stable_rank_of
+from refimpl.tiles.accumulate import combination
+from refimpl.tiles.columns import Columns
 from refimpl.validation import Array, as_finite_array, as_positive, check_memory
 
 __all__ = ["SpanCoordinates", "coefficients_from_weights", "weights_from_coefficients"]
@@ -264,8 +267,10 @@ def weights_from_coefficients(C: Any, X: Any, W0: Any = None) -> Array:
     Parameters
     ----------
     C : array_like, shape (m, n)
-    X : array_like, shape (n, d)
-    W0 : array_like, shape (m, d), optional
+    X : array_like or Columns, shape (n, d)
+        Of samples in tiles one tile at a time is read; `refimpl.tiles.write_combination` writes W to a file without
+        holding it.
+    W0 : array_like or GaussianInitialization, shape (m, d), optional
         Zero by default.
 
     Returns
@@ -282,14 +287,19 @@ def weights_from_coefficients(C: Any, X: Any, W0: Any = None) -> Array:
     >>> weights_from_coefficients([[2.0]], [[1.0, 3.0]])
     array([[2., 6.]])
     """
-    C, X = as_finite_array("C", C, 2), as_finite_array("X", X, 2)
+    C, X = as_finite_array("C", C, 2), X if isinstance(X, Columns) else as_finite_array("X", X, 2)
     if C.shape[1] != X.shape[0]:
         raise ShapeError("C", f"(m, {X.shape[0]})", C.shape)
+    check_memory("(m, d)", (C.shape[0], X.shape[1]), 2 * C.shape[0] * X.shape[1])
+    if isinstance(W0, GaussianInitialization):
+        W0 = W0.columns(C.shape[0], X.shape[1])
+    if isinstance(W0, Columns):
+        W0 = W0.array()
     start = np.zeros((C.shape[0], X.shape[1])) if W0 is None else as_finite_array("W0", W0, 2)
     if start.shape != (C.shape[0], X.shape[1]):
         raise ShapeError("W0", str((C.shape[0], X.shape[1])), start.shape)
     with np.errstate(over="ignore", invalid="ignore"):
-        W = start + C @ X
+        W = start + combination(C, X)
     if not np.isfinite(W).all():
         raise InvalidParameterError("W0 + C X", "stay below the largest float", "an overflow")
     return np.asarray(W)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.errors import InvalidParameterError, ShapeError
+from refimpl.tiles.columns import Columns, as_columns
 from refimpl.validation import Array, as_finite_array, as_number
 
 __all__ = [
@@ -87,7 +88,7 @@ def gram_factor(K: Any) -> Array:
     return np.asarray(vectors * np.sqrt(eigenvalues))
 
 
-def sample_factor(X: Array, gram: Array) -> tuple[Array, float]:
+def sample_factor(X: Array | Columns, gram: Array) -> tuple[Array, float]:
     """The samples as unit vectors in orthonormal coordinates, and the rounding of each row.
 
     Row i of L is x_i/‖x_i‖ in coordinates of the span. L comes from a QR decomposition of Xᵀ, whose error is relative
@@ -96,7 +97,7 @@ def sample_factor(X: Array, gram: Array) -> tuple[Array, float]:
 
     Parameters
     ----------
-    X : ndarray, shape (n, d)
+    X : ndarray or Columns, shape (n, d)
         No row is 0.
     gram : ndarray, shape (n, n)
         K = X Xᵀ.
@@ -128,12 +129,13 @@ def sample_factor(X: Array, gram: Array) -> tuple[Array, float]:
         except np.linalg.LinAlgError:
             pass
     else:
+        X = X.array() if isinstance(X, Columns) else X
         X = X[:, X.any(axis=0)]
-    norms = row_norms(X)
-    width = max(n, QR_BLOCK_ENTRIES // n)
+    norms = np.sqrt(np.diagonal(gram)) if isinstance(X, Columns) else row_norms(X)
+    width, columns = max(n, QR_BLOCK_ENTRIES // n), as_columns(X)
     R: Array = np.zeros((0, n))
     for start in range(0, X.shape[1], width):
-        block = (X[:, start : start + width] / norms[:, None]).T
+        block = (columns.dense(start, min(start + width, X.shape[1])) / norms[:, None]).T
         R = np.asarray(np.linalg.qr(np.vstack([R, block]), mode="r"))
     return np.asarray(R.T), rounding
 

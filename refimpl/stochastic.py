@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
-from refimpl.datasets import Dataset, as_dataset
+from refimpl.datasets import Dataset, as_dataset, in_memory
 from refimpl.descent import DescentStatus, as_initial_weights
 from refimpl.errors import RunInterrupted, ShapeError
 from refimpl.losses import Loss, as_loss, mean_log_value
@@ -197,6 +197,7 @@ def stochastic_gradient_descent(
     tell = as_callback("progress", progress)
     if evaluate is not None and as_dataset(evaluate, "evaluate").d != data.d:
         raise ShapeError("evaluate.X", f"(n, {data.d})", evaluate.X.shape)
+    data = in_memory(data, "stochastic gradient descent, which takes rows of them")
     W0 = as_initial_weights(W0, network, data)
     batches = -(-data.n // batch_size)
     check_steps("epochs", epochs, epochs * batches, 4 * network.m * data.d * data.n // batches)

@@ -34,7 +34,7 @@ from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterE
 from refimpl.files import open_regular
 from refimpl.validation import Array
 
-__all__ = ["DEFAULT", "Choices", "ReadReport", "read_arrays", "read_arrow", "read_frame", "read_text_table"]
+__all__ = ["DEFAULT", "Choices", "ReadReport", "read_arrays", "read_arrow", "read_frame", "read_text_table", "signs_of"]
 
 TEXT_LIMIT_BYTES, LINE_LIMIT = 2**30, 2**26
 """A table of text may have 1 GiB once uncompressed, and 64 Mi characters a line."""
@@ -448,6 +448,42 @@ def read_arrays(source: Any, X: Any, y: Any, choices: Choices = DEFAULT) -> tupl
     return _finished(X[kept][:, columns.features], labels, columns, [])
 
 
+def signs_of(source: Any, labels: Sequence[Any], choices: Choices) -> tuple[Array, Any, dict[str, Any]]:
+    """±1 for the labels that are kept, which ones those are, and what a `ReadReport` says of them.
+
+    Parameters
+    ----------
+    source : path
+        What messages call it.
+    labels : sequence
+        One label of any kind for each sample.
+    choices : Choices
+        `positive_label` and `classes`; the other options go with a table.
+
+    Raises
+    ------
+    FileFormatError
+        If the labels are not two.
+    InvalidParameterError
+        If `choices` speak of columns.
+
+    Examples
+    --------
+    >>> signs_of("two.svm", ["cat", "dog", "cow"], Choices(classes=("dog", "cat")))[:2]
+    (array([-1.,  1.]), array([ True,  True, False]))
+    """
+    for name in ("header", "label_column", "drop_columns"):
+        if getattr(choices, name) != getattr(DEFAULT, name):
+            raise InvalidParameterError(name, "go with a table, which has columns with names", getattr(choices, name))
+    found = _Labels(source, choices)
+    kept = np.array([found.wants(str(label)) for label in labels], dtype=np.bool_)
+    signs = found.signs()
+    counts = tuple((text, signs[key], found.keys.count(key)) for key, text in found.texts.items())
+    others = [f"{count} of {text}" for text, count in found.others.values()]
+    notes = (f"left out: rows of other classes, {_listed(others, 6)}",) if others else ()
+    return np.array([signs[key] for key in found.keys], dtype=np.float64), kept, {"classes": counts, "notes": notes}
+
+
 def read_frame(frame: Any, choices: Choices = DEFAULT, source: str = "a data frame") -> tuple[Dataset, ReadReport]:
     """Samples and labels from a pandas data frame or a table of pyarrow.
 
@@ -663,5 +699,17 @@ def _listed(names: Sequence[str], most: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without characters that a terminal would act on."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    r"""With escapes in place of characters that a terminal would act on.
+
+    Examples
+    --------
+    >>> print(_printable("a\x1b[31m, \udcff"))
+    a\x1b[31m, \xff
+    """
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # a byte of a file name that is no text
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")

@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py
     python scripts/benchmark.py --only gradient --json timings.json
+    python scripts/benchmark.py --only tiles          # 4 GB of disk, some minutes
 
 The peers (`benchmark_peers.py`) come with the extra `bench`. Short calls are timed as the smallest wall time of
 several, long ones once. docs/numerics.md explains the methods and shows the table.
@@ -12,14 +13,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import benchmark_peers as peers
+import benchmark_tiles as large
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +34,7 @@ from refimpl.errors import ImplicitBiasError
 from refimpl.files import check_output_path, open_output
 from refimpl.flow import FlowResult
 from refimpl.validation import Array
-from verification import certify, closed_form, kkt_residuals, max_margin, reject_early
+from verification import Recorder, certify, closed_form, kkt_residuals, max_margin, reject_early
 from verification.claims.report import environment
 
 LIBRARIES = ("torch", "torchdiffeq", "jax", "diffrax", "clarabel")
@@ -97,6 +101,26 @@ def from_peer(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 Rows = Iterator[Row | Skipped]
+
+
+def recorder() -> Rows:
+    """What `Recorder.record` at every tenth step costs of a float32 step of PyTorch's SGD: median of pairs."""
+    rng, pairs = np.random.default_rng(0), 15
+    data = datasets.gaussian(100, 10_000, rng)
+    network = TwoLayerNetwork.with_signs(256, 256, LeakyReLU(0.1))
+    try:
+        step, W = from_peer(peers.torch_sgd, gaussian_weights(512, 10_000, 0.01, rng), network.second_layer, 0.1, data)
+    except Skipped as skipped:
+        yield skipped
+        return
+    found = Recorder(network, data)
+    found.record(0, W)  # reserves its memory
+    step()
+    times = np.array([(once(partial(found.record, k, W))[1] / 10.0, once(step)[1]) for k in range(1, pairs + 1)])
+    share = float(np.median(times[:, 0] / times[:, 1]))
+    seconds = float(np.median(times[:, 1]))
+    what = "a tenth of Recorder.record, n=100 d=10000 m=512"
+    yield Row("recorder", what, share * seconds, "a step of PyTorch's SGD, float32", seconds, 0.02)
 
 
 def gradient() -> Rows:
@@ -274,6 +298,25 @@ def certificates() -> Rows:
         )
 
 
+def tiles() -> Rows:
+    """Samples larger than memory: the Gram pass, what d costs after it, sparse documents, the memory of `verify`."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = large.written(Path(folder), 200, 2_000_000)
+        ours, read, product = large.pass_and_parts(files[0])
+        yield Row("tiles", "Gram pass, n=200 d=2e6, 3.2 GB", ours, "matrix product plus read", read + product, 1.5)
+        seconds, code, peak = large.peak_of_verify(*files)
+        note = f"exit code {code}, peak resident memory {peak / 1e9:.2f} GB"
+        yield Row("tiles", "verify, n=200 d=2e6, 3.2 GB", seconds, "the Gram pass", ours, None, note=note)
+    first = None
+    for d, passed, after in list(large.by_dimension())[1:]:
+        first = after if first is None else first
+        note = f"passes for K and W0: {passed:.2g} s"
+        yield Row("tiles", f"after the Gram pass, n=20 m=16 d={d:.0e}", after, "d=1e+03", first, 1.5, note=note)
+    seconds, off = large.documents()
+    accuracy = Accuracy("off from SciPy's by", off, 0.0)
+    yield Row("tiles", "1000 documents, d=1e6", seconds, "limit in s", 10.0, 1.0, accuracy=accuracy)
+
+
 MEASUREMENTS: dict[str, Callable[[], Rows]] = {
     "gradient": gradient,
     "flow": flow,
@@ -281,7 +324,11 @@ MEASUREMENTS: dict[str, Callable[[], Rows]] = {
     "descent": descent,
     "margin": margin,
     "certificates": certificates,
+    "recorder": recorder,
+    "tiles": tiles,
 }
+ON_REQUEST = ("tiles",)
+"""Measured only where --only asks for them: they take 4 GB of disk and some minutes."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -294,7 +341,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if args.json:
             check_output_path(args.json, args.force)
-        rows = measured(args.only or list(MEASUREMENTS))
+        rows = measured(args.only or [name for name in MEASUREMENTS if name not in ON_REQUEST])
         console = Console(width=None if sys.stdout.isatty() else 190)
         console.print(table_of(rows), "", profiles_of(rows), sep="\n")
         if args.json:

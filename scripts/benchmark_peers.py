@@ -1,7 +1,7 @@
 """The same work in other libraries, written as their users would write it, for `benchmark.py`.
 
 Every function imports its library when it is called, so that a missing one skips its rows only. All of
-them compute in float64 on the CPU and take W, a, X, y as NumPy arrays.
+them compute on the CPU, in float64 but for `torch_sgd`, and take W, a, X, y as NumPy arrays.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl import Dataset
 from refimpl.validation import Array
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "jax_loss_and_gradient",
     "torch_descent",
     "torch_loss_and_gradient",
+    "torch_sgd",
     "torchdiffeq_flow",
 ]
 
@@ -49,6 +51,21 @@ def torch_loss_and_gradient(W: Array, a: Array, slope: float, X: Array, y: Array
         return np.asarray(W_.grad.numpy())
 
     return work
+
+
+def torch_sgd(W: Array, a: Array, slope: float, data: Dataset) -> tuple[Callable[[], None], Any]:
+    """A call that takes one step of `torch.optim.SGD` in float32, and its weights."""
+    torch: Any = import_module("torch")
+    X_, y_, a_ = (torch.tensor(value, dtype=torch.float32) for value in (data.X, data.y, a))
+    W_ = torch.nn.Parameter(torch.tensor(W, dtype=torch.float32))
+    optimizer, activation = torch.optim.SGD([W_], lr=0.1), torch.nn.LeakyReLU(slope)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.softplus(-y_ * (activation(X_ @ W_.T) @ a_)).mean().backward()
+        optimizer.step()
+
+    return step, W_
 
 
 def jax_loss_and_gradient(W: Array, a: Array, slope: float, X: Array, y: Array) -> Callable[[], Array]:

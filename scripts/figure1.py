@@ -38,10 +38,11 @@ from rich.table import Table
 
 from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gaussian_weights, gradient_descent
 from refimpl.descent import DescentStatus
+from refimpl.display import shown
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.paper import DescentSettings, descent_settings
 from refimpl.validation import Array, as_count, as_positive
-from verification.claims.report import environment, shown
+from verification.claims.report import environment
 from verification.commands.options import progress
 from verification.witnesses.bounds import increment_bound, predicted_stable_rank
 

@@ -4,13 +4,15 @@
     python scripts/phase_diagram.py --against correlation
     python scripts/phase_diagram.py --paper-size --out paper
     python scripts/phase_diagram.py --samples 4 --places 4,40 --slopes 0.1,0.5 --seeds 2 --out quick
+    python scripts/phase_diagram.py --store phase.sqlite
 
 For each number of samples n, each dimension d (Gaussian samples) or correlation (in d = 2,000) and each slope the
 exact flow is followed from several starts of several scales on several data sets. Maps show the fraction of limits of
 rank at most 2, the fraction that is the closed form, the number of different limits of a data set and the units that
 rest on their kinks; lines show where the paper's condition†, the instance-wise and the refined one begin to hold.
---paper-size follows the flow at n = 100, d = 10,000, m = 512†, slope 0.1† instead. docs/findings.md tells what comes
-out.
+--paper-size follows the flow at n = 100, d = 10,000, m = 512†, slope 0.1† instead. With --store each data set is kept
+as soon as it is done, and the same command carries on after an interruption (docs/sweeps.md). docs/findings.md tells
+what comes out.
 """
 
 from __future__ import annotations
@@ -24,18 +26,19 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from figure_files import FigureFiles, Parser, add_common_options, each, in_parallel, report, reporting_errors
+from figure_files import FigureFiles, Parser, add_common_options, each, report, reporting_errors
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from rich.table import Table
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gaussian_weights
-from refimpl.errors import InvalidParameterError
+from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.validation import Array, as_count
 from verification import check_hypotheses, global_optimum
 from verification.claims.report import environment
 from verification.commands.options import progress
 from verification.studies.survey import SAME, Survey, fraction, survey
+from verification.studies.sweep_run import sweep
 from verification.witnesses.enumeration import can_be_enumerated
 
 SCALES = (1e-3, 1.0, 10.0)
@@ -94,6 +97,11 @@ def starts_of(network: TwoLayerNetwork, data: Dataset, count: int, seed: int) ->
     rng = np.random.default_rng([seed, 1])
     scales = [SCALES[k % len(SCALES)] / data.R_max for k in range(count)]
     return [gaussian_weights(network.m, data.d, scale, rng) for scale in scales]
+
+
+def examine(settings: dict[str, Any]) -> dict[str, Any]:
+    """`examined`, in plain values."""
+    return asdict(examined(Cell(**settings)))
 
 
 def examined(cell: Cell) -> Found:
@@ -336,6 +344,11 @@ class LargeFound:
     seconds: float
 
 
+def examine_large(settings: dict[str, Any]) -> dict[str, Any]:
+    """`examined_large`, in plain values."""
+    return asdict(examined_large(LargeCell(**settings)))
+
+
 def examined_large(cell: LargeCell) -> LargeFound:
     """One flow of that size."""
     rng, started = np.random.default_rng([cell.seed, 2]), perf_counter()
@@ -406,6 +419,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--places", default="", metavar="P1,P2", help="dimensions, or correlations")
     parser.add_argument("--slopes", default="0.05,0.1,0.2,0.3,0.5,0.7,0.9", metavar="G1,G2", help="slopes")
     parser.add_argument("--starts", type=int, default=6, metavar="N", help="starts for each data set (default: 6)")
+    parser.add_argument("--store", metavar="FILE.sqlite", help="keep each data set in a file, and carry on with it")
     parser.add_argument("--paper-size", action="store_true", help="the flow at the paper's experimental size instead")
     add_common_options(parser, seeds=3)
     return parser
@@ -446,7 +460,8 @@ def run_maps(args: argparse.Namespace) -> None:
     started, cells = perf_counter(), cells_of(args)
     files = FigureFiles(Path(args.out), f"phase_{args.against}", args.force)
     files.check()
-    points = followed(examined, cells, as_count("--jobs", args.jobs), "data sets")
+    results = followed(examine, cells, "phase-diagram", args, "data sets")
+    points = [Found(**{**result, "cell": Cell(**result["cell"])}) for result in results]
     rows = rows_of(points)
     unfinished = sum(point.unfinished for point in points)
     count = f"{len(cells) * args.starts} flows on {len(cells)} data sets; {unfinished} of them without a limit."
@@ -468,7 +483,8 @@ def run_large(args: argparse.Namespace) -> None:
     files = FigureFiles(Path(args.out), "phase_paper_size", args.force)
     files.check()
     cells = [LargeCell(kind, 100, 10_000, 512, scale, 0) for kind in ("gaussian", "mixture") for scale in SCALES]
-    points = followed(examined_large, cells, as_count("--jobs", args.jobs), "flows")
+    results = followed(examine_large, cells, "phase-diagram-paper-size", args, "flows")
+    points = [LargeFound(**{**result, "cell": LargeCell(**result["cell"])}) for result in results]
     caption = "n = 100, d = 10,000, m = 512†, γ = 0.1†, ‖μ‖ = d^0.26† († recalled); one start of each scale.\n"
     document = {"caption": caption, "seconds": perf_counter() - started, "environment": environment()}
     document |= {"flows": [asdict(point) for point in points]}
@@ -476,15 +492,21 @@ def run_large(args: argparse.Namespace) -> None:
     report([large_table(points)], caption.strip(), files)
 
 
-def followed(work: Any, cells: Sequence[Any], jobs: int, what: str) -> list[Any]:
-    """work(cell) for each, with progress."""
-    found = []
+def followed(work: Any, cells: Sequence[Any], name: str, args: argparse.Namespace, what: str) -> list[dict[str, Any]]:
+    """work(settings) for each cell, with progress."""
+    jobs = as_count("--jobs", args.jobs)
     with progress() as tell:
-        for point in in_parallel(work, cells, jobs):
-            found.append(point)
-            if len(found) % max(1, len(cells) // 10) == 0:
-                tell(f"{len(found)} of {len(cells)} {what}")
-    return found
+        tell_each = each_tenth(tell, what)
+        found = sweep([asdict(cell) for cell in cells], args.store, work, name, jobs, progress=tell_each).cells
+    for cell in found:
+        if cell.error is not None:
+            raise ImplicitBiasError(f"{cell.error} ({cell.settings})")
+    return [cell.result for cell in found]
+
+
+def each_tenth(tell: Any, what: str) -> Any:
+    """For `sweep`: tell how many there are at each tenth."""
+    return lambda done, failed, total: done % max(1, total // 10) or tell(f"{done + failed} of {total} {what}")
 
 
 if __name__ == "__main__":

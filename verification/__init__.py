@@ -6,14 +6,19 @@ Each public name loads its module when it is first used: `pytest` loads this pac
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` takes longer to import than the rest of this file
 if TYPE_CHECKING:
+    from typing import Any
+
+    from verification.audits.recorder import Recorder
+    from verification.audits.report import AuditReport
+    from verification.audits.run import audit
     from verification.claims.report import Report
     from verification.claims.run import verify
     from verification.exact.certificate import certify, reject_early
     from verification.exact.checker import check_certificate
+    from verification.exact.flow import certify_flow
+    from verification.exact.point import certify_point
     from verification.witnesses.conditions import check_hypotheses
     from verification.witnesses.convex_program import linear_max_margin, max_margin
     from verification.witnesses.enumeration import count_programs, global_optimum
@@ -21,8 +26,13 @@ if TYPE_CHECKING:
     from verification.witnesses.limit_formula import closed_form
 
 __all__ = [
+    "AuditReport",
+    "Recorder",
     "Report",
+    "audit",
     "certify",
+    "certify_flow",
+    "certify_point",
     "check_certificate",
     "check_hypotheses",
     "closed_form",
@@ -36,8 +46,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AuditReport": "audits.report",
+    "Recorder": "audits.recorder",
     "Report": "claims.report",
+    "audit": "audits.run",
     "certify": "exact.certificate",
+    "certify_flow": "exact.flow",
+    "certify_point": "exact.point",
     "check_certificate": "exact.checker",
     "check_hypotheses": "witnesses.conditions",
     "closed_form": "witnesses.limit_formula",
@@ -55,6 +70,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

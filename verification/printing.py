@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -14,7 +15,10 @@ from rich.text import Text
 
 from verification.streams import HANDLER, printable
 
-__all__ = ["PlainConsole", "console_for", "progress", "sentence"]
+__all__ = ["PlainConsole", "console_for", "progress", "sentence", "tell_passes"]
+
+BAR = 30
+"""Characters of a bar."""
 
 
 class PlainConsole(Console):
@@ -42,10 +46,14 @@ class PlainConsole(Console):
         return lines.encode(self.encoding, HANDLER).decode(self.encoding)
 
 
-def console_for(stream: Any) -> PlainConsole:
-    """A console as wide as the terminal; wide enough for every table where there is none."""
+WIDE = 180
+"""Characters in which every table has room for all of its columns."""
+
+
+def console_for(stream: Any, wide: bool = False) -> PlainConsole:
+    """A console as wide as the terminal; as wide as every table needs where there is none, or if `wide`."""
     found = PlainConsole(file=stream)
-    return found if found.is_terminal else PlainConsole(file=stream, width=180)
+    return found if found.is_terminal and not wide else PlainConsole(file=stream, width=max(WIDE, found.width))
 
 
 def sentence(text: str) -> Text:
@@ -75,4 +83,34 @@ def progress() -> Iterator[Callable[..., None]]:
             else:
                 bar.update(task, description=printable(message))
 
-        yield tell
+        _PASSES.tell = tell
+        try:
+            yield tell
+        finally:
+            _PASSES.tell = None
+
+
+class _Passes:
+    """Tells of passes over tiles of columns, wherever they are made, in what `progress` shows at the time."""
+
+    def __init__(self) -> None:
+        self.tell: Callable[..., None] | None = None
+        self.started = 0.0
+
+    def __call__(self, done: int, count: int) -> None:
+        now = perf_counter()
+        if done <= 1:
+            self.started = now
+        if self.tell is None:
+            return
+        full = BAR * done // count
+        left = f", {(now - self.started) * (count - done) / (done - 1):.0f} s left" if done > 1 else ""
+        self.tell(f"tiles of columns |{'#' * full}{'-' * (BAR - full)}| {done} of {count}{left}")
+
+
+_PASSES = _Passes()
+
+
+def tell_passes(done: int, count: int) -> None:
+    """The progress of a pass over tiles, for `refimpl.tiles.Plan`: a bar, and the time that is left."""
+    _PASSES(done, count)

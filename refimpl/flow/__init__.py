@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.descent import as_initial_weights
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow.adaptive import adaptive_flow
 from refimpl.flow.bounds import Bounds, Teller
@@ -26,6 +25,7 @@ from refimpl.flow.result import FlowEvent, FlowLimit, FlowProgress, FlowResult, 
 from refimpl.losses import Loss, as_loss, has_exponential_tail
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.order import canonical_order
+from refimpl.reduction import with_start
 from refimpl.span import SpanCoordinates
 from refimpl.spectrum import frobenius_norm
 from refimpl.validation import Array, IndexArray, as_callback, as_choice, as_count, as_flag, as_positive
@@ -71,7 +71,7 @@ def gradient_flow(
     network : TwoLayerNetwork
         With a `LeakyReLU`.
     data : Dataset
-    W0 : array_like, shape (m, d)
+    W0 : array_like, Columns or GaussianInitialization, shape (m, d)
         Initial weights.
     loss : Loss or str, optional
         Logistic by default. One that declares an exponential tail (`refimpl.losses.Loss`).
@@ -134,7 +134,7 @@ def gradient_flow(
         raise InvalidParameterError("rtol, atol", "be below 1", (rtol, atol))
     if atol < SMALLEST:
         raise InvalidParameterError("atol", f"be at least {SMALLEST:g}", atol)
-    loss, W0 = as_loss(loss), as_initial_weights(W0, network, data)
+    given, (data, W0), loss = data, with_start(network, data, W0), as_loss(loss)
     if not has_exponential_tail(loss):
         requirement = "declare an exponential tail (`exponential_tail = True`), on which limits and event times rest"
         raise InvalidParameterError("loss", requirement, loss)
@@ -155,7 +155,7 @@ def gradient_flow(
         Teller(None if progress is None else as_callback("progress", progress), -2 * (k + e)),
     )
     first = METHODS[method](span, loss, scaled.X, bounds, np.zeros(0))
-    result = first.reordered(neurons, samples).in_units_of(data.X, k, e)
+    result = first.reordered(neurons, samples).in_units_of(given.X, k, e)
     if result.status is FlowStatus.INTERRUPTED:
         raise RunInterrupted(result)
     if not estimate_error:

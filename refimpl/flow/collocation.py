@@ -124,7 +124,7 @@ class Explicit:
                     break
             if h <= shortest:
                 self.status = "failed"
-                return "The step would be shorter than the spacing of numbers."
+                return "The step would be shorter than the spacing between numbers."
             h, longest = max(h * min(max(shrink, 0.2), SAFETY), shortest), 1.0
         if iterations >= SLOW:
             longest = 1.0

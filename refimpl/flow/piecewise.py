@@ -146,7 +146,7 @@ class _PiecewiseRun:
                 return bound
             failure = self.step(solver)
             if failure is not None:
-                return FlowStatus.STALLED, f"The ODE solver gave up at s = {self.bounds.shown(s_a)}: {failure}", None
+                return FlowStatus.STALLED, self.why_solver_failed(failure, s_a), None
             path = self.timed("integration", solver.path)
             located = self.timed("event location", lambda: first_event(segment, path))  # noqa: B023
             if located is not None and self.should_land(solver, s_a, located):
@@ -188,6 +188,13 @@ class _PiecewiseRun:
         """w and dq/ds = M w at the last event."""
         w = self.segment.weights(np.zeros(self.span.n))
         return w, self.segment.M @ w
+
+    def why_solver_failed(self, failure: str, s: float) -> str:
+        """What the solver says, what that means, and what makes it so."""
+        w = self.segment.weights(np.zeros(self.span.n))
+        why = slowness(self.span.network.second_layer, self.span.gram, float(w @ self.segment.M @ w))
+        told = failure[:1].lower() + failure[1:].rstrip(".")
+        return f"The ODE solver gave up at s = {self.bounds.shown(s)} ({told}): float64 resolves no shorter step. {why}"
 
     def new_solver(self) -> Explicit | Implicit:
         segment, bounds = self.segment, self.bounds

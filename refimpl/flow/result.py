@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
+from refimpl.display import Displayed, frame, shown
 from refimpl.documents import as_plain
 from refimpl.span import weights_from_coefficients
 from refimpl.spectrum import rank_of_limit
+from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array, IndexArray, IntArray
 
 __all__ = ["FlowEvent", "FlowLimit", "FlowProgress", "FlowResult", "FlowStatus", "Trajectory"]
@@ -120,6 +122,11 @@ class Trajectory:
         end = f"s = {self.s[-1]:.6g}, log L = {self.log_loss[-1]:.4g}" if T else "empty"
         return f"<Trajectory: {T} times, {n} samples; at the end {end}>"
 
+    def to_frame(self) -> Any:
+        """A pandas frame with a row for each recorded time; the smallest margin stands for all of them."""
+        names = ("s", "log_time", "log_loss", "norm", "smoothed_margin")
+        return frame({name: getattr(self, name) for name in names} | {"smallest_margin": self.margins.min(axis=1)})
+
 
 @dataclass(frozen=True, eq=False)
 class FlowLimit:
@@ -174,6 +181,10 @@ class FlowLimit:
         """W = C X, shape (m, d), scaled so that the smallest margin is 1."""
         return weights_from_coefficients(self.coefficients, self.X)
 
+    def write_weights(self, path: str | Path, force: bool = False) -> None:
+        """Write `weights()` to a `.npy` file a tile of columns at a time (`refimpl.tiles.write_combination`)."""
+        write_combination(path, self.coefficients, self.X, force=force)
+
     @property
     def error_estimate(self) -> float:
         """Estimate of the relative error of W: amplified rounding, and √gap if it is not polished."""
@@ -183,7 +194,7 @@ class FlowLimit:
 
 
 @dataclass(frozen=True, eq=False)
-class FlowResult:
+class FlowResult(Displayed):
     """Result of `gradient_flow`.
 
     Attributes
@@ -216,6 +227,29 @@ class FlowResult:
         told = "no limit" if self.limit is None else repr(self.limit)
         return f"<FlowResult {self.status.name}: {len(self.events)} events, {self.trajectory!r};\n {told}>"
 
+    def facts(self) -> list[tuple[str, str]]:
+        """Where the flow went, and what its limit is."""
+        path, limit = self.trajectory, self.limit
+        facts = [
+            ("status", self.status.name),
+            ("loss-normalized time s", shown(float(path.s[-1]))),
+            ("log of plain time t", shown(float(path.log_time[-1]))),
+            ("log of the loss", shown(float(path.log_loss[-1]))),
+            ("events", str(len(self.events))),
+            ("steps", str(self.diagnostics.get("steps", "-"))),
+        ]
+        if limit is None:
+            return facts
+        return [
+            *facts,
+            ("rank of the limit", str(limit.rank)),
+            ("singular values", ", ".join(shown(float(x)) for x in limit.singular_values[:4])),
+            ("margins of the limit", f"{limit.margins.min():.12g} to {limit.margins.max():.12g}"),
+            ("units on their kink", str(int((limit.pattern == 0).sum()))),
+            ("polish moved it by", shown(limit.polish_distance) if limit.polished else "not polished"),
+            ("error estimate", shown(limit.error_estimate)),
+        ]
+
     def reordered(self, neurons: IndexArray, samples: IndexArray) -> FlowResult:
         """This result of a flow whose neuron j and sample i are neuron neurons[j] and sample samples[i] of another."""
         rows, columns = np.argsort(neurons), np.argsort(samples)
@@ -246,8 +280,6 @@ class FlowResult:
 
     def in_units_of(self, X: Array, k: int, e: int) -> FlowResult:
         """This result of a flow with X/2ᵏ and a/2ᵉ as one with X and a: W is divided by 2ᵏ⁺ᵉ, s by 4ᵏ⁺ᵉ; W = C X."""
-        if k == e == 0:
-            return self
         h, limit = k + e, self.limit
         if limit is not None:
             limit = replace(

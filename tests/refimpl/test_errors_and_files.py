@@ -17,6 +17,7 @@ EXAMPLES = [
     errors.ShapeError("W", "(3, d)", (2, 2)),
     errors.InvalidDataError("X", "`X` has a zero row: row 0."),
     errors.UnreachableSlackError(0.5, "that is so"),
+    errors.WorkerError("that is so"),
     errors.FileFormatError("a.npz", "there is no such file"),
     errors.OutputFileError("a.npz", "the file exists"),
     errors.MissingExtraError("hypothesis", "test"),

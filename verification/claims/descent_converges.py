@@ -28,7 +28,12 @@ def measure(evidence: Evidence) -> Measurement:
     network, data = evidence.network, evidence.data
     delta, rho = (formula(network, data, evidence.alpha) for formula in (rate_of_descent, largest_rho))
     losses = [float(run.result.trajectory.loss[-1]) for run in evidence.descents]
-    details = {"delta": delta, "rho": rho, "final_losses": losses, "step_size": evidence.alpha}
+    details = {
+        "delta": evidence.as_given(delta, 2),
+        "rho": rho,
+        "final_losses": losses,
+        "step_size": evidence.as_given(evidence.alpha, -2),
+    }
     rate = evidence.alpha * delta / data.n
     through = float(np.sqrt(network.mass)) * data.R_max
     ratios = [largest_ratio(run, rate, through) for run in evidence.descents] if rate > 0.0 else []

@@ -29,8 +29,8 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance_reason="rounding of λ_min(K) and of the norms",
         undecided=evidence.missing_descents,
         details={
-            "smallest_norm_at_the_start": [float(x[0].min()) for x in norms],
-            "smallest_norm_at_the_end": [float(x[-1].min()) for x in norms],
+            "smallest_norm_at_the_start": [evidence.as_given(x[0].min(), -1) for x in norms],
+            "smallest_norm_at_the_end": [evidence.as_given(x[-1].min(), -1) for x in norms],
         },
         trivial=float("inf") if smallest_eigenvalue(evidence.data.gram) * evidence.network.slope > 0.0 else 0.0,
         trivial_reason="γ or λ_min(K) is 0, and so is the least growth",

@@ -92,7 +92,7 @@ def error_of_prediction(evidence: Evidence) -> float:
     ‖x_i‖‖x_k‖ times the errors of E_ik and of the cosine, tr(E S) and λ_max(E S) are wrong by at most e.
     """
     data, slope = evidence.data, evidence.network.slope
-    cosines, eps = cosines_of(data.gram), data.d * float(np.finfo(np.float64).eps)
+    cosines, eps = cosines_of(data.gram), evidence.dimension * float(np.finfo(np.float64).eps)
     low, high = (expected_products(np.clip(cosines + side, -1.0, 1.0), slope) for side in (-eps, eps))
     np.fill_diagonal(errors := high - low, 0.0)
     e = float(data.norms @ (errors + 2.0 * eps) @ data.norms)

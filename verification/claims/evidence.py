@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.errors import ImplicitBiasError, MissingExtraError
+from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
 from refimpl.flow import FlowLimit, FlowProgress, FlowResult, FlowStatus, gradient_flow
-from refimpl.flow.cell import Cell
+from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array
 from verification.claims.descents import DescentRun, run_descent, unit_step
+from verification.claims.limit_error import limit_error
 from verification.exact.certificate import Certificate, certify, reject_early
 from verification.witnesses.bounds import increment_bound
 from verification.witnesses.conditions import Hypotheses, check_hypotheses
@@ -24,13 +26,12 @@ from verification.witnesses.convex_program import LinearMaxMargin, MaxMargin, li
 from verification.witnesses.enumeration import GlobalOptimum, global_optimum
 from verification.witnesses.kkt import KKTResiduals, kkt_residuals
 from verification.witnesses.limit_formula import ClosedForm, closed_form
+from verification.witnesses.reach import Reach, reach
 
 __all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start", "TimeLimitError"]
 
 SMALLEST_TOLERANCE = 1e-12
 """No tolerance of a verdict on a limit is smaller."""
-
-EPS = float(np.finfo(np.float64).eps)
 
 SMALLEST_SHARE = 1e-3
 """Seconds that each flow may take at least."""
@@ -81,14 +82,17 @@ class Evidence:
         The data as given are 2^unit_exponent times `data`.
     second_layer_exponent : int
         The second layer as given is 2^second_layer_exponent times the network's.
-    step_size : float
-        α of the descents, for `network` and `data`; 0 stands for `unit_step`.
+    step_size : float, optional
+        α of the descents, for `network` and `data`; `unit_step` by default.
     descent_steps : int
         Number of steps of each descent.
     time_limit, flow_time_limit : float
         Seconds for everything, counted from `started`, and for each flow.
     started : float
         `perf_counter()` at the start.
+    source, draw : Dataset, ndarray, optional
+        Where `data` are samples in tiles in coordinates of their span (`refimpl.reduction`): these samples, and one
+        more standard Gaussian W(0) in the same coordinates.
     """
 
     network: TwoLayerNetwork
@@ -101,11 +105,46 @@ class Evidence:
     sha256: str = ""
     unit_exponent: int = 0
     second_layer_exponent: int = 0
-    step_size: float = 0.0
+    step_size: float | None = None
     descent_steps: int = 500
     time_limit: float = float("inf")
     flow_time_limit: float = float("inf")
     started: float = 0.0
+    source: Dataset | None = None
+    draw: Array | None = None
+
+    @property
+    def dimension(self) -> int:
+        """d of the samples themselves."""
+        return self.samples.d
+
+    @property
+    def samples(self) -> Dataset:
+        """The samples themselves, number for number, which exact arithmetic asks for."""
+        return self.data if self.source is None else self.source
+
+    def gaussian_start(self, scale: float, stream: int) -> Array:
+        """A Gaussian W(0) of R^d beside the starts, in the coordinates of `data`."""
+        if self.draw is not None:
+            return scale * self.draw
+        return gaussian_weights(self.network.m, self.data.d, scale, np.random.default_rng([self.seed, stream]))
+
+    def supposing(self, **quantities: Any) -> Evidence:
+        """A copy in which these quantities are as given, and all others are computed anew.
+
+        For tests of claims: what a claim says of a wrong limit, or of a descent that does not descend.
+
+        Raises
+        ------
+        InvalidParameterError
+            For a name that is not a quantity of the evidence.
+        """
+        copy = replace(self)
+        for name, value in quantities.items():
+            if not isinstance(getattr(Evidence, name, None), cached_property):
+                raise InvalidParameterError("quantities", "name quantities that Evidence computes", name)
+            copy.__dict__[name] = value  # where cached_property keeps it
+        return copy
 
     @property
     def seconds_left(self) -> float:
@@ -128,8 +167,32 @@ class Evidence:
         return check_hypotheses(self.network, self.data)
 
     @cached_property
+    def reach(self) -> dict[str, Reach]:
+        """How far each condition is from holding, in samples and dimensions."""
+        self.tell("how far the conditions are from holding")
+        return reach(self.network, self.data, self.check_time)
+
+    @cached_property
     def flows(self) -> tuple[FlowResult, ...]:
-        """One gradient flow for each start; what one of them leaves of its share of the time goes to the next ones."""
+        """One gradient flow for each start; what one of them leaves of its share of the time goes to the next ones.
+
+        Raises
+        ------
+        ImplicitBiasError
+            Where a flow cannot be had; each row that asks is told so, and the flows before it are not followed again.
+        """
+        if isinstance(self._followed, ImplicitBiasError):
+            raise self._followed
+        return self._followed
+
+    @cached_property
+    def _followed(self) -> tuple[FlowResult, ...] | ImplicitBiasError:
+        try:
+            return self._follow()
+        except ImplicitBiasError as error:
+            return error
+
+    def _follow(self) -> tuple[FlowResult, ...]:
         results: list[FlowResult] = []
         self.check_time()
         rest = (1.0 - SHARE_OF_FLOWS) * self.seconds_left if self.time_limit < np.inf else 0.0
@@ -156,7 +219,7 @@ class Evidence:
     @property
     def room(self) -> int:
         """The largest rank of W - W(0): the smallest of m, n and d."""
-        return min(self.network.m, self.data.n, self.data.d)
+        return min(self.network.m, self.data.n, self.dimension)
 
     @property
     def one_of_each_sign(self) -> bool:
@@ -181,10 +244,15 @@ class Evidence:
                 return f"The flow from scale {self.starts[k].scale:g} has no limit: {flow.status.name}. {flow.message}"
         return ""
 
+    @cached_property
+    def limit_errors(self) -> tuple[float, ...]:
+        """Error estimate of each limit, relative to its ‖W‖."""
+        return tuple(limit_error(limit, self.network, self.data) for limit in self.limits)
+
     @property
     def flow_error(self) -> float:
         """Largest error estimate of a limit; 0 if there is none."""
-        return max((limit_error(limit, self) for limit in self.limits), default=0.0)
+        return max(self.limit_errors, default=0.0)
 
     @property
     def margin_error(self) -> float:
@@ -193,7 +261,10 @@ class Evidence:
         Relative to ‖z‖ >= 1/R_max that is also the error of z = Σ_j a_j w_j, once its margins are at least 1.
         """
         through = float(np.linalg.norm(self.network.second_layer)) * self.data.R_max
-        sizes = [limit_error(limit, self) * float(np.linalg.norm(limit.singular_values)) for limit in self.limits]
+        sizes = [
+            error * float(np.linalg.norm(limit.singular_values))
+            for error, limit in zip(self.limit_errors, self.limits, strict=True)
+        ]
         return through * max(sizes, default=0.0)
 
     @cached_property
@@ -206,7 +277,7 @@ class Evidence:
         """W of a limit, its rows below the error of W set to 0."""
         W = limit.weights()
         sizes = np.linalg.norm(W, axis=1)
-        rounding = max(limit_error(limit, self), SMALLEST_TOLERANCE) * float(np.linalg.norm(sizes))
+        rounding = max(limit_error(limit, self.network, self.data), SMALLEST_TOLERANCE) * float(np.linalg.norm(sizes))
         return np.where(sizes[:, None] > rounding, W, 0.0)
 
     @cached_property
@@ -236,10 +307,10 @@ class Evidence:
             return f"the closed form is not determined, because M has a rank of at most {rank}, below n = {n}"
         self.tell("exact certificate")
         try:
-            failed = reject_early(self.network, self.data) if n > DECIDED_WHOLE else None
+            failed = reject_early(self.network, self.samples) if n > DECIDED_WHOLE else None
             if failed is not None:
                 return f"balls stop the exact certificate early: {failed}"
-            return certify(self.network, self.data, progress=self.tell)
+            return certify(self.network, self.samples, progress=self.tell)
         except MissingExtraError:
             return "the exact certificate needs python-flint (the extra `exact`)"
 
@@ -247,7 +318,7 @@ class Evidence:
     def _largest_rank_of_M(self) -> int:
         """M is a sum of A₊ and A₋ times a diagonal congruence of K; for γ = 1 both are the same one."""
         terms = 1 if self.network.slope == 1.0 else len(set(self.network.positive.tolist()))
-        return terms * self.data.d
+        return terms * self.dimension
 
     @property
     def every_kkt_point_is_certified(self) -> bool:
@@ -263,7 +334,7 @@ class Evidence:
     @property
     def alpha(self) -> float:
         """α of the descents."""
-        return self.step_size or unit_step(self.network, self.data)
+        return unit_step(self.network, self.data) if self.step_size is None else self.step_size
 
     @cached_property
     def descents(self) -> tuple[DescentRun, ...]:
@@ -284,6 +355,13 @@ class Evidence:
         every = record_every or max(1, steps // 50)
         return run_descent(self.network, self.data, W0, scale, self.alpha, steps, self.loss, every, self.check_time)
 
+    def as_given(self, value: float, power: int) -> float:
+        """A number that goes with (‖a‖ R_max)^power, in the units of the network and the data as they were given.
+
+        Lengths of W have the power -1, α has -2, δ of section 10 has 2.
+        """
+        return float(np.ldexp(value, power * (self.unit_exponent + self.second_layer_exponent)))
+
     @cached_property
     def increment_bound(self) -> float:
         """The bound of docs/theory.md, section 8, on the stable rank of W(t) - W(0)."""
@@ -297,31 +375,3 @@ class Evidence:
     def distance(self, C: Array, reference: Array) -> float:
         """‖C X - reference X‖_F / ‖reference X‖_F."""
         return float(np.linalg.norm((C - reference) @ self.factor) / np.linalg.norm(reference @ self.factor))
-
-
-def limit_error(limit: FlowLimit, evidence: Evidence) -> float:
-    """Error of a limit W, relative to ‖W‖: the root of its duality gap, or less where its λ solves a linear system.
-
-    By (12.1) of docs/theory.md, ‖W - W_opt‖² <= 2 Σ λ_i |q_i - 1| on W's own pattern, whatever λ >= 0 is used; q_i
-    has the rounding of Σ_j |a_j| Σ_k |C_jk K_ki|.
-    """
-    spread = np.abs(evidence.network.second_layer) @ (np.abs(limit.coefficients) @ np.abs(evidence.data.gram))
-    gap = 2.0 * float(np.abs(limit.multipliers) @ (np.abs(limit.margins - 1.0) + 4.0 * EPS * spread))
-    root = float(np.sqrt(gap)) / float(np.linalg.norm(limit.singular_values))
-    return min(root, 64.0 * evidence.data.n * EPS * amplification(limit, evidence)) if limit.polished else root
-
-
-def amplification(limit: FlowLimit, evidence: Evidence) -> float:
-    """How M_SS λ_S = 1 amplifies rounding: D/λ_min(M_SS), D = max_i K_ii Σ_j a_j² Φ_ji² the size of its terms.
-
-    D is taken before the Schur complements of (7.5), which may cancel most of it. S is the support of λ, equal
-    samples counted once: they share one multiplier, and W does not depend on how it is split.
-    """
-    y, K, lam = evidence.data.y, evidence.data.gram, limit.multipliers
-    cell = Cell(evidence.network, y, K, limit.pattern)
-    _, first, group = np.unique(np.column_stack([y, limit.X]), axis=0, return_index=True, return_inverse=True)
-    total = np.bincount(group.ravel(), lam)
-    S = first[total > 1e-12 * total.max()]
-    terms = np.diagonal(K) * (evidence.network.second_layer**2 @ cell.slopes**2)
-    smallest = float(np.linalg.eigvalsh(cell.matrix[np.ix_(S, S)])[0])
-    return float(terms[S].max()) / smallest if smallest > 0.0 else float("inf")

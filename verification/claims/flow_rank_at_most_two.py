@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refimpl.flow import FlowLimit
+from refimpl.spectrum import third_ratio
 from verification.claims.base import LIMIT_ERROR, Claim, Measurement
 from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence
 from verification.claims.hypotheses import near_orthogonality_or_linear
@@ -12,7 +12,7 @@ __all__ = ["CLAIM"]
 
 def measure(evidence: Evidence) -> Measurement:
     """Largest σ₃/σ₁ of a limit."""
-    ratios = [third_ratio(limit) for limit in evidence.limits]
+    ratios = [third_ratio(limit.singular_values) for limit in evidence.limits]
     return Measurement(
         quantity="largest σ₃/σ₁",
         value=max(ratios, default=None),
@@ -24,12 +24,6 @@ def measure(evidence: Evidence) -> Measurement:
         trivial=0.0 if evidence.room <= 2 else 1.0,
         trivial_reason="no weights in the span of these data have a rank above 2",
     )
-
-
-def third_ratio(limit: FlowLimit) -> float:
-    """σ₃/σ₁; 0 where there are fewer than three singular values."""
-    sigma = limit.singular_values
-    return float(sigma[2] / sigma[0]) if sigma.size > 2 else 0.0
 
 
 CLAIM = Claim(

@@ -53,7 +53,7 @@ def loss_below_threshold(evidence: Evidence) -> HypothesisResult:
 
 
 def loss_falls_below_threshold(evidence: Evidence) -> HypothesisResult:
-    """L < ℓ(0)/n at some time of every flow (docs/theory.md, section 2); slack: (ℓ(0)/n) / L where that is recorded.
+    """L < ℓ(0)/n from some time on, in every flow (docs/theory.md, section 2); slack: (ℓ(0)/n) / L at recorded ends.
 
     A flow ends as soon as its direction is known, be its loss large or small. Where the limit has positive
     margins all margins grow linearly from there on, and L -> 0.

@@ -10,7 +10,6 @@ from functools import lru_cache
 import numpy as np
 
 from refimpl.activations import SmoothLeakyReLU
-from refimpl.initialization import gaussian_weights
 from refimpl.network import TwoLayerNetwork
 from refimpl.paper import DescentSettings, descent_settings
 from verification.claims.base import Claim, HypothesisResult, Measurement
@@ -21,13 +20,16 @@ from verification.witnesses.bounds import largest_stable_rank_with_start
 __all__ = ["CLAIM"]
 
 SMOOTHNESS, DELTA, STEPS = 1.0, 0.01, 100
+STREAM = 10
+"""Of the random numbers of the start, beside the seed."""
 
 
 @lru_cache(maxsize=4)
 def settings(evidence: Evidence) -> DescentSettings:
     """Slack, step size and scale that the theorem asks for."""
     data, network = evidence.data, evidence.network
-    return descent_settings(data.R_min, data.R_max, data.p, data.n, data.d, network.m, network.slope, SMOOTHNESS, DELTA)
+    d = evidence.dimension
+    return descent_settings(data.R_min, data.R_max, data.p, data.n, d, network.m, network.slope, SMOOTHNESS, DELTA)
 
 
 def hypothesis(evidence: Evidence) -> HypothesisResult:
@@ -49,13 +51,13 @@ def measure(evidence: Evidence) -> Measurement:
     if found.scale == 0.0 or not np.isfinite(bound):
         return Measurement.missing("largest stable rank", bound, "The slope is 0, or too small, or K is singular.")
     smooth = TwoLayerNetwork(network.second_layer, SmoothLeakyReLU(network.slope, SMOOTHNESS))
-    W0 = gaussian_weights(network.m, evidence.data.d, found.scale, np.random.default_rng([evidence.seed, 10]))
+    W0 = evidence.gaussian_start(found.scale, STREAM)
     evidence.tell("gradient descent as in the paper's theorem")
     run = run_descent(
         smooth, evidence.data, W0, found.scale, found.step_size, STEPS, evidence.loss, 5, evidence.check_time
     )
     path = run.result.trajectory
-    room = min(network.m, evidence.data.d)
+    room = min(network.m, evidence.dimension)
     return Measurement(
         quantity="largest stable rank from step 1 on",
         value=float(path.stable_rank[1:].max(initial=1.0)),
@@ -64,8 +66,8 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance_reason="rounding of the stable rank",
         undecided=run.failure,
         details={
-            "step_size": found.step_size,
-            "scale": found.scale,
+            "step_size": evidence.as_given(found.step_size, -2),
+            "scale": evidence.as_given(found.scale, -1),
             "at_the_start": float(path.stable_rank[0]),
             "losses": [float(path.loss[0]), float(path.loss[-1])],
             "smoothness": SMOOTHNESS,

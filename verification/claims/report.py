@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import platform
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy
-from rich.console import Console, Group
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
 from refimpl.archive import read_npz
+from refimpl.display import Displayed, frame, shown
 from refimpl.documents import as_plain, json_text, with_numbers
 from refimpl.errors import FileFormatError
 from refimpl.files import open_output
 from verification.claims.answer import certificate_as_dict, five_sentences
 from verification.claims.base import ClaimResult, Conclusion, HypothesisResult, Measurement, Verdict, judge_conclusion
 from verification.claims.evidence import Evidence
+from verification.claims.table import ClaimsTable, against_bound
 
-__all__ = ["SCHEMA_VERSION", "Report", "environment", "package_version"]
+__all__ = ["SCHEMA_VERSION", "Report", "environment", "package_version", "shown"]
 
 SCHEMA_VERSION = 1
 
-STYLES = {
-    Verdict.HOLDS_CERTIFIED: "bold green",
-    Verdict.HOLDS_NUMERICALLY: "green",
-    Verdict.VIOLATED: "bold red",
-    Verdict.VACUOUS: "cyan",
-    Verdict.HYPOTHESIS_NOT_MET: "yellow",
-    Verdict.INCONCLUSIVE: "magenta",
-}
-
-CONCLUSION_STYLES = {Conclusion.HOLDS: "green", Conclusion.FAILS: "red", Conclusion.UNDECIDED: "magenta"}
-
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class Report(Displayed):
     """What `verify` found.
 
     Attributes
@@ -58,6 +48,12 @@ class Report:
         Five sentences: the data, the conditions, where the flow went, what is proven, what to look at.
     certificate : dict
         `verdict` of the exact certificate (None without one), what it `proves`, and where it `stopped`.
+    data : dict
+        Where the data come from, what was read and how they were prepared, if somebody knows (`about`).
+    remarks : tuple of str
+        Sentences on that, printed above the answer.
+    evidence : Evidence or None
+        What it was measured on, for pictures; it is not saved with the report.
     """
 
     dataset: dict[str, Any]
@@ -70,6 +66,9 @@ class Report:
     interrupted: bool = False
     answer: tuple[str, ...] = ()
     certificate: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    evidence: Evidence | None = None
 
     def __repr__(self) -> str:
         """One line."""
@@ -83,6 +82,7 @@ class Report:
         data, network, found = evidence.data, evidence.network, evidence.hypotheses
         conditions = [
             {"name": c.name, "title": c.title, "slack": c.slack, "satisfied": c.satisfied, "note": c.note}
+            | _reach_of(c.name, evidence)
             for c in (found.paper, found.instance_wise, found.refined)
         ]
         starts = [
@@ -91,7 +91,7 @@ class Report:
         ]
         dataset = {
             "n": data.n,
-            "d": data.d,
+            "d": evidence.dimension,
             "positive_labels": int(np.sum(data.y > 0)),
             "R_min": float(np.ldexp(data.R_min, evidence.unit_exponent)),
             "R_max": float(np.ldexp(data.R_max, evidence.unit_exponent)),
@@ -116,7 +116,29 @@ class Report:
             interrupted=interrupted,
             answer=five_sentences(evidence, claims, dataset, interrupted),
             certificate=certificate_as_dict(evidence),
+            evidence=evidence,
         )
+
+    def about(self, data: dict[str, Any], remarks: Iterable[str]) -> Report:
+        """This report with where its data come from and what is to be said of them."""
+        return replace(self, data=data, remarks=tuple(remarks))
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The answer, and each claim with its standing."""
+        answer = list(zip(("data", "conditions", "flow", "proven", "next"), self.answer, strict=False))
+        return [*answer, *((row.id, f"{row.standing}: {against_bound(row)}") for row in self.claims)]
+
+    def to_frame(self) -> Any:
+        """A pandas frame with a row for each claim."""
+        rows = [row.to_dict() for row in self.claims]
+        names = ("id", "quantity", "measured", "bound", "tolerance", "conclusion", "verdict", "reason", "seconds")
+        columns = {name: [row[name] for row in rows] for name in names}
+        hypotheses = {"hypothesis": [h.name for h in self._hypotheses], "slack": [h.slack for h in self._hypotheses]}
+        return frame(columns | hypotheses)
+
+    @property
+    def _hypotheses(self) -> list[HypothesisResult]:
+        return [row.hypothesis for row in self.claims]
 
     @property
     def exit_code(self) -> int:
@@ -141,6 +163,8 @@ class Report:
             "schema_version": SCHEMA_VERSION,
             "answer": list(self.answer),
             "certificate": self.certificate,
+            "data": self.data,
+            "remarks": list(self.remarks),
             "dataset": self.dataset,
             "network": self.network,
             "conditions": self.conditions,
@@ -158,11 +182,11 @@ class Report:
         """The report as JSON; numbers that JSON lacks are the strings "inf", "-inf" and "nan"."""
         return json_text(self.to_dict())
 
-    def to_html(self) -> str:
-        """The table as a page of HTML."""
-        console = Console(record=True, width=190, file=io.StringIO())
-        console.print(self)
-        return console.export_html()
+    def to_html(self, command: str = "") -> str:
+        """The report as a page that stands alone: the answer, claims, pictures, and the `command` that made it."""
+        from verification.page.of_report import page_of_report  # it draws pictures
+
+        return page_of_report(self, command).html()
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write a `.npz` archive that `load` reads (one array of text, no pickle)."""
@@ -189,6 +213,8 @@ class Report:
                 interrupted=content["interrupted"],
                 answer=tuple(content.get("answer", ())),
                 certificate=content.get("certificate", {}),
+                data=content.get("data", {}),
+                remarks=tuple(content.get("remarks", ())),
             )
         except FileFormatError:
             raise
@@ -197,33 +223,18 @@ class Report:
 
     def __rich__(self) -> Group:
         """What the command prints."""
-        return Group(self._heading(), self._table(), *self._doubts(), Text(self.summary, style="bold"))
+        return Group(self._heading(), ClaimsTable(self.claims), *self._doubts(), Text(self.summary, style="bold"))
 
     def _heading(self) -> Text:
         network = self.network
         lines = [
+            *self.remarks,
             *self.answer,
             f"Network: m = {network['m']} neurons ({network['positive_neurons']} positive), slope "
             f"{network['slope']:g}, {network['loss']} loss; gradient flow ({network['flow_method']}) from scales "
             + ", ".join(f"{start['scale']:g}" for start in self.starts),
         ]
         return Text("\n".join(lines))
-
-    def _table(self) -> Table:
-        table = Table(show_lines=False, pad_edge=False)
-        for name, justify in (("claim", "left"), ("hypothesis", "left"), ("slack", "right"), ("measured", "left")):
-            table.add_column(name, justify=justify, no_wrap=name in ("claim", "slack"))  # type: ignore[arg-type]
-        for name in ("value", "bound", "tolerance"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("conclusion", no_wrap=True)
-        table.add_column("verdict", no_wrap=True)
-        for row in self.claims:
-            m, h = row.measurement, row.hypothesis
-            slack = ("yes" if h.satisfied else "no") if h.slack is None else shown(h.slack)
-            cells = [row.id, h.name, slack, m.quantity, shown(m.value), shown(m.bound), shown(m.tolerance)]
-            conclusion = Text(row.conclusion.name, style=CONCLUSION_STYLES[row.conclusion])
-            table.add_row(*cells, conclusion, Text(row.verdict.name, style=STYLES[row.verdict]))
-        return table
 
     def _doubts(self) -> list[Text]:
         """Reasons, each said once."""
@@ -234,19 +245,13 @@ class Report:
         return [Text(f"{', '.join(ids)}: {reason}", style="italic") for reason, ids in reasons.items()]
 
 
-def shown(value: float | None) -> str:
-    """A number in few characters.
-
-    Examples
-    --------
-    >>> [shown(x) for x in (0.0, 1.25, 3.2e-13, 20000.0, None)]
-    ['0', '1.25', '3.2e-13', '2e+04', '-']
-    """
-    if value is None:
-        return "-"
-    if value == 0.0:
-        return "0"
-    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}".replace("e+0", "e+0").replace(".0e", "e")
+def _reach_of(name: str, evidence: Evidence) -> dict[str, Any]:
+    """On how many samples a condition holds, and the dimension of Gaussian ones; None where nobody looked."""
+    found = vars(evidence).get("reach", {}).get(name)
+    return {
+        "samples": None if found is None else found.samples,
+        "gaussian_dimension": None if found is None else found.gaussian_dimension,
+    }
 
 
 def package_version() -> str:

@@ -12,15 +12,17 @@ from refimpl.datasets import Dataset
 from refimpl.descent import as_initial_weights
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow import METHODS
-from refimpl.initialization import gaussian_weights
+from refimpl.initialization import GaussianInitialization, gaussian_weights
 from refimpl.losses import Loss, as_loss
 from refimpl.network import TwoLayerNetwork, check_problem
+from refimpl.reduction import Reduced, reduced
 from refimpl.spectrum import frobenius_norm
 from refimpl.validation import Array, as_callback, as_choice, as_count, as_positive, as_real_array, check_steps
 from verification.claims import CLAIMS
 from verification.claims.answer import conclude
 from verification.claims.base import Claim, ClaimResult
 from verification.claims.evidence import Evidence, Start, TimeLimitError
+from verification.claims.paper_descent_theorem import STREAM
 from verification.claims.report import Report
 
 __all__ = ["DEFAULT_SCALES", "default_starts", "verify"]
@@ -51,7 +53,7 @@ def verify(
     network : TwoLayerNetwork
         With a `LeakyReLU`.
     data : Dataset
-    W0 : array_like, shape (m, d), optional
+    W0 : array_like, Columns or GaussianInitialization, shape (m, d), optional
         Initial weights; the starts are W0 times each of `scales`. By default the starts are Gaussian
         with standard deviation scale/R_max, each with a draw of its own.
     seed : int
@@ -96,27 +98,34 @@ def verify(
     >>> data = Dataset([[1.0, 0.1, 0.0], [0.0, 1.0, 0.1]], [1, -1])
     >>> report = verify(network, data)
     >>> report.exit_code, len(report.claims), report.claims[0].verdict.name
-    (0, 17, 'HOLDS_NUMERICALLY')
+    (0, 18, 'HOLDS_NUMERICALLY')
     """
     check_problem(network, data, "verify")
     seed, loss, method = as_count("seed", seed, 0), as_loss(loss), as_choice("method", method, METHODS)
     progress, decided = as_callback("progress", progress), as_callback("decided", decided)
     seconds, flow_seconds = _seconds("time_limit", time_limit), _seconds("flow_time_limit", flow_time_limit)
     began = perf_counter()
+    scales = _checked_scales(scales)
+    given, sha256 = data, data.sha256
+    small = _in_span(network, data, W0, seed, len(scales), progress) if data.in_tiles else None
+    if small is not None:
+        data, W0 = small.data, None if W0 is None else small.weights[0]
     scaled, k = data.rescaled()
-    alpha = 0.0 if step_size is None else _scaled_step(as_positive("step_size", step_size), k)
+    step_size = None if step_size is None else as_positive("step_size", step_size)
     descent_steps = as_count("descent_steps", descent_steps, 10)
     check_steps("descent_steps", descent_steps, descent_steps, 2 * network.m * data.n**2)
     if W0 is not None:
         with np.errstate(over="ignore"):
             W0 = np.ldexp(as_initial_weights(W0, network, data), k)
-    starts = _starts(network, scaled, W0, seed, _checked_scales(scales))
+    drawn = () if small is None else small.weights
+    starts = _starts(network, scaled, W0, seed, scales, drawn)
     network, e = _rescaled(network)
     starts = tuple(Start(start.scale, np.ldexp(start.W0, e)) for start in starts)
-    alpha = float(np.ldexp(alpha, 2 * e))
+    alpha = None if step_size is None else _scaled_step(step_size, k + e)
     evidence = Evidence(
-        network, scaled, loss, starts, seed, method, progress, data.sha256, k, e, alpha, descent_steps,
+        network, scaled, loss, starts, seed, method, progress, sha256, k, e, alpha, descent_steps,
         time_limit=seconds, flow_time_limit=flow_seconds, started=began,
+        source=None if small is None else given.scaled_by(-k, scaled.gram), draw=drawn[-1] if drawn else None,
     )  # fmt: skip
     rows: list[ClaimResult] = []
     try:
@@ -141,7 +150,7 @@ def row_of(claim: Claim, evidence: Evidence) -> ClaimResult:
 
 
 def default_starts(network: TwoLayerNetwork, data: Dataset, seed: int = 0) -> list[Array]:
-    """The initial weights that `verify` draws for this seed."""
+    """The initial weights that `verify` draws for this seed, of samples held in memory."""
     return [start.W0 for start in _starts(network, data, None, seed, DEFAULT_SCALES)]
 
 
@@ -166,8 +175,16 @@ def _rescaled(network: TwoLayerNetwork) -> tuple[TwoLayerNetwork, int]:
 
 
 def _starts(
-    network: TwoLayerNetwork, data: Dataset, W0: Any, seed: int, scales: tuple[float, ...]
+    network: TwoLayerNetwork,
+    data: Dataset,
+    W0: Any,
+    seed: int,
+    scales: tuple[float, ...],
+    drawn: Sequence[Array] = (),
 ) -> tuple[Start, ...]:
+    """The starts; `drawn` are standard Gaussian ones, one for each scale, where the data are in coordinates."""
+    if W0 is None and drawn:
+        return tuple(Start(scale, scale / data.R_max * W) for scale, W in zip(scales, drawn, strict=False))
     if W0 is None:
         return tuple(
             Start(scale, gaussian_weights(network.m, data.d, scale / data.R_max, np.random.default_rng([seed, 1, k])))
@@ -180,15 +197,24 @@ def _starts(
     return starts
 
 
+def _in_span(
+    network: TwoLayerNetwork, data: Dataset, W0: Any, seed: int, count: int, progress: Callable[[str], None]
+) -> Reduced:
+    """Samples in tiles in coordinates of their span, with W0 or standard Gaussian starts, and one more of these."""
+    progress(f"initial weights in the span of {data.n} samples of dimension {data.d}")
+    starts = [GaussianInitialization((seed, 1, k), 1.0) for k in range(count)] if W0 is None else [W0]
+    return reduced(data, [*starts, GaussianInitialization((seed, STREAM), 1.0)], network.m)
+
+
 def _seconds(name: str, value: float | None) -> float:
     """A limit on time; inf for none."""
     return float("inf") if value is None else as_positive(name, value)
 
 
 def _scaled_step(step_size: float, k: int) -> float:
-    """α in units in which X is X/2ᵏ."""
+    """α in units in which X is X/2ⁱ and a is a/2ʲ, i + j = k."""
     with np.errstate(over="ignore", under="ignore"):
         alpha = float(np.ldexp(step_size, 2 * k))
     if not 0.0 < alpha < float("inf"):
-        raise InvalidParameterError("step_size", "stay within the range of float64 for X/R_max", step_size)
+        raise InvalidParameterError("step_size", "stay within the range of float64 for X/R_max and a/‖a‖", step_size)
     return alpha

@@ -63,7 +63,7 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance_reason="rounding of the stable rank",
         undecided=NEARLY_EQUAL.format(len(FACTORS)) if 1.0 < value <= within else "",
         details={"factors": list(FACTORS), "after_one_step_and_after_fifty": ranks},
-        trivial=float(min(evidence.network.m, evidence.data.d)),
+        trivial=float(min(evidence.network.m, evidence.dimension)),
         trivial_reason="every stable rank is 1, for W has only one row or one column",
     )
 

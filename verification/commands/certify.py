@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -13,22 +11,24 @@ from rich.table import Table
 
 from refimpl.errors import InvalidParameterError
 from verification.commands import options
+from verification.commands.exact_numbers import decimal, exact_slope, slope_text
+from verification.commands.proofs import prove_flow, prove_limit
 from verification.exact.certificate import CONCLUSIONS, Certificate, certify, reject_early
 from verification.exact.checker import CertificateCheck, check_certificate
 from verification.printing import sentence
 
 __all__ = ["add_parser", "run"]
 
-MOST_DIGITS = 400
-"""Characters of --slope; its exponent has at most three digits, as those of float64."""
-
 EXAMPLES = """examples:
   implicit-bias certify --out theorem.json
   implicit-bias certify --data data.npz --slope 1/10 --out proof.json
   implicit-bias certify --preset correlated --quick
+  implicit-bias certify --limit --data data.npz --init-scale 1e-4 --seed 1 --out proof.json
+  implicit-bias certify --limit --data data.npz --weights W.npy --positive 8 --negative 8
+  implicit-bias certify --flow --loss exponential --data found/limits-closest.csv --slope 0.05 --positive 2 --negative 0
   implicit-bias certify --check proof.json --data data.npz
 
-exit codes: 0 every KKT point is proven to be the closed form, or the file was accepted;
+exit codes: 0 every KKT point is proven to be the closed form, what was asked for is proven, or the file was accepted;
 1 the file was refused, or is of another network; 2 bad input; 3 less was proven"""
 
 
@@ -48,6 +48,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="stop without exact numbers as soon as ball arithmetic shows that less can be proven",
     )
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--limit",
+        action="store_true",
+        help="prove that the limit of the flow from a Gaussian start, or the point that --weights are near to, is a "
+        "KKT point, with its rank and margins; no condition is needed",
+    )
+    kind.add_argument(
+        "--flow",
+        action="store_true",
+        help="prove, by validated integration, where gradient flow of the exponential loss goes from a Gaussian start, "
+        "or from --weights; for few samples and neurons",
+    )
+    parser.add_argument(
+        "--init-scale", type=float, metavar="S", help="of that start, in units of 1/R_max (default: 0.01)"
+    )
+    parser.add_argument("--weights", metavar="FILE", help="W (m, d): .npy, or .npz with W [, second_layer]")
     parser.add_argument("--force", action="store_true", help="overwrite output files that exist")
     parser.set_defaults(run=run, json=None)
 
@@ -55,10 +72,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     if args.check:
-        for name in ("out", "quick"):
+        for name in ("out", "quick", "limit", "flow", "init_scale", "weights"):
             if getattr(args, name):
                 raise InvalidParameterError(
-                    name, "be left out with --check, which makes no certificate", getattr(args, name)
+                    name.replace("_", "-"), "be left out with --check, which makes no certificate", getattr(args, name)
                 )
     options.check_outputs(args, "out")
     asked = args.slope
@@ -67,6 +84,15 @@ def run(args: argparse.Namespace) -> int:
     problem = options.problem_from(args)
     if args.check:
         return _check(args, problem, fraction)
+    if args.limit:
+        return prove_limit(args, problem, fraction)
+    if args.flow:
+        return prove_flow(args, problem, fraction)
+    for name in ("init_scale", "weights"):
+        if getattr(args, name) is not None:
+            raise InvalidParameterError(
+                name.replace("_", "-"), "be left out without --limit or --flow", getattr(args, name)
+            )
     if args.quick:
         with options.progress() as tell:
             tell(f"ball arithmetic for {problem.origin}")
@@ -96,49 +122,17 @@ def _judged(args: argparse.Namespace, result: CertificateCheck, slope: Fraction 
     """Whether the file is accepted as a certificate of the network that the options name, and a sentence."""
     if result.network is None:
         return False, f"refused: {result.reason.removeprefix('refused: ')}."
-    found = {name: result.network[name] for name in ("positive", "negative")}
+    signs = result.network.get("signs", "")
+    found = {"positive": signs.count("+"), "negative": signs.count("-")}
+    found |= {name: result.network[name] for name in found if name in result.network}
     certified = Fraction(*(int(part, 16) for part in result.network["slope"].split("/")))
-    of = f"slope {_slope_text(certified)}, {found['positive']} positive and {found['negative']} negative neurons"
+    of = f"slope {slope_text(certified)}, {found['positive']} positive and {found['negative']} negative neurons"
     wrong = [f"--{name} {getattr(args, name)}" for name in found if getattr(args, name) not in (None, found[name])]
     if args.slope is not None and not (certified == slope if slope is not None else float(certified) == args.slope):
         wrong.insert(0, f"--slope {args.slope if slope is None else slope}")
     if wrong:
         return False, f"refused: the certificate is of {of}, not of {' '.join(wrong)}."
     return True, f"accepted: {result.reason}. It proves: {result.verdict}. It is of {of}."
-
-
-def exact_slope(text: str | None) -> Fraction | None:
-    """The slope as a fraction if it was given as one, such as 1/10; None for a decimal number.
-
-    Raises
-    ------
-    InvalidParameterError
-        If it is no number, or none in [0, 1].
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(r"\s*[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)\s*", text, re.IGNORECASE)
-    requirement = "be a number such as 0.1 or a fraction such as 1/10"
-    if not found or len(text) > MOST_DIGITS:  # so that nothing large is computed before it is refused
-        raise InvalidParameterError("slope", f"{requirement}, of at most {MOST_DIGITS} characters", text)
-    try:
-        value = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise InvalidParameterError("slope", requirement, text) from error
-    if not 0 <= value <= 1:
-        raise InvalidParameterError("slope", "lie in [0, 1]", text.strip())
-    return value if "/" in text else None
-
-
-def _slope_text(slope: Fraction) -> str:
-    """A fraction of few digits as it is, that of a float by the float."""
-    return str(slope) if slope.denominator < 10**9 else repr(float(slope))
-
-
-def _decimal(value: Fraction) -> str:
-    """17 digits, of numbers that no float holds too."""
-    context = Context(prec=17, Emax=MAX_EMAX, Emin=MIN_EMIN)
-    return f"{context.divide(Decimal(value.numerator), Decimal(value.denominator)).normalize(context):g}"
 
 
 def _shown(certificate: Certificate, heading: list[Any]) -> Iterator[Any]:
@@ -154,8 +148,8 @@ def _table(certificate: Certificate) -> Table:
     objective = certificate.objective
     table.add_row("verdict", certificate.verdict)
     table.add_row("n, d", f"{certificate.n}, {certificate.d}")
-    table.add_row("slope", _slope_text(certificate.network.slope))
-    table.add_row("½‖W‖² = ½ Σ λ", "-" if objective is None else f"{_decimal(objective)} (an exact fraction)")
+    table.add_row("slope", slope_text(certificate.network.slope))
+    table.add_row("½‖W‖² = ½ Σ λ", "-" if objective is None else f"{decimal(objective)} (an exact fraction)")
     table.add_row("refined condition", certificate.bounds.status)
     for name in certificate.conclusions:
         table.add_row("proven", CONCLUSIONS[name])

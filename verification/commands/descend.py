@@ -12,10 +12,11 @@ from rich.table import Table
 
 from refimpl.activations import SmoothLeakyReLU
 from refimpl.descent import DescentResult, DescentStatus, gradient_descent
+from refimpl.display import shown
 from refimpl.errors import RunInterrupted
 from refimpl.network import TwoLayerNetwork
 from verification.claims.descents import unit_step
-from verification.claims.report import environment, shown
+from verification.claims.report import environment
 from verification.commands import options
 from verification.printing import sentence
 
@@ -54,15 +55,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--plot", metavar="FILE", help="draw stable rank, singular values and loss by step (.png, .svg or .pdf)"
     )
     parser.add_argument("--save", metavar="FILE.npz", help="save the result (DescentResult.load reads it)")
+    options.add_weights_option(parser, "W of the last step")
+    options.add_html_option(parser)
     options.add_output_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "plot", "save")
+    options.check_outputs(args, "json", "html", "plot", "save", "write-weights")
     options.check_steps(args.steps)
     problem = options.problem_from(args)
+    options.refuse_save_in_tiles(args, problem)
     network = problem.network
     if args.smoothness is not None:
         network = TwoLayerNetwork(network.second_layer, SmoothLeakyReLU(network.slope, args.smoothness))
@@ -83,8 +87,11 @@ def run(args: argparse.Namespace) -> int:
         "environment": environment(),
     }
     plot = (args.plot, lambda path, force: _plot(result, path, force))
-    parts = [*options.heading(problem), _table(result), sentence(result.message)]
-    options.deliver(args, parts, document, [(args.save, result.save), plot])
+    rows = _rows(result)
+    html = options.page_output(args, lambda: _page(result, rows, problem, args.command_line))
+    parts = [*options.heading(problem), _table(rows), sentence(result.message)]
+    files = [(args.save, result.save), plot, html, (args.write_weights, result.write_weights)]
+    options.deliver(args, parts, document, files)
     return {DescentStatus.FINISHED: 0, DescentStatus.INTERRUPTED: 130, DescentStatus.DIVERGED: 3}[result.status]
 
 
@@ -109,22 +116,33 @@ def _plot(result: DescentResult, path: str, force: bool) -> None:
     plot_descent(result, path, force)
 
 
-def _table(result: DescentResult) -> Table:
+def _page(result: DescentResult, rows: list[tuple[str, ...]], problem: options.Problem, command: str) -> str:
+    from verification.page.of_runs import page_of_descent  # it draws pictures
+
+    return page_of_descent(result, HEAD, rows, problem.origin, command, environment()).html()
+
+
+HEAD = ("step", "loss", "smallest margin", "rank", "stable rank", "smallest, largest ‖w_j‖")
+
+
+def _table(rows: list[tuple[str, ...]]) -> Table:
+    table = Table(*HEAD)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _rows(result: DescentResult) -> list[tuple[str, ...]]:
     """About ten of the recorded steps."""
     path = result.trajectory
-    table = Table("step", "loss", "smallest margin", "rank", "stable rank", "smallest, largest ‖w_j‖")
-    chosen = np.unique(np.geomspace(1, path.step.size, 10).astype(int) - 1)
-    for k in chosen:
+    rows: list[tuple[str, ...]] = []
+    for k in np.unique(np.geomspace(1, path.step.size, 10).astype(int) - 1):
         norms = path.neuron_norms[k]
-        table.add_row(
-            str(int(path.step[k])),
-            shown(float(path.loss[k])),
-            shown(float(path.smallest_margin[k])),
-            str(int(path.rank[k])),
-            shown(float(path.stable_rank[k])),
-            f"{shown(float(norms.min()))}, {shown(float(norms.max()))}",
-        )
-    return table
+        numbers = (path.loss[k], path.smallest_margin[k], path.stable_rank[k])
+        loss, margin, stable = (shown(float(x)) for x in numbers)
+        sizes = f"{shown(float(norms.min()))}, {shown(float(norms.max()))}"
+        rows.append((str(int(path.step[k])), loss, margin, str(int(path.rank[k])), stable, sizes))
+    return rows
 
 
 def _content(result: DescentResult) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from refimpl.errors import InvalidParameterError, RunInterrupted
+from refimpl.display import shown
+from refimpl.errors import InvalidParameterError, OutputFileError, RunInterrupted
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
-from verification.claims.report import environment, shown
+from verification.claims.report import environment
 from verification.commands import options
 from verification.printing import sentence
 from verification.studies.survey import number_limits
@@ -64,20 +65,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="draw margins, weights and events against s, and the pattern (.png, .svg or .pdf)",
     )
     parser.add_argument("--save", metavar="FILE.npz", help="save the result (FlowResult.load reads it)")
+    options.add_weights_option(parser, "the limit W = C X")
+    options.add_html_option(parser)
     options.add_output_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "plot", "save")
+    options.check_outputs(args, "json", "html", "plot", "save", "write-weights")
     _check_starts(args)
     problem = options.problem_from(args)
+    options.refuse_save_in_tiles(args, problem)
     runs, interrupted = _follow(args, problem)
     if args.starts == 1:
         result, seconds = runs[0].result, runs[0].seconds
         content = result.to_dict()
-        parts = [_table(result, seconds), sentence(result.message)]
+        facts = _facts(result, seconds)
+        parts = [_table(facts), sentence(result.message)]
     else:
         limits = _different_limits(problem, runs)
         content = {"starts": [run.to_dict() for run in runs], "limits": [limit.to_dict() for limit in limits]}
@@ -85,7 +90,9 @@ def run(args: argparse.Namespace) -> int:
     document = {"schema_version": 1, **content, "data": options.data_record(problem), "environment": environment()}
     files: list[options.Output] = []
     if args.starts == 1:
-        files = [(args.save, result.save), (args.plot, lambda *where: _plot(result, *where))]
+        html = options.page_output(args, lambda: _page(result, facts, problem, args.command_line))
+        files = [(args.save, result.save), (args.plot, lambda *where: _plot(result, *where)), html]
+        files.append((args.write_weights, lambda *where: _write_weights(result, *where)))
     options.deliver(args, [*options.heading(problem), *parts], document, files)
     converged = all(run.result.status is FlowStatus.CONVERGED for run in runs)
     return 130 if interrupted else 0 if converged else 3
@@ -94,8 +101,9 @@ def run(args: argparse.Namespace) -> int:
 def _check_starts(args: argparse.Namespace) -> None:
     if args.starts < 1:
         raise InvalidParameterError("starts", "be at least 1", args.starts)
-    if args.starts > 1 and (args.save or args.plot):
-        raise InvalidParameterError("starts", "be 1 with --save or --plot, which are of one flow", args.starts)
+    if args.starts > 1 and (args.save or args.plot or args.html or args.write_weights):
+        those = "--save, --plot, --html or --write-weights, which are of one flow"
+        raise InvalidParameterError("starts", f"be 1 with {those}", args.starts)
 
 
 @dataclass
@@ -206,38 +214,44 @@ def _range(values: list[Any]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def _write_weights(result: FlowResult, path: str | Path, force: bool) -> None:
+    if result.limit is None:
+        raise OutputFileError(path, "the flow has no limit")
+    result.limit.write_weights(path, force)
+
+
 def _plot(result: FlowResult, path: str | Path, force: bool) -> None:
     from verification.plots import plot_flow  # matplotlib takes a second to import
 
     plot_flow(result, path, force)
 
 
-def _table(result: FlowResult, seconds: float) -> Table:
-    path, limit = result.trajectory, result.limit
+def _page(result: FlowResult, facts: list[tuple[str, str]], problem: options.Problem, command: str) -> str:
+    from verification.page.of_runs import page_of_flow  # it draws pictures
+
+    return page_of_flow(result, facts, problem.origin, command, environment()).html()
+
+
+def _table(facts: list[tuple[str, str]]) -> Table:
     table = Table(show_header=False)
-    table.add_row("status", result.status.name)
-    table.add_row("loss-normalized time s", shown(float(path.s[-1])))
-    table.add_row("log of plain time t", shown(float(path.log_time[-1])))
-    table.add_row("log of the loss", shown(float(path.log_loss[-1])))
-    table.add_row("events", str(len(result.events)))
-    table.add_row("steps", str(result.diagnostics["steps"]))
-    table.add_row("seconds", shown(seconds))
-    if limit is not None:
-        table.add_row("rank of the limit", str(limit.rank))
-        table.add_row("singular values", ", ".join(shown(float(x)) for x in limit.singular_values[:4]))
-        table.add_row("margins of the limit", f"{limit.margins.min():.12g} to {limit.margins.max():.12g}")
-        table.add_row("units on their kink", str(int((limit.pattern == 0).sum())))
-        table.add_row("polish moved it by", shown(limit.polish_distance) if limit.polished else "not polished")
-        table.add_row("error estimate", shown(limit.error_estimate))
-    if "error_estimate" in result.diagnostics:
-        _add_difference(table, result.diagnostics["error_estimate"])
+    for name, value in facts:
+        table.add_row(name, value)
     return table
 
 
-def _add_difference(table: Table, difference: dict[str, Any]) -> None:
+def _facts(result: FlowResult, seconds: float) -> list[tuple[str, str]]:
+    """What the table says, line by line."""
+    facts = [*result.facts(), ("seconds", shown(seconds))]
+    if "error_estimate" in result.diagnostics:
+        facts += _difference(result.diagnostics["error_estimate"])
+    return facts
+
+
+def _difference(difference: dict[str, Any]) -> list[tuple[str, str]]:
     """What the repetition at tightened tolerances changed."""
     same = "the same" if difference["same_events"] else "DIFFERENT"
-    table.add_row(f"repeated with rtol {shown(difference['rtol'])}", f"{same} events")
+    facts = [(f"repeated with rtol {shown(difference['rtol'])}", f"{same} events")]
     for name, what in (("event_times", "event times"), ("final_margins", "last margins"), ("direction", "limit")):
         if difference[name] is not None:
-            table.add_row(f"  {what} moved by", shown(difference[name]))
+            facts.append((f"  {what} moved by", shown(difference[name])))
+    return facts

@@ -12,12 +12,16 @@ from rich.table import Table
 from refimpl.archive import is_npz, read_npy, read_npz
 from refimpl.datasets import Dataset
 from refimpl.descent import gradient_descent
+from refimpl.display import shown
 from refimpl.errors import RunInterrupted
-from refimpl.initialization import gaussian_weights
+from refimpl.initialization import GaussianInitialization, gaussian_weights
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
+from refimpl.reduction import reduced
+from refimpl.tiles.npy import NpyColumns
+from refimpl.validation import Array
 from verification.claims.descents import unit_step
-from verification.claims.report import environment, shown
+from verification.claims.report import environment
 from verification.commands import options
 from verification.printing import sentence
 from verification.witnesses.kkt import KKTResiduals, KKTStatus, kkt_residuals
@@ -60,19 +64,22 @@ def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     options.check_outputs(args, "json")
     problem = options.problem_from(args)
-    W, second_layer = load_weights(args.weights)
-    network = problem.network
+    W, second_layer = load_weights(args.weights, problem.data.in_tiles)
+    network, data, start = problem.network, problem.data, None
     if second_layer is not None:
         network = TwoLayerNetwork(second_layer, network.activation)
     with options.progress() as tell:
         tell(f"KKT residuals of {args.weights}")
-        found = kkt_residuals(network, problem.data, W, args.tolerance)
+        if data.in_tiles:
+            small = reduced(data, [W, GaussianInitialization((args.seed, 1, 0), 1.0)], network.m, "W")
+            data, (W, start) = small.data, small.weights
+        found = kkt_residuals(network, data, W, args.tolerance)
         wider, training, interrupted = None, None, False
         if found.status is not KKTStatus.NOT_SEPARATING and residual(found) > SINGLE:
             tell("training to compare it with")
             try:
-                wider = kkt_residuals(network, problem.data, W, max(args.tolerance, SINGLE))
-                training = train(network, problem.data, problem.loss, found.smallest_margin, args.seed)
+                wider = kkt_residuals(network, data, W, max(args.tolerance, SINGLE))
+                training = train(network, data, problem.loss, found.smallest_margin, args.seed, start)
             except RunInterrupted:
                 interrupted = True
     words = in_words(found, training, wider)
@@ -114,9 +121,18 @@ class Training:
     residual: float
 
 
-def train(network: TwoLayerNetwork, data: Dataset, loss: Loss, margin: float, seed: int) -> Training:
-    """Descend from a Gaussian start of scale `TRAINING_SCALE` to the smallest margin `margin`, or for all steps."""
-    W = gaussian_weights(network.m, data.d, TRAINING_SCALE / data.R_max, np.random.default_rng([seed, 1, 0]))
+def train(
+    network: TwoLayerNetwork, data: Dataset, loss: Loss, margin: float, seed: int, start: Array | None = None
+) -> Training:
+    """Descend from a Gaussian start of scale `TRAINING_SCALE` to the smallest margin `margin`, or for all steps.
+
+    `start` is a standard Gaussian one, where the data are in coordinates of their span.
+    """
+    scale = TRAINING_SCALE / data.R_max
+    if start is None:
+        W = gaussian_weights(network.m, data.d, scale, np.random.default_rng([seed, 1, 0]))
+    else:
+        W = scale * start
     taken, smallest, step_size = 0, -np.inf, unit_step(network, data)
     for steps in TRAINING_STEPS:
         result = gradient_descent(network, data, W, step_size, steps, loss, record_every=steps)
@@ -190,8 +206,8 @@ def _share(value: float) -> str:
     return f"{100.0 * value:.3g}%" if 1e-4 <= value < 1e4 else shown(value)
 
 
-def load_weights(path: str) -> tuple[Any, Any]:
-    """W and, if the file has it, the second layer.
+def load_weights(path: str, in_tiles: bool = False) -> tuple[Any, Any]:
+    """W, of a `.npy` in tiles of columns if that is asked for, and the second layer, if the file has it.
 
     Raises
     ------
@@ -199,6 +215,6 @@ def load_weights(path: str) -> tuple[Any, Any]:
         If the file is missing, damaged, or has no W.
     """
     if not is_npz(path):
-        return read_npy(path), None
+        return NpyColumns(path) if in_tiles else read_npy(path), None
     arrays = read_npz(path, ["W"], optional=["second_layer"])
     return arrays["W"], arrays.get("second_layer")

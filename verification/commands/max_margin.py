@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from refimpl.datasets import Dataset
+from refimpl.display import shown
+from refimpl.errors import OutputFileError
+from refimpl.reduction import Reduced, reduced
+from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array
-from verification.claims.report import environment, shown
+from verification.claims.report import environment
 from verification.commands import options
 from verification.witnesses.bounds import margin_bound
 from verification.witnesses.convex_program import SolveStatus, linear_max_margin, max_margin
@@ -23,6 +28,7 @@ SUPPORT = 1e-6
 EXAMPLES = """examples:
   implicit-bias max-margin
   implicit-bias max-margin --data data.csv --slope 0.1 --json solution.json
+  implicit-bias max-margin --data X.npy --labels y.npy --write-vectors vuz.npy
 
 exit codes: 0 solved; 2 bad input; 3 the solver did not reach a usable solution"""
 
@@ -36,15 +42,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_problem_options(parser)
+    options.add_weights_option(parser, "the solution W of (C)")
+    parser.add_argument(
+        "--write-vectors", metavar="FILE.npy", help="write v, u and z*, shape (3, d), a tile of columns at a time"
+    )
     options.add_output_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json")
+    options.check_outputs(args, "json", "write-weights", "write-vectors")
     problem = options.problem_from(args)
-    network, data = problem.network, problem.data
+    network, given = problem.network, problem.data
+    small = reduced(given) if given.in_tiles else None
+    data = given if small is None else small.data
     with options.progress() as tell:
         tell(f"max margin on {problem.origin}")
         program, closed, linear = max_margin(network, data), closed_form(network, data), linear_max_margin(data)
@@ -81,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
         "error_estimate": program.error_estimate if solved else None,
         "multipliers": program.multipliers.tolist() if solved else None,
         "support_vectors": support_vectors(program.multipliers) if solved else None,
-        "v": program.v.tolist() if solved else None,
-        "u": program.u.tolist() if solved else None,
+        "v": program.v.tolist() if solved and small is None else None,
+        "u": program.u.tolist() if solved and small is None else None,
         "closed_form": {
             "multipliers": closed.multipliers.tolist(),
             "solves_program": closed.solves_program,
@@ -99,8 +111,21 @@ def run(args: argparse.Namespace) -> int:
         "data": options.data_record(problem),
         "environment": environment(),
     }
-    options.deliver(args, [*options.heading(problem), table], content)
+    vectors = np.stack([program.v, program.u, linear.z])
+    C = vectors if small is None else small.coefficients(vectors)
+    files: list[options.Output] = [
+        (args.write_weights, lambda *where: _write(solved, program.rows_of(C[:2]), small, given, *where)),
+        (args.write_vectors, lambda *where: _write(solved, C, small, given, *where)),
+    ]
+    options.deliver(args, [*options.heading(problem), table], content, files)
     return 0 if solved else 3
+
+
+def _write(solved: bool, C: Array, small: Reduced | None, data: Dataset, path: Any, force: bool) -> None:
+    """Rows of R^d: those of C, or C X where the samples are in tiles."""
+    if not solved:
+        raise OutputFileError(path, "program (C) was not solved")
+    write_combination(path, np.eye(len(C)) if small is None else C, C if small is None else data.X, force=force)
 
 
 def support_vectors(multipliers: Array) -> list[int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -14,25 +16,29 @@ import numpy as np
 
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
+from refimpl.column_readers import is_zarr
 from refimpl.datasets import Dataset
 from refimpl.documents import json_text
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
 from refimpl.files import check_paths, open_output
-from refimpl.initialization import gaussian_weights
+from refimpl.initialization import GaussianInitialization, gaussian_weights
 from refimpl.losses import Loss, loss_by_name
 from refimpl.network import TwoLayerNetwork
 from refimpl.preparation import STEPS, Conditioning, Prepared, conditioning, prepare
 from refimpl.tables import DEFAULT, Choices, ReadReport
-from refimpl.validation import Array, as_count
+from refimpl.tiles.accumulate import DEFAULT_MEMORY, Plan
+from refimpl.validation import as_count
 from verification.commands.data_words import gram_sentences, option, preparation_sentences
 from verification.presets import PRESETS, preset_named
-from verification.printing import console_for, progress
+from verification.printing import console_for, progress, tell_passes
 from verification.streams import ascii_json, printable, remark, write_output
 
 __all__ = [
     "Problem",
+    "add_html_option",
     "add_output_options",
     "add_problem_options",
+    "add_weights_option",
     "check_outputs",
     "check_steps",
     "count",
@@ -42,11 +48,14 @@ __all__ = [
     "heading",
     "initial_weights",
     "numbers",
+    "page_output",
     "problem_from",
     "progress",
+    "refuse_save_in_tiles",
+    "remarks",
 ]
 
-INPUTS = ("data", "weights", "check", "skips")
+INPUTS = ("data", "labels", "weights", "check", "skips")
 """Options that name a file to be read."""
 
 FILE_SLOPE, FILE_NEURONS = 0.1, 8
@@ -62,6 +71,10 @@ PREPARATION = {
 
 STEP_SECONDS, MOST_SECONDS = 1e-5, 30 * 86400.0
 """No step of gradient descent is faster than this; more than 30 days of them are refused."""
+
+
+Output = tuple[str | None, Callable[[Any, bool], None]]
+"""A path, if that output was asked for, and what writes it: called with the path and --force."""
 
 
 class Problem:
@@ -106,6 +119,19 @@ def heading(problem: Problem) -> list[str]:
     return [f"Preparation: {steps}."] if steps else []
 
 
+def remarks(problem: Problem) -> tuple[list[str], list[str]]:
+    """What the preparation costs and what K is like; and warnings of bad conditioning.
+
+    K of a built-in data set that was not prepared is not spoken of.
+    """
+    said = preparation_sentences(problem.prepared)[len(problem.prepared.steps) :]
+    warnings: list[str] = []
+    if (problem.report is not None or problem.prepared.steps) and problem.conditioning is not None:
+        of_gram, warnings = gram_sentences(problem.prepared, problem.conditioning)
+        said += of_gram
+    return said, warnings
+
+
 def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], Any] = float) -> None:
     """--preset or --data, and the network; `slope` reads the slope."""
     source = parser.add_mutually_exclusive_group()
@@ -117,8 +143,15 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
         "--data",
         metavar="FILE",
         help="your data: .npz with X and y, or a table (.csv, .tsv, .csv.gz, .parquet, .arrow) with a column of labels "
-        "(y, label, or the last)",
+        "(y, label, or the last); text of svmlight (.svm, .libsvm); with --labels .npy, .zarr or sparse .npz, which "
+        "may be larger than memory",
     )
+    large = parser.add_argument_group("data in tiles of columns")
+    large.add_argument("--labels", metavar="FILE.npy", help="the labels, for --data X.npy, X.zarr or sparse .npz")
+    large.add_argument(
+        "--memory", type=memory_size, metavar="SIZE", help="of a pass over --data, such as 500MB (default: 1GB)"
+    )
+    large.add_argument("--scheduler", metavar="ADDRESS", help="make the passes on the Dask cluster with this scheduler")
     table = parser.add_argument_group("how --data is read")
     table.add_argument(
         "--header",
@@ -149,6 +182,26 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite output files that exist")
 
 
+def add_html_option(parser: argparse.ArgumentParser) -> None:
+    """--html."""
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        help="write a page of words, tables and pictures that stands alone",
+    )
+
+
+def page_output(args: argparse.Namespace, page: Callable[[], str]) -> Output:
+    """What writes the text of `page` where --html asks for it."""
+
+    def write(path: Any, force: bool) -> None:
+        text = page()
+        with open_output(path, force) as handle:
+            handle.write(text.encode(errors="backslashreplace"))
+
+    return args.html, write
+
+
 def check_outputs(args: argparse.Namespace, *names: str, more: Mapping[str, Path] | None = None) -> None:
     """Refuse, before any work, outputs that could not be written, and inputs that are no regular files.
 
@@ -160,10 +213,12 @@ def check_outputs(args: argparse.Namespace, *names: str, more: Mapping[str, Path
     more : mapping of str to path, optional
         Outputs that no option names, by what messages call them.
     """
-    outputs: dict[str, Any] = {f"--{name}": getattr(args, name) for name in names}
+    outputs: dict[str, Any] = {f"--{name}": getattr(args, name.replace("-", "_")) for name in names}
     if outputs.get("--json") == "-":
         del outputs["--json"]
     inputs = {f"--{name}": getattr(args, name, None) for name in INPUTS}
+    if inputs["--data"] is not None and is_zarr(inputs["--data"]):
+        del inputs["--data"]  # a folder
     check_paths(outputs | dict(more or {}), inputs, args.force)
     if outputs.get("--plot") is not None:
         from verification.plots import picture_kind  # matplotlib takes a second to import
@@ -176,7 +231,7 @@ def problem_from(args: argparse.Namespace) -> Problem:
     loss, args.seed = loss_by_name(args.loss), as_count("seed", args.seed, 0)
     choices = _choices(args)
     if args.data is None:
-        if choices != DEFAULT:
+        if choices != DEFAULT or (args.labels, args.memory, args.scheduler) != (None, None, None):
             raise InvalidParameterError("data", "be given where options say how it is read", None)
         preset = preset_named(args.preset)
         _require_memory(args.positive, args.negative)
@@ -189,11 +244,24 @@ def problem_from(args: argparse.Namespace) -> Problem:
     negative = FILE_NEURONS if args.negative is None else args.negative
     _require_memory(positive, negative)
     network = TwoLayerNetwork.with_signs(positive, negative, LeakyReLU(slope))
-    data, report = datasets.read(args.data, choices)
+    with progress():
+        data, report = datasets.read(args.data, choices, args.labels, _plan(args))
     _remark(f"read {report.sentence}", *report.warnings)
     prepared = _prepared(args, data)
     _require_memory(positive, negative, prepared.data)
     return _told(Problem(network, prepared, loss, str(args.data), report))
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """How passes over tiles are made; the connection to a cluster ends with the process."""
+    executor = None
+    if args.scheduler is not None:
+        from verification.cluster import connect  # only where it is asked for
+
+        connection = connect(args.scheduler)
+        executor = connection.__enter__()
+        atexit.register(connection.__exit__, None, None, None)
+    return Plan(DEFAULT_MEMORY if args.memory is None else args.memory, executor, tell_passes)
 
 
 def _prepared(args: argparse.Namespace, data: Dataset) -> Prepared:
@@ -202,13 +270,10 @@ def _prepared(args: argparse.Namespace, data: Dataset) -> Prepared:
 
 def _told(problem: Problem) -> Problem:
     """The problem, once it was told how the data were prepared and, if they are the user's, what K is like."""
-    for sentence in preparation_sentences(problem.prepared):
+    said, warnings = remarks(problem)
+    for sentence in [*preparation_sentences(problem.prepared)[: len(problem.prepared.steps)], *said]:
         _remark(sentence)
-    if (problem.report is not None or problem.prepared.steps) and problem.conditioning is not None:
-        remarks, warnings = gram_sentences(problem.prepared, problem.conditioning)
-        for sentence in remarks:
-            _remark(sentence)
-        _remark("", *warnings)
+    _remark("", *warnings)
     return problem
 
 
@@ -232,6 +297,7 @@ def _require_memory(positive: int | None, negative: int | None, data: Dataset | 
         If the weights, and the pre-activations three times, take more than this process may have.
     """
     m, n, d = (positive or 0) + (negative or 0), 1 if data is None else data.n, 1 if data is None else data.d
+    d = min(d, n + m) if data is not None and data.in_tiles else d
     need, have = 8.0 * m * (d + 3.0 * n), memory()
     if need > have:
         size = f"{need / 2**30:,.0f} GiB of memory at least, of {have / 2**30:,.1f} GiB"
@@ -249,6 +315,24 @@ def memory() -> float:
     return machine if limit == RLIM_INFINITY else min(machine, float(limit))
 
 
+def add_weights_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """--write-weights."""
+    parser.add_argument(
+        "--write-weights", metavar="FILE.npy", help=f"write {what}, shape (m, d), a tile of columns at a time"
+    )
+
+
+def refuse_save_in_tiles(args: argparse.Namespace, problem: Problem) -> None:
+    """Refuse --save, which keeps X, where X is gone through in tiles.
+
+    Raises
+    ------
+    InvalidParameterError
+    """
+    if getattr(args, "save", None) is not None and problem.data.in_tiles:
+        raise InvalidParameterError("save", "not be given for data in tiles: --write-weights writes W", args.save)
+
+
 def check_steps(steps: int) -> None:
     """Refuse a number of steps that no machine takes within a month.
 
@@ -261,8 +345,10 @@ def check_steps(steps: int) -> None:
         raise InvalidParameterError("steps", f"be at most {most:.1e}: at 10 µs a step these would take {time}", steps)
 
 
-def initial_weights(problem: Problem, scale: float, seed: int) -> Array:
-    """Gaussian W0 of standard deviation scale/R_max."""
+def initial_weights(problem: Problem, scale: float, seed: int) -> Any:
+    """Gaussian W0 of standard deviation scale/R_max; of samples in tiles one that is generated in tiles."""
+    if problem.data.in_tiles:
+        return GaussianInitialization((seed, 1, 0), scale / problem.data.R_max)
     rng = np.random.default_rng([seed, 1, 0])
     return gaussian_weights(problem.network.m, problem.data.d, scale / problem.data.R_max, rng)
 
@@ -283,6 +369,26 @@ def count(text: str) -> int:
         if isinstance(value, int) or (value.is_integer() and abs(value) < 2.0**53):
             return int(value)
     raise argparse.ArgumentTypeError(f"{short(text)} is not a whole number such as 300 or 1e6")
+
+
+def memory_size(text: str) -> int:
+    """Bytes, with a unit or without one.
+
+    Examples
+    --------
+    >>> memory_size("500MB"), memory_size("1.5 GiB"), memory_size("1e9")
+    (500000000, 1610612736, 1000000000)
+    """
+    found = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]i?)?b?\s*", text.lower())
+    try:
+        value = float(found[1]) if found is not None else 0.0
+    except ValueError:
+        value = 0.0
+    unit = (found[2] or "") if found is not None else ""
+    size = value * (1024 if unit.endswith("i") else 1000) ** (" kmgt".index(unit[0]) if unit else 0)
+    if not 1.0 <= size < 2.0**63:
+        raise argparse.ArgumentTypeError(f"{short(text)} is not a size such as 500MB or 2GiB")
+    return int(size)
 
 
 def short(text: str) -> str:
@@ -318,10 +424,6 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-Output = tuple[str | None, Callable[[Any, bool], None]]
-"""A path, if that output was asked for, and what writes it: called with the path and --force."""
-
-
 def deliver(
     args: argparse.Namespace,
     shown: Iterable[Any],
@@ -333,7 +435,7 @@ def deliver(
     Parameters
     ----------
     args : argparse.Namespace
-        With `json` and `force`, where there are such options.
+        With `json`, `force` and `wide`, where there are such options.
     shown : iterable
         What rich renders, for standard output, or for standard error if the JSON goes to standard output (`--json -`).
     document : str or dict, optional
@@ -347,16 +449,17 @@ def deliver(
         After everything else, if an output could not be written.
     """
     failures: list[Exception] = []
+    wide = getattr(args, "wide", False)
     path = getattr(args, "json", None)
     outputs: list[Output] = [(None if path == "-" else path, lambda path, force: _write_json(path, force, document))]
     for name, write in [*outputs, *files]:
         if name is not None:
             _attempt(lambda: write(name, args.force), failures)  # noqa: B023
     if path == "-":
-        _attempt(lambda: _print(sys.stderr, shown), [])  # a lost remark is no lost result
+        _attempt(lambda: _print(sys.stderr, shown, wide), [])  # a lost remark is no lost result
         _attempt(lambda: _print_json(document), failures)
     else:
-        _attempt(lambda: _print(sys.stdout, shown), failures)
+        _attempt(lambda: _print(sys.stdout, shown, wide), failures)
     unexpected = [error for error in failures if not isinstance(error, ImplicitBiasError)]
     if unexpected or len(failures) == 1:
         raise (unexpected or failures)[0]
@@ -371,8 +474,8 @@ def _attempt(write: Callable[[], None], failures: list[Exception]) -> None:
         failures.append(error)
 
 
-def _print(stream: Any, shown: Iterable[Any]) -> None:
-    console = console_for(stream)
+def _print(stream: Any, shown: Iterable[Any], wide: bool) -> None:
+    console = console_for(stream, wide)
     try:
         for what in shown:
             console.print(what, soft_wrap=isinstance(what, str), highlight=not isinstance(what, str))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from refimpl.display import shown
 from refimpl.errors import RunInterrupted
 from refimpl.files import make_folder
-from verification.claims.report import environment, shown
+from verification.claims.report import environment
 from verification.commands import options
 from verification.printing import sentence
 

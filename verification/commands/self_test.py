@@ -7,7 +7,8 @@ import argparse
 from rich.table import Table
 from rich.text import Text
 
-from verification.claims.report import environment, shown
+from refimpl.display import shown
+from verification.claims.report import environment
 from verification.commands import options
 from verification.printing import sentence
 

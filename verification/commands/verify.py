@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from refimpl.errors import RunInterrupted
-from refimpl.files import open_output
-from verification.claims.report import Report
 from verification.claims.run import DEFAULT_SCALES, verify
 from verification.commands import options
 
@@ -22,6 +19,7 @@ EXAMPLES = """examples:
   implicit-bias verify --data measurements.csv --slope 0.3 --positive 6 --negative 10
   implicit-bias verify --data iris.csv --classes setosa virginica --drop-column Id
   implicit-bias verify --data measurements.csv --time-limit 600
+  implicit-bias verify --data X.npy --labels y.npy --memory 500MB
   implicit-bias verify --data data.npz --init-scales 1e-6,1e-3,1,10 --json report.json
 
 exit codes: 0 nothing violated; 1 a claim is VIOLATED while its hypothesis holds; 2 bad input;
@@ -64,7 +62,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SECONDS",
         help="for each flow (default: an equal part of 60%% of the time limit, and what the flows before left)",
     )
-    parser.add_argument("--html", metavar="FILE", help="write the table as HTML")
+    parser.add_argument("--wide", action="store_true", help="show all columns, whatever the width of the terminal")
+    options.add_html_option(parser)
     parser.add_argument("--save", metavar="FILE", help="save the report as .npz (Report.load reads it)")
     options.add_output_options(parser)
     parser.set_defaults(run=run)
@@ -93,9 +92,16 @@ def run(args: argparse.Namespace) -> int:
             )
     except RunInterrupted as stop:
         report = stop.result
-    html = (args.html, lambda path, force: _write_html(report, path, force))
+    said, warnings = options.remarks(problem)
+    report = report.about(options.data_record(problem), [*options.heading(problem), *_sentences(said, warnings)])
+    html = options.page_output(args, lambda: report.to_html(args.command_line))
     options.deliver(args, [report], report.to_json(), [html, (args.save, report.save)])
     return report.exit_code
+
+
+def _sentences(said: list[str], warnings: list[str]) -> list[str]:
+    """Remarks and warnings on the data as sentences."""
+    return [f"{words[0].upper()}{words[1:]}." for words in [*said, *(f"warning: {words}" for words in warnings)]]
 
 
 def seconds(text: str) -> float:
@@ -112,8 +118,3 @@ def seconds(text: str) -> float:
 def _limit(value: float) -> float | None:
     """A limit on time for `verify`: None for no limit."""
     return None if value == float("inf") else value
-
-
-def _write_html(report: Report, path: Any, force: bool) -> None:
-    with open_output(path, force) as handle:
-        handle.write(report.to_html().encode())

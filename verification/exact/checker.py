@@ -19,7 +19,7 @@ from typing import Any
 CONCLUSIONS = ["solves_convex_program", "kkt_point", "tight_margins", "rank", "collapse", "linear_boundary"]
 CONCLUSIONS += ["margin_bound", "every_kkt_point", "global_optimum"]
 NETWORK_BITS = 2**13  # a sum of squares of floats needs some 4,300, γ as certify takes it 2,400
-LONGEST_FILE = 2**28
+LONGEST_FILE, LONGEST_PROOF = 2**28, 2**24  # characters: of a closed form, of any other proof
 VERDICTS = [("rejected", 0), ("convex_optimum", 1), ("kkt_point", 7), ("unique_kkt_point", 9)]
 
 
@@ -41,9 +41,9 @@ def check_certificate(certificate: str | Path, X: Any, y: Any) -> CertificateChe
         require(bool(rows) and len(labels) == len(rows) and set(labels) <= {1.0, -1.0}, "malformed labels")
         require({len(row) for row in rows} == {len(rows[0])} and bool(rows[0]), "malformed data")
         S, scale = signed_gram(rows, labels)
-        text = text_of(certificate, longest_text(S, scale))
+        text = text_of(certificate, max(longest_text(S, scale), LONGEST_PROOF))
         document = json.loads(text, object_pairs_hook=no_duplicates, parse_float=refused, parse_constant=refused)
-        expected = recomputed(document, rows, labels, S, scale)
+        expected = recomputed_by_schema(document, rows, labels, S, scale, len(text))
         require(canonical(expected) == text, "the text is not the one that follows from the data and its numbers")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         return CertificateCheck(False, f"refused: {error}")
@@ -74,6 +74,24 @@ def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def refused(text: str) -> Any:
     raise ValueError(f"{text[:20]} is no whole number")
+
+
+def recomputed_by_schema(
+    document: Any, rows: Any, labels: list[float], S: list[list[int]], scale: Fraction, length: int
+) -> dict[str, Any]:
+    """The whole document again, whatever it proves: the closed form, or what another checker's schema names."""
+    if document["schema"] == "implicit-bias-point":
+        from verification.exact.point_checker import recomputed_point
+
+        require(length <= LONGEST_PROOF, "the text is longer than such a proof can need")
+        return recomputed_point(document, rows, labels, S, scale)
+    if document["schema"] == "implicit-bias-flow":
+        from verification.exact.flow_checker import recomputed_flow
+
+        require(length <= LONGEST_PROOF, "the text is longer than such a proof can need")
+        return recomputed_flow(document, rows, labels, S, scale)
+    require(length <= longest_text(S, scale), "the text is longer than the data can need")
+    return recomputed(document, rows, labels, S, scale)
 
 
 def bits_of(S: list[list[int]], scale: Fraction, *numbers: Fraction) -> int:
@@ -108,11 +126,19 @@ def recomputed(document: Any, rows: Any, labels: list[float], S: list[list[int]]
     form, level = checked_closed_form(document["closed_form"], gamma, masses, S, scale, labels, bits)
     bounds, holds = checked_bounds(document["bounds"], gamma, masses, S, scale, labels, bits)
     verdict, proven = VERDICTS[3 if level == 2 and (holds or gamma == 1) else level]
-    sha256 = hashlib.sha256(b"".join(struct.pack(f"<{len(row)}d", *row) for row in [*rows, labels])).hexdigest()
     new: dict[str, Any] = {"schema": "implicit-bias-certificate", "schema_version": 1}
-    new |= {"data": {"n": len(rows), "d": len(rows[0]), "sha256": sha256}, "network": network}
-    new |= {"closed_form": form, "bounds": bounds, "verdict": verdict, "conclusions": CONCLUSIONS[:proven]}
-    return {**new, "seal": hashlib.sha256(canonical(new).encode()).hexdigest()}
+    new |= {"data": data_of(rows, labels), "network": network, "closed_form": form, "bounds": bounds}
+    return sealed({**new, "verdict": verdict, "conclusions": CONCLUSIONS[:proven]})
+
+
+def data_of(rows: Any, labels: list[float]) -> dict[str, Any]:
+    """What a certificate says of its data."""
+    sha256 = hashlib.sha256(b"".join(struct.pack(f"<{len(row)}d", *row) for row in [*rows, labels])).hexdigest()
+    return {"n": len(rows), "d": len(rows[0]), "sha256": sha256}
+
+
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    return {**document, "seal": hashlib.sha256(canonical(document).encode()).hexdigest()}
 
 
 def checked_network(network: Any) -> tuple[dict[str, Any], Fraction, list[Fraction]]:

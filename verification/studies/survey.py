@@ -21,7 +21,7 @@ from refimpl.spectrum import third_ratio
 from refimpl.validation import Array
 from verification.witnesses.limit_formula import closed_form
 
-__all__ = ["SAME", "LimitFacts", "Survey", "fraction", "number_limits", "survey"]
+__all__ = ["SAME", "LimitFacts", "Survey", "facts_of", "fraction", "number_limits", "survey"]
 
 SAME = 1e-6
 """Limits nearer than this, relative to their norm, are one limit; a margin above 1 + this is not tight."""
@@ -140,11 +140,12 @@ def survey(
         limits.append(limit)
     rows = [limit.coefficients @ L for limit in limits]
     numbers = number_limits(network, rows)
-    facts = (_facts(limit, W, reference, k) for limit, W, k in zip(limits, rows, numbers, strict=True))
+    facts = (facts_of(limit, W, reference, k) for limit, W, k in zip(limits, rows, numbers, strict=True))
     return Survey(tuple(facts), unfinished)
 
 
-def _facts(limit: FlowLimit, W: Array, reference: Array | None, number: int) -> LimitFacts:
+def facts_of(limit: FlowLimit, W: Array, reference: Array | None, number: int = 0) -> LimitFacts:
+    """One limit, W in the coordinates of `reference`, the closed form (None where there is none)."""
     sigma = limit.singular_values
     distance = None if reference is None else float(np.linalg.norm(W - reference) / np.linalg.norm(reference))
     return LimitFacts(

@@ -25,7 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.datasets import Dataset, as_dataset
+from refimpl.display import Displayed, shown
 from refimpl.network import TwoLayerNetwork, check_problem
+from refimpl.reduction import combine, reduced
 from refimpl.spectrum import row_norms, sample_factor
 from refimpl.validation import Array
 from verification.witnesses.least_norm import LARGEST_ERROR, LeastNorm, SolveStatus, least_norm
@@ -46,7 +48,7 @@ CORRECTIONS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class MaxMargin(TwoRows):
+class MaxMargin(TwoRows, Displayed):
     """Solution of (C). If the status is not SOLVED the arrays are 0 and the numbers inf.
 
     Attributes
@@ -91,6 +93,17 @@ class MaxMargin(TwoRows):
             f"<MaxMargin {self.status.name}: m = {self.second_layer.size}, n = {len(self.X)}, d = {self.X.shape[1]}; "
             f"objective {self.objective:.6g}, {support} support vectors, duality gap {self.duality_gap:.1e}>"
         )
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Objective, support, and how exact they are."""
+        return [
+            ("status", self.status.name),
+            ("objective ½‖W‖²", f"{self.objective:.9g}"),
+            ("support vectors", str(int(np.sum(self.multipliers > 0.0)))),
+            ("relative duality gap", shown(self.duality_gap)),
+            ("error estimate", shown(self.error_estimate)),
+            ("solver", self.solver),
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +157,7 @@ def max_margin(network: TwoLayerNetwork, data: Dataset) -> MaxMargin:
     network : TwoLayerNetwork
         With a `LeakyReLU`. If no a_j is positive, v is dropped (0); if none is negative, u.
     data : Dataset
+        Of samples in tiles one pass over X is made for v and u.
 
     Returns
     -------
@@ -170,11 +184,16 @@ def max_margin(network: TwoLayerNetwork, data: Dataset) -> MaxMargin:
     array([ 1.131371, -0.565685])
     """
     check_problem(network, data, "max_margin")
+    if data.in_tiles:
+        small = reduced(data)
+        found = max_margin(network, small.data)
+        v, u = combine(small, np.stack([found.v, found.u]), data.X)
+        return replace(found, v=v, u=u, X=data.X)
     a_plus, a_minus, unit = relative_masses(network, data)
     c, c_prime = slopes_by_sign(network, data.y)
     space = _Samples.of(data)
     G = max_margin_matrix(network, data, space.L)
-    answer = least_norm(G, space.rounding, lambda i: _exact_row(network, data, i))
+    answer = least_norm(G, space.rounding, lambda i: _exact_row(network, data, i), data.exact)
     root_m = np.sqrt(network.m)
     alpha = data.y * c * (a_plus > 0.0) / root_m
     alpha_prime = -data.y * c_prime * (a_minus > 0.0) / root_m
@@ -230,6 +249,7 @@ def linear_max_margin(data: Dataset) -> LinearMaxMargin:
     Parameters
     ----------
     data : Dataset
+        Of samples in tiles one pass over X is made for z.
 
     Returns
     -------
@@ -247,9 +267,13 @@ def linear_max_margin(data: Dataset) -> LinearMaxMargin:
     >>> linear_max_margin(Dataset([[1.0], [2.0]], [1, -1])).status.name
     'INFEASIBLE'
     """
-    space = _Samples.of(as_dataset(data))
+    if as_dataset(data).in_tiles:
+        small = reduced(data)
+        found = linear_max_margin(small.data)
+        return replace(found, z=combine(small, found.z[None], data.X)[0], X=data.X)
+    space = _Samples.of(data)
     G = (data.y * data.norms / data.R_max)[:, None] * space.L
-    answer = least_norm(G, space.rounding, lambda i: _exact_sample(data, i))
+    answer = least_norm(G, space.rounding, lambda i: _exact_sample(data, i), data.exact)
     scale = data.R_max**2
 
     def margins(z: Array) -> Array:

@@ -40,6 +40,7 @@ from refimpl.errors import InvalidParameterError
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.span import weights_from_coefficients
 from refimpl.spectrum import rank_of_limit, sample_factor
+from refimpl.tiles.columns import scaled
 from refimpl.validation import Array, BoolArray, as_callback, as_count
 from verification.witnesses.least_norm import ACCEPTED_GAP, SolveStatus, active_set
 
@@ -466,7 +467,7 @@ def _result(
         objective=float(np.ldexp(objective, -2 * exponent)),
         lower_bound=float(np.ldexp(lower / unit, -2 * exponent)),
         coefficients=np.ldexp(C, -2 * exponent),
-        X=np.ldexp(data.X, exponent),
+        X=scaled(data.X, exponent),
         slopes=np.where(family.own, best.s, sides),
         margins=q,
         singular_values=np.ldexp(np.linalg.svd(C @ L, compute_uv=False), -exponent),

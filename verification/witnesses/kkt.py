@@ -28,9 +28,12 @@ from scipy.linalg import qr, solve_triangular
 from scipy.optimize import linprog, lsq_linear, nnls
 
 from refimpl.datasets import Dataset
+from refimpl.display import Displayed, shown
 from refimpl.errors import InvalidParameterError
 from refimpl.network import TwoLayerNetwork, check_problem
+from refimpl.reduction import reduced
 from refimpl.spectrum import rank_of_limit, singular_values, third_ratio
+from refimpl.tiles.columns import Columns
 from refimpl.validation import Array, BoolArray, IntArray, as_positive
 
 __all__ = ["KKTResiduals", "KKTStatus", "kkt_residuals"]
@@ -83,7 +86,7 @@ class KKTStatus(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class KKTResiduals:
+class KKTResiduals(Displayed):
     """Distance of W, scaled to smallest margin 1, from the KKT conditions of (P).
 
     Attributes
@@ -139,6 +142,20 @@ class KKTResiduals:
             f"rank {self.rank}>"
         )
 
+    def facts(self) -> list[tuple[str, str]]:
+        """Residuals, rank and margins."""
+        return [
+            ("status", self.status.name),
+            ("stationarity", shown(self.stationarity)),
+            ("feasibility", shown(self.feasibility)),
+            ("complementarity", shown(self.complementarity)),
+            ("duality gap", shown(self.duality_gap)),
+            ("rank", str(self.rank)),
+            ("smallest margin", shown(self.smallest_margin)),
+            ("units at their kink", str(self.units_at_kink)),
+            ("support vectors", str(int(np.sum(self.multipliers > 0.0)))),
+        ]
+
     @property
     def distance_bound(self) -> float:
         """Bound on ‖W - W_opt‖/‖W‖, W_opt the optimum of the program with W's pattern: √gap."""
@@ -187,6 +204,11 @@ def kkt_residuals(network: TwoLayerNetwork, data: Dataset, W: Any, tolerance: fl
     tolerance = as_positive("tolerance", tolerance)
     if tolerance >= 1.0:
         raise InvalidParameterError("tolerance", "lie in (0, 1)", tolerance)
+    if data.in_tiles:
+        small = reduced(data, [W], network.m, "W")
+        data, W = small.data, small.weights[0]
+    elif isinstance(W, Columns):
+        W = W.array()
     Z = network.preactivations(W, data.X)
     W, Z, exponent = _near_one(np.asarray(W, dtype=np.float64), Z)
     norm = float(np.linalg.norm(W))

@@ -142,7 +142,7 @@ class _Answer:
         return self.error + self.distance
 
 
-def least_norm(G: Array, rounding: float = 0.0, exact_row: ExactRow | None = None) -> LeastNorm:
+def least_norm(G: Array, rounding: float = 0.0, exact_row: ExactRow | None = None, provable: bool = True) -> LeastNorm:
     """min ½‖x‖² subject to G x >= 1.
 
     Parameters
@@ -152,6 +152,8 @@ def least_norm(G: Array, rounding: float = 0.0, exact_row: ExactRow | None = Non
         Bound on the error of each row of G, relative to its norm.
     exact_row : callable, optional
         Rows of which those of G are the rounded images; by default G's own. Used for proofs only.
+    provable : bool
+        Whether `exact_row` gives the true rows: if not, they prove nothing that rounding could change.
 
     Returns
     -------
@@ -181,7 +183,7 @@ def least_norm(G: Array, rounding: float = 0.0, exact_row: ExactRow | None = Non
     hint, tolerance = _by_cvxpy(program)
     answer = _best(program, hint)
     if answer is None:
-        proven = _no_solution(program, exact_row)
+        proven = _no_solution(program, exact_row, provable)
         return _no_answer(G, SolveStatus.INFEASIBLE if proven else SolveStatus.UNDECIDED, tolerance)
     if answer.estimate > LARGEST_ERROR:
         return _no_answer(G, SolveStatus.INACCURATE, tolerance, answer.gap)
@@ -413,7 +415,7 @@ def _least_multipliers(program: _Program, answer: _Answer) -> Array | None:
 # --- proofs that there is no solution ------------------------------------------------------------------------------
 
 
-def _no_solution(program: _Program, exact_row: ExactRow) -> bool:
+def _no_solution(program: _Program, exact_row: ExactRow, provable: bool = True) -> bool:
     """Whether some μ >= 0, μ ≠ 0, with Ûᵀμ = 0 is proven to exist for the true rows Û: then no ξ has Û ξ > 0."""
     U, n = program.U, len(program.b)
     try:
@@ -425,7 +427,7 @@ def _no_solution(program: _Program, exact_row: ExactRow) -> bool:
         return False
     if _robust_combination(program, S, mu[S]):
         return True
-    if len(exact_row(int(S[0]))) * S.size**2 > MAX_EXACT_WORK:
+    if not provable or len(exact_row(int(S[0]))) * S.size**2 > MAX_EXACT_WORK:
         return False
     return _exact_combination(
         [exact_row(int(i)) for i in S], [Fraction(value) for value in (mu * program.b)[S].tolist()]

@@ -8,6 +8,7 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.network import TwoLayerNetwork, check_problem
+from refimpl.tiles.accumulate import combination
 from refimpl.validation import Array
 from verification.witnesses.least_norm import SolveStatus
 from verification.witnesses.two_rows import TwoRows, relative_masses, slopes_by_sign
@@ -97,9 +98,12 @@ def closed_form(network: TwoLayerNetwork, data: Dataset) -> ClosedForm:
     slack = 0.0 if singular else _sign_slack(alpha, alpha_prime, data)
     nonnegative = not singular and bool(lam.min() >= 0.0)
     alpha, alpha_prime = alpha / (unit * root_m), alpha_prime / (unit * root_m)
+    v, u = (
+        combination(np.stack([alpha, alpha_prime]), data.X) if data.in_tiles else (alpha @ data.X, alpha_prime @ data.X)
+    )
     return ClosedForm(
-        v=alpha @ data.X,
-        u=alpha_prime @ data.X,
+        v=v,
+        u=u,
         v_coefficients=alpha,
         u_coefficients=alpha_prime,
         second_layer=network.second_layer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,14 +28,16 @@ class TwoRows:
     @property
     def coefficients(self) -> Array:
         """C with W = C X, shape (m, n)."""
-        a = self.second_layer[:, None]
-        rows = np.where(a > 0.0, self.v_coefficients, self.u_coefficients)
-        return np.asarray(np.sqrt(a.size) * np.abs(a) * rows)
+        return self.rows_of((self.v_coefficients, self.u_coefficients))
 
     def weights(self) -> Array:
         """W, shape (m, d)."""
+        return self.rows_of((self.v, self.u))
+
+    def rows_of(self, pair: Sequence[Array] | Array) -> Array:
+        """√m |a_j| times the first of the pair on J₊, and the second on J₋."""
         a = self.second_layer[:, None]
-        return np.asarray(np.sqrt(a.size) * np.abs(a) * np.where(a > 0.0, self.v, self.u))
+        return np.asarray(np.sqrt(a.size) * np.abs(a) * np.where(a > 0.0, *pair))
 
 
 def relative_masses(network: TwoLayerNetwork, data: Dataset) -> tuple[float, float, float]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork, datasets
-from refimpl.errors import InvalidDataError
-from refimpl.flow import FlowStatus, piecewise
+from refimpl.errors import ImplicitBiasError, InvalidDataError
+from refimpl.flow import FlowEvent, FlowStatus, piecewise
 from verification.claims import CLAIMS, HypothesisResult, Measurement, Verdict
 from verification.claims.base import judge
 from verification.claims.evidence import Evidence
@@ -44,8 +44,7 @@ def with_limits(honest: Evidence, change) -> Evidence:
     """A copy whose flows end in changed limits; everything else is computed anew."""
     evidence = fresh()
     flows = tuple(replace(flow, limit=change(flow.limit)) for flow in honest.flows)
-    evidence.__dict__["flows"] = flows
-    return evidence
+    return evidence.supposing(flows=flows)
 
 
 def moved(limit, C):
@@ -98,11 +97,12 @@ def test_a_wrong_limit_is_seen(honest: Evidence, claim: str, change) -> None:
 
 def with_paths(honest: Evidence, **changes) -> Evidence:
     evidence = fresh()
-    evidence.__dict__["flows"] = tuple(
-        replace(flow, trajectory=replace(flow.trajectory, **{k: f(flow.trajectory) for k, f in changes.items()}))
-        for flow in honest.flows
+    return evidence.supposing(
+        flows=tuple(
+            replace(flow, trajectory=replace(flow.trajectory, **{k: f(flow.trajectory) for k, f in changes.items()}))
+            for flow in honest.flows
+        )
     )
-    return evidence
 
 
 def test_a_loss_that_stays_is_seen(honest: Evidence) -> None:
@@ -116,7 +116,7 @@ def test_a_loss_that_stays_is_seen(honest: Evidence) -> None:
         slow = replace(flows[wrong].limit, margins=0.01 * flows[wrong].limit.margins)
         flows[wrong] = replace(stuck.flows[wrong], limit=slow)
         evidence = fresh()
-        evidence.__dict__["flows"] = tuple(flows)
+        evidence = evidence.supposing(flows=tuple(flows))
         assert verdict("flow-zero-loss", evidence) is Verdict.VIOLATED
 
 
@@ -128,17 +128,20 @@ def test_a_falling_smoothed_margin_is_seen(honest: Evidence) -> None:
 
 def with_descents(honest: Evidence, **changes) -> Evidence:
     evidence = fresh()
-    evidence.__dict__["descents"] = tuple(
-        replace(
-            run,
-            result=replace(
-                run.result,
-                trajectory=replace(run.result.trajectory, **{k: f(run.result.trajectory) for k, f in changes.items()}),
-            ),
+    return evidence.supposing(
+        descents=tuple(
+            replace(
+                run,
+                result=replace(
+                    run.result,
+                    trajectory=replace(
+                        run.result.trajectory, **{k: f(run.result.trajectory) for k, f in changes.items()}
+                    ),
+                ),
+            )
+            for run in honest.descents
         )
-        for run in honest.descents
     )
-    return evidence
 
 
 @pytest.mark.parametrize(
@@ -159,8 +162,11 @@ def test_rows_that_spread_are_seen(honest: Evidence) -> None:
     claim = "per-sign-stable-rank-tends-to-one"
     assert verdict(claim, honest) in HOLD
     evidence = fresh()
-    evidence.__dict__["descents"] = tuple(
-        replace(run, stable_rank_by_sign=np.roll(run.stable_rank_by_sign[::-1], 1, axis=0)) for run in honest.descents
+    evidence = evidence.supposing(
+        descents=tuple(
+            replace(run, stable_rank_by_sign=np.roll(run.stable_rank_by_sign[::-1], 1, axis=0))
+            for run in honest.descents
+        )
     )
     result = BY_ID[claim].evaluate(evidence, perf_counter)
     assert result.verdict is Verdict.INCONCLUSIVE  # a finite run does not refute a limit
@@ -189,7 +195,7 @@ def test_a_large_start_with_low_rank_is_seen(honest: Evidence) -> None:
 def test_a_missing_limit_is_inconclusive(honest: Evidence) -> None:
     evidence = fresh()
     flows = (replace(honest.flows[0], limit=None, status=FlowStatus.STALLED), *honest.flows[1:])
-    evidence.__dict__["flows"] = flows
+    evidence = evidence.supposing(flows=flows)
     result = BY_ID["flow-rank-at-most-two"].evaluate(evidence, perf_counter)
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "STALLED" in result.reason
@@ -208,7 +214,7 @@ def test_certified_only_where_the_certificate_proves_it(honest: Evidence) -> Non
         "margin-approximation",
     }
     without = fresh()
-    without.__dict__.update(flows=honest.flows, certificate=None)
+    without = without.supposing(flows=honest.flows, certificate=None)
     assert verdict("flow-rank-at-most-two", without) is Verdict.HOLDS_NUMERICALLY
 
 
@@ -300,7 +306,7 @@ def test_one_wrong_limit_of_three_is_enough(honest: Evidence, claim: str, change
     flows = list(honest.flows)
     flows[wrong] = replace(flows[wrong], limit=change(flows[wrong].limit))
     evidence = fresh()
-    evidence.__dict__["flows"] = tuple(flows)
+    evidence = evidence.supposing(flows=tuple(flows))
     assert verdict(claim, evidence) is Verdict.VIOLATED
 
 
@@ -317,11 +323,11 @@ def test_every_pair_of_the_three_witnesses_is_compared(honest: Evidence) -> None
         evidence = fresh()
         wrong = getattr(honest, name)
         wrong = replace(wrong, v_coefficients=1.001 * wrong.v_coefficients)
-        evidence.__dict__.update({"flows": honest.flows, name: wrong})
+        evidence = evidence.supposing(**{"flows": honest.flows, name: wrong})
         assert verdict("limit-is-convex-optimum", evidence) is Verdict.VIOLATED
     evidence = fresh()
     useless = replace(honest.closed_form, solves_program=False, error_estimate=float("inf"))
-    evidence.__dict__.update(flows=honest.flows, closed_form=useless)
+    evidence = evidence.supposing(flows=honest.flows, closed_form=useless)
     assert verdict("limit-is-convex-optimum", evidence) in HOLD
 
 
@@ -368,7 +374,7 @@ def test_the_rounding_of_a_singular_system_is_not_an_error_of_the_limit() -> Non
         replace(f, limit=replace(f.limit, multipliers=lam * np.array([0.5, 0.5, 1.0, 0.5, 0.5])))
         for f in evidence.flows
     ]
-    evidence.__dict__["flows"] = tuple(split)
+    evidence = evidence.supposing(flows=tuple(split))
     assert evidence.flow_error < 1e-12
 
 
@@ -380,6 +386,33 @@ def test_a_cancellation_in_a_sliding_units_matrix_is_an_error_of_the_limit() -> 
     off = max(float(np.abs(network.margins(limit.weights(), data) - 1.0).max()) for limit in evidence.limits)
     assert off <= evidence.margin_error
     assert verdict("flow-limit-is-kkt", evidence) in HOLD
+
+
+def test_the_error_of_a_limit_holds_it_against_the_rationals() -> None:
+    """Nearly dependent samples: λ_min(M) is 1e-8 of its terms, and W is known to eight digits more than λ is.
+
+    One neuron, all units active, so that M = K and W = Σ λ_i x_i with K λ = 1, solved by fractions.
+    """
+    X = np.array([[1.0, 1e-3, 0.0], [1.0, -1e-3, 1e-4], [1.0, 0.0, -1e-4]])
+    data, network = Dataset(X, [1.0, 1.0, 1.0]), TwoLayerNetwork([1.0], LeakyReLU(0.5))
+    evidence = Evidence(network, data, LogisticLoss(), _starts(network, data, None, 0, DEFAULT_SCALES))
+    exact = least_norm_by_fractions(X)
+    limit = evidence.limits[0]
+    off = np.linalg.norm(limit.weights()[0] - exact) / np.linalg.norm(exact)
+    assert off <= evidence.flow_error < 1e-9
+
+
+def least_norm_by_fractions(X: np.ndarray) -> np.ndarray:
+    """The w with X w = 1, X square."""
+    rows = [[Fraction(float(x)) for x in row] + [Fraction(1)] for row in X]
+    for i in range(len(rows)):
+        pivot = next(r for r in range(i, len(rows)) if rows[r][i] != 0)
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [x / rows[i][i] for x in rows[i]]
+        for r in range(len(rows)):
+            if r != i:
+                rows[r] = [x - rows[r][i] * p for x, p in zip(rows[r], rows[i], strict=True)]
+    return np.array([float(row[-1]) for row in rows])
 
 
 def test_a_limit_that_is_not_polished_has_the_root_of_its_gap(honest: Evidence) -> None:
@@ -509,8 +542,7 @@ def with_one_descent(honest: Evidence, wrong: int, **changes) -> Evidence:
     path = runs[wrong].result.trajectory
     new = replace(path, **{name: change(path) for name, change in changes.items()})
     runs[wrong] = replace(runs[wrong], result=replace(runs[wrong].result, trajectory=new))
-    evidence.__dict__["descents"] = tuple(runs)
-    return evidence
+    return evidence.supposing(descents=tuple(runs))
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 2])
@@ -524,8 +556,7 @@ def test_the_threshold_of_the_loss_is_sharp(honest: Evidence, wrong: int) -> Non
         log_loss = np.append(path.log_loss[:-1], threshold + np.log(factor))
         stopped = replace(path, log_loss=log_loss)
         flows[wrong] = replace(flows[wrong], trajectory=stopped, limit=None, status=FlowStatus.MAX_TIME)
-        evidence.__dict__["flows"] = tuple(flows)
-        return evidence
+        return evidence.supposing(flows=tuple(flows))
 
     assert edges(honest, "flow-zero-loss", change) == [Verdict.HOLDS_NUMERICALLY, Verdict.INCONCLUSIVE]
 
@@ -543,7 +574,7 @@ def test_one_drop_of_the_smoothed_margin_is_enough(honest: Evidence) -> None:
             drop = size * measured(claim, honest).tolerance * max(1.0, q[late] * path.norm[late]) / path.norm[late]
             q[late:] -= q[late] - q[late - 1] + drop
             flows[flow] = replace(flows[flow], trajectory=replace(path, smoothed_margin=q))
-            evidence.__dict__["flows"] = tuple(flows)
+            evidence = evidence.supposing(flows=tuple(flows))
             assert verdict(claim, evidence) is expected
 
 
@@ -553,8 +584,14 @@ def test_the_tolerances_by_hand(honest: Evidence) -> None:
     gamma, plus, minus = network.slope, network.mass_positive, network.mass_negative
     c, c_prime = np.where(data.y > 0, 1.0, gamma), np.where(data.y > 0, gamma, 1.0)
     M = data.signed_gram * (plus * np.outer(c, c) + minus * np.outer(c_prime, c_prime))
-    eps, W = np.finfo(np.float64).eps, honest.limits[0].weights()
-    error = 64.0 * data.n * eps * np.diagonal(M).max() * np.linalg.norm(np.linalg.inv(M), 2)
+    scale = np.sqrt(np.diagonal(M))
+    smallest = np.linalg.eigvalsh(M / np.outer(scale, scale))[0]
+    errors, W = [], honest.limits[0].weights()
+    for limit in honest.limits:
+        z = 16.0 * np.finfo(np.float64).eps * np.outer(np.abs(limit.coefficients) @ data.norms, data.norms)
+        off = np.abs(limit.margins - 1.0) + np.abs(network.second_layer) @ z
+        errors.append(np.linalg.norm(off / scale) / np.sqrt(smallest) / np.linalg.norm(W))
+    error = max(errors)
     outputs = error * np.linalg.norm(network.second_layer) * np.linalg.norm(W) * data.R_max
     expected = {
         "flow-limit-is-kkt": max(error, 1e-12),
@@ -640,7 +677,7 @@ def test_rounding_of_one_flow_hides_no_decrease_of_another(honest: Evidence) -> 
     claim, flows = "smoothed-margin-monotone", list(honest.flows)
     flows[0] = replace(flows[0], trajectory=replace(flows[0].trajectory, s=1e12 * flows[0].trajectory.s))
     evidence = fresh()
-    evidence.__dict__["flows"] = tuple(flows)
+    evidence = evidence.supposing(flows=tuple(flows))
     assert verdict(claim, evidence) is Verdict.INCONCLUSIVE
     path = flows[1].trajectory
     flows[1] = replace(
@@ -648,8 +685,61 @@ def test_rounding_of_one_flow_hides_no_decrease_of_another(honest: Evidence) -> 
         trajectory=replace(path, smoothed_margin=path.smoothed_margin - 1e-2 * (np.arange(path.s.size) % 2)),
     )
     evidence = fresh()
-    evidence.__dict__["flows"] = tuple(flows)
+    evidence = evidence.supposing(flows=tuple(flows))
     assert verdict(claim, evidence) is Verdict.VIOLATED
+
+
+def test_times_that_tell_nothing_are_counted_and_hide_no_decrease_before_them(honest: Evidence) -> None:
+    claim, flows = "smoothed-margin-monotone", list(honest.flows)
+    path = flows[0].trajectory
+    late = np.flatnonzero(path.log_loss < log_threshold(honest))
+    s = path.s.copy()
+    s[late[-3:]] *= 1e12
+    flows[0] = replace(flows[0], trajectory=replace(path, s=s))
+    row = BY_ID[claim].evaluate(honest.supposing(flows=tuple(flows)), perf_counter)
+    assert row.verdict is Verdict.HOLDS_NUMERICALLY
+    assert row.reason.startswith("At 3 of ")
+    q = path.smoothed_margin.copy()
+    q[late[2] :] -= 1e-2
+    flows[0] = replace(flows[0], trajectory=replace(path, s=s, smoothed_margin=q))
+    assert verdict(claim, honest.supposing(flows=tuple(flows))) is Verdict.VIOLATED
+
+
+# --- trapped in the last cell ---------------------------------------------------------------------
+
+
+def test_an_event_after_the_flow_is_trapped_is_seen(honest: Evidence) -> None:
+    """A unit that leaves the last pattern and comes back to it contradicts section 7."""
+    claim = "flow-stays-in-last-cell"
+    row = BY_ID[claim].evaluate(honest, perf_counter)
+    assert row.verdict is Verdict.HOLDS_NUMERICALLY
+    flow, since = honest.flows[1], row.measurement.details["trapped_since"][1]
+    side = int(flow.limit.pattern[0, 0])
+    late = (float(since) + float(flow.trajectory.s[-1])) / 2.0
+    there, back = (FlowEvent(late * (1.0 + x), 0, 0, "crossed", way) for x, way in ((0.0, -side), (1e-3, side)))
+    flows = (honest.flows[0], replace(flow, events=(*flow.events, there, back)), honest.flows[2])
+    row = BY_ID[claim].evaluate(honest.supposing(flows=flows), perf_counter)
+    assert row.verdict is Verdict.VIOLATED
+    assert row.measurement.value == 3.0
+
+
+def test_weights_that_leave_the_ball_are_seen(honest: Evidence) -> None:
+    claim, flow = "flow-stays-in-last-cell", honest.flows[0]
+    w = flow.trajectory.sample_weights.copy()
+    w[-1] = np.roll(w[-1], 1) + 0.2 * (np.arange(w.shape[1]) == 0)
+    w[-1] /= w[-1].sum()
+    flows = (replace(flow, trajectory=replace(flow.trajectory, sample_weights=w)), *honest.flows[1:])
+    assert verdict(claim, honest.supposing(flows=flows)) is Verdict.VIOLATED
+
+
+def test_a_flow_that_is_not_deep_in_its_cell_does_not_meet_the_hypothesis(honest: Evidence) -> None:
+    claim, flow = "flow-stays-in-last-cell", honest.flows[0]
+    w = np.roll(flow.trajectory.sample_weights, 1, axis=1) ** 4
+    w /= w.sum(axis=1, keepdims=True)
+    flows = (replace(flow, trajectory=replace(flow.trajectory, sample_weights=w)), *honest.flows[1:])
+    row = BY_ID[claim].evaluate(honest.supposing(flows=flows), perf_counter)
+    assert row.verdict is Verdict.HYPOTHESIS_NOT_MET
+    assert row.hypothesis.slack < 1.0
 
 
 # --- the first step -------------------------------------------------------------------------------
@@ -726,5 +816,14 @@ def test_the_bound_of_the_sampling_error_by_hand(monkeypatch: pytest.MonkeyPatch
     assert error == pytest.approx((lam * first + s * second) / lam, rel=1e-12)
 
 
-def test_there_are_seventeen_claims() -> None:
-    assert len(BY_ID) == 17
+def test_there_are_eighteen_claims() -> None:
+    assert len(BY_ID) == 18
+
+
+def test_only_quantities_that_are_computed_can_be_supposed(honest: Evidence) -> None:
+    with pytest.raises(ImplicitBiasError, match="nonsense"):
+        honest.supposing(nonsense=1.0)
+    with pytest.raises(ImplicitBiasError, match="alpha"):  # a property of the step size, never kept
+        honest.supposing(alpha=1.0)
+    assert honest.supposing(flows=()).limits == ()
+    assert len(honest.limits) == 3

@@ -28,9 +28,6 @@ POWERS = {
 }
 """The power of 2ᵏ that a number goes with; 0 for all others."""
 
-NOT_YET = {"descent-converges", "descent-norms-grow", "paper-descent-theorem"}
-"""Claims whose details are still in units in which R_max lies in [1, 2)."""
-
 
 @functools.cache
 def report(k: int) -> Report:
@@ -54,13 +51,7 @@ def leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-@pytest.mark.parametrize(
-    "id",
-    [
-        pytest.param(claim.id, marks=[pytest.mark.xfail(reason="still in scaled units")] if claim.id in NOT_YET else [])
-        for claim in CLAIMS
-    ],
-)
+@pytest.mark.parametrize("id", [claim.id for claim in CLAIMS])
 def test_numbers_of_a_claim_are_in_the_users_units(id: str) -> None:
     one, other = (
         list(leaves({**row.to_dict(), "seconds": 0.0}, id))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from verification import cli
-from verification.commands.certify import exact_slope
+from verification.commands.exact_numbers import exact_slope
 from verification.exact.certificate import Certificate
 
 NETWORK = ["--positive", "1", "--negative", "1"]
@@ -101,3 +102,40 @@ def test_slopes_that_are_none_end_in_a_sentence_at_once(data_file, capsys, text)
 def test_slopes_as_fractions_and_floats():
     assert exact_slope("1/10") == Fraction(1, 10)
     assert [exact_slope(text) for text in ("0.1", "1e-320", "1", None)] == [None] * 4
+
+
+# --- one KKT point -------------------------------------------------------------------------------------------
+
+POINT = ["--slope", "1/10", *NETWORK]
+
+
+def test_a_limit_is_proven_written_and_checked(data_file, tmp_path, capsys):
+    path = str(tmp_path / "point.json")
+    assert cli.main(["certify", "--limit", "--data", data_file, *POINT, "--seed", "3", "--out", path]) == 0
+    assert "1.237623762376237" in capsys.readouterr().out  # ½(1 + 1/4)·2/(1 + γ²) = 125/101
+    assert cli.main(["certify", "--check", path, "--data", data_file, *POINT]) == 0
+    assert "proven_kkt_point" in capsys.readouterr().out
+    assert cli.main(["certify", "--check", path, "--data", data_file, "--negative", "4"]) == 1
+    assert "1 positive and 1 negative neurons, not of --negative 4" in capsys.readouterr().out
+
+
+def test_weights_that_are_near_no_kkt_point_are_not_proven(data_file, tmp_path, capsys):
+    np.save(tmp_path / "W.npy", [[1.0, -1.0], [1.0, 1.0]])
+    arguments = ["certify", "--limit", "--data", data_file, "--slope", "0.1", *NETWORK, "--weights"]
+    assert cli.main([*arguments, str(tmp_path / "W.npy"), "--out", str(tmp_path / "none.json")]) == 3
+    assert "Not proven: " in capsys.readouterr().out
+    assert not (tmp_path / "none.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--limit", "--weights", "W.npy", "--init-scale", "1"], "`init-scale` must be left out with --weights"),
+        (["--init-scale", "1"], "`init-scale` must be left out without --limit or --flow"),
+        (["--check", "none.json", "--limit"], "`limit` must be left out with --check"),
+    ],
+)
+def test_options_of_points_that_do_not_go_together(data_file, capsys, options, word):
+    options = [data_file if x in ("W.npy", "none.json") else x for x in options]  # files that exist
+    assert cli.main(["certify", "--data", data_file, *options]) == 2
+    assert word in capsys.readouterr().err

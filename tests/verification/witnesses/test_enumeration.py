@@ -358,7 +358,7 @@ def test_where_the_conditions_hold_the_claim_holds_and_a_longer_limit_is_seen():
         C = flow.limit.coefficients.copy()
         C[0] *= 1.01
         flows.append(replace(flow, limit=replace(flow.limit, coefficients=C)))
-    wrong.__dict__["flows"] = tuple(flows)
+    wrong = wrong.supposing(flows=tuple(flows))
     assert CLAIM.evaluate(wrong, perf_counter).verdict is Verdict.VIOLATED
 
 
@@ -366,8 +366,8 @@ def test_a_limit_below_the_lower_bound_is_not_believed():
     """Then the enumeration has missed something, which a small excess must not hide."""
     found = evidence(signs(1, 1, 0.3), datasets.gaussian(2, 500, np.random.default_rng(0)).rescaled()[0])
     optimum = found.global_optimum
-    found.__dict__["global_optimum"] = replace(optimum, objective=1.1 * optimum.objective)
-    found.__dict__["global_optimum"] = replace(found.global_optimum, lower_bound=found.global_optimum.objective)
+    found = found.supposing(global_optimum=replace(optimum, objective=1.1 * optimum.objective))
+    found = found.supposing(global_optimum=replace(found.global_optimum, lower_bound=found.global_optimum.objective))
     result = CLAIM.evaluate(found, perf_counter)
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "below" in result.reason

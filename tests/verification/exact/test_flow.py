@@ -1,0 +1,265 @@
+"""Flows proven: against gradient_flow and a closed form, tampered with, and by certifiers that are wrong."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import os
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
+from verification.exact import flow as prover
+from verification.exact import flow_checker, pattern, steps
+from verification.exact.checker import check_certificate
+from verification.exact.flow import certify_flow
+
+from .tampering import digit_changes, resealed, structural_changes
+
+pytest.importorskip("flint")
+FOUND = Path(__file__).parents[3] / "docs" / "counterexamples"
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+
+
+def instance(seed):
+    """Small, with n <= d <= n + 1, so that what is found is proven fast."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 4))
+    counts = [(1, 1), (2, 1), (2, 2), (3, 0), (0, 2), (1, 3)][rng.integers(6)]
+    network = TwoLayerNetwork.with_signs(*counts, LeakyReLU(float(rng.choice([0.1, 0.3, 0.5, 0.9]))))
+    data = Dataset(rng.standard_normal((n, n + int(rng.integers(2)))), rng.choice([-1.0, 1.0], n))
+    return network, data, rng.standard_normal((network.m, data.d)) * 10.0 ** rng.integers(-3, 1)
+
+
+def events_agree(proof, flow, tolerance):
+    """The same events at the same times, those of one instant in any order.
+
+    gradient_flow releases a unit when its slope has left [γ, 1] by 1e-7, a little late (docs/numerics.md).
+    """
+    mine = sorted((e.neuron, e.sample, float(e.time), e.kind, e.side) for e in proof.events)
+    theirs = sorted((e.neuron, e.sample, e.s, e.kind, e.side) for e in flow.events)
+    return [(*x[:2], *x[3:]) for x in mine] == [(*x[:2], *x[3:]) for x in theirs] and all(
+        abs(a[2] - b[2]) <= (1e-4 if a[3] == "released" else tolerance) * max(1.0, b[2])
+        for a, b in zip(mine, theirs, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(k, k + 10) for k in range(0, 300, 10)] if THOROUGH else [(1, 4, 6, 7, 21, 30, 36, 60)]
+)
+def test_proven_flows_are_those_of_gradient_flow(seeds):
+    decided = 0
+    for seed in seeds:
+        network, data, W0 = instance(seed)
+        proof = certify_flow(network, data, W0)
+        if not proof.proven:
+            assert "UNDECIDED" in proof.reason
+            continue
+        decided += 1
+        flow = gradient_flow(network, data, W0, "exponential", rtol=1e-12, atol=1e-12)
+        # where w is at its limit to 1e-8, gradient_flow jumps to the next crossing: some of 300 times are 1e-7 off
+        assert events_agree(proof, flow, 1e-6 if THOROUGH else 1e-9), (seed, proof.events, flow.events)
+        W = proof.point.weights(network, data)
+        assert np.linalg.norm(flow.limit.weights() - W) <= 1e-9 * np.linalg.norm(W)
+        result = check_certificate(proof.to_json(), data.X, data.y)
+        assert (result.accepted, result.verdict) == (True, "proven_flow_limit"), (seed, result.reason)
+    assert decided >= len(seeds) - (6 if THOROUGH else 0)
+
+
+def test_the_first_event_is_where_a_closed_form_puts_it():
+    """n = 1: w = 1, so z moves at a γ ‖x‖² from below its kink and reaches it at s = -z(0)/(a γ ‖x‖²)."""
+    network, data = TwoLayerNetwork([2.0], LeakyReLU(0.25)), Dataset([[1.0, 1.0]], [1])
+    proof = certify_flow(network, data, [[-0.5, -0.25]])
+    assert len(proof.events) == 1
+    assert abs(proof.events[0].time - Fraction(3, 4) / (2 * Fraction(1, 4) * 2)) <= proof.events[0].radius
+
+
+def test_an_event_of_two_samples_is_where_quadrature_puts_it():
+    """γ = ½, orthogonal samples: z_2 = 2u with u = q_2 rises from -1 to 0, dz_2/ds = w_2/2, dq_1/ds = w_1.
+
+    dq_1/du = 4 w_1/w_2 = 4 e^{u - q_1}, so e^{q_1} = e^{1/2} + 4(e^u - e^{-1/2}); and ds = 4(1 + e^{u - q_1}) du.
+    """
+    network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [0.0, 1.0]], [1, 1])
+    proof = certify_flow(network, data, [[0.5, -1.0]])
+    grid = np.linspace(-0.5, 0.0, 200_001)
+    ratio = 4.0 * (1.0 + np.exp(grid) / (math.exp(0.5) + 4.0 * (np.exp(grid) - math.exp(-0.5))))
+    s = float(np.trapezoid(ratio, grid))
+    assert [(e.neuron, e.sample, e.kind, e.side) for e in proof.events] == [(0, 1, "crossed", 1)]
+    assert float(proof.events[0].time) == pytest.approx(s, abs=1e-9)
+
+
+PROVEN = {  # certificate: rank, number of margins above 1, events
+    "rank-closest.flow": (3, 0, 3),
+    "limits-closest.flow-1": (1, 0, 0),
+    "limits-closest.flow-2": (2, 0, 1),
+    "margin-closest.flow": (1, 1, 3),
+    "margin-smallest.flow": (1, 1, 3),
+}
+
+
+@pytest.mark.parametrize("name", PROVEN)
+def test_the_findings_are_theorems(name):
+    """docs/findings.md, "Proven by computer": the certificates there are accepted and say what it says."""
+    text = (FOUND / f"{name}.json").read_text()
+    data = datasets.read(FOUND / f"{name.split('.')[0]}.csv")[0]
+    assert check_certificate(text, data.X, data.y).verdict == "proven_flow_limit"
+    document = json.loads(text)
+    point = document["point"]
+    assert (point["rank"], len(point["margins_above_one"]), len(document["legs"])) == PROVEN[name]
+
+
+def test_there_are_no_other_certificates_and_all_are_told():
+    text = (FOUND.parent / "findings.md").read_text()
+    assert {path.stem for path in FOUND.glob("*.json")} == set(PROVEN)
+    assert all(f"--out {name}.json" in text for name in PROVEN)
+
+
+def test_one_of_two_limits_is_not_the_global_optimum():
+    """Both are feasible for (P), and exact fractions tell which has the larger norm."""
+    low, high = (
+        Fraction(
+            *(
+                int(x, 16)
+                for x in json.loads((FOUND / f"limits-closest.flow-{k}.json").read_text())["point"]["objective"].split(
+                    "/"
+                )
+            )
+        )
+        for k in (1, 2)
+    )
+    assert high > Fraction(19, 10) * low
+
+
+def test_what_cannot_be_decided_says_why():
+    network, data = TwoLayerNetwork([1.0, 1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [0.0, 1.0]], [1, 1])
+    on_kink = certify_flow(network, data, [[0.0, 1.0], [1.0, 1.0]])
+    assert on_kink.reason == "UNDECIDED: a unit starts exactly on its kink"
+    twins = certify_flow(network, data, [[-0.5, 1.0], [-0.5, 1.0]])  # two neurons cross at one instant
+    assert "not told apart" in twins.reason
+
+
+# --- tampering -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def proof():
+    network, data = TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.25], [0.0, 1.0]], [1, -1])
+    found = certify_flow(network, data, [[-0.5, 0.125], [0.25, 0.5]])
+    return found, data
+
+
+def test_digit_changes_are_refused(proof):
+    """All but those that state something that is true as well: a longer last leg, more bits, a wider radius."""
+    text, data = proof[0].to_json(), proof[1]
+    accepted = 0
+    for changed in digit_changes(text, 60 if not THOROUGH else 1000, 0):
+        if changed != text and check_certificate(changed, data.X, data.y).accepted:
+            accepted += 1
+            before, after = json.loads(text), json.loads(changed)
+            assert {key for key in before if before[key] != after[key]} <= {"bits", "last", "legs", "start", "seal"}
+            assert same_but_for_tolerances(before["legs"], after["legs"])
+    assert accepted < 40
+
+
+def same_but_for_tolerances(before, after):
+    """Events are the same; durations differ by less than the radius of events."""
+    return all(
+        [a[key] for key in ("unit", "kind", "side", "also")] == [b[key] for key in ("unit", "kind", "side", "also")]
+        and abs(int(a["duration"], 16) - int(b["duration"], 16)) <= max(int(x["radius"], 16) for x in (a, b))
+        for a, b in zip(before, after, strict=True)
+    )
+
+
+def test_structural_changes_are_refused(proof):
+    text, data = proof[0].to_json(), proof[1]
+    for changed in structural_changes(text, 60 if not THOROUGH else 200, 1):
+        result = check_certificate(changed, data.X, data.y)
+        if result.accepted:  # one number copied onto another that need not be the same
+            before, after = json.loads(text), json.loads(changed)
+            assert {key for key in before if before[key] != after[key]} <= {"bits", "last", "legs", "seal"}
+            assert same_but_for_tolerances(before["legs"], after["legs"])
+
+
+# --- certifiers that are wrong ---------------------------------------------------------------------------------
+
+
+def refused(found, data):
+    assert found.proven, found.reason
+    result = check_certificate(found.to_json(), data.X, data.y)
+    assert not result.accepted
+    return result.reason
+
+
+def test_a_missing_event_is_refused(proof):
+    found, data = proof
+    for k in range(len(found.events)):
+        less = prover.FlowCertificate(
+            found.start, found.bits, found.events[:k] + found.events[k + 1 :], found.time, found.point
+        )
+        assert not check_certificate(less.to_json(), data.X, data.y).accepted
+
+
+def test_a_wrong_remainder_is_refused(monkeypatch, proof):
+    """Series of order 2 and no remainder: events are put where they are not."""
+    data = proof[1]
+    honest = steps._series
+
+    def short(logs, Mh, order):
+        c, w = honest(logs, Mh, order)
+        zero = logs[0] * 0
+        return [row[:3] + [zero] * (len(row) - 3) for row in c], w
+
+    monkeypatch.setattr(steps, "_series", short)
+    network = TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5))
+    wrong = certify_flow(network, data, [[-0.5, 0.125], [0.25, 0.5]])
+    assert "not where it is said to be" in refused(wrong, data)
+
+
+def test_a_trap_taken_for_granted_is_refused(monkeypatch, proof):
+    monkeypatch.setattr(pattern.PatternDynamics, "is_trap", lambda *_: True)
+    data = proof[1]
+    wrong = certify_flow(TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5)), data, [[-0.5, 0.125], [0.25, 0.5]])
+    reason = refused(wrong, data)
+    assert "trap" in reason or "nearer to its kink" in reason
+
+
+def test_sliding_that_is_not_strict_is_refused(monkeypatch):
+    """A certifier that lets every attracting unit slide, be (19.3) satisfied or not."""
+    for seed in range(5, 40):
+        network, data, W0 = instance(seed)
+        honest = certify_flow(network, data, W0)
+        if honest.proven and any(
+            e.kind == "crossed" and network.second_layer[e.neuron] * data.y[e.sample] < 0 for e in honest.events
+        ):
+            break
+    document = json.loads(honest.to_json())
+    signs = network.second_layer
+    leg = next(
+        leg
+        for leg in document["legs"]
+        if leg["kind"] == "crossed" and signs[leg["unit"][0]] * data.y[leg["unit"][1]] < 0
+    )
+    leg["kind"], leg["side"] = "began to slide", 0
+    result = check_certificate(resealed(json.dumps(document)), data.X, data.y)
+    assert "nearer to its kink" in result.reason
+
+
+def test_the_checker_is_short_and_shares_nothing_with_the_prover():
+    source = Path(flow_checker.__file__).read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 300
+    modules = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add(str(node.module))
+    assert {name for name in modules if name.split(".")[0] not in sys.stdlib_module_names} == {
+        "flint",
+        "verification.exact.checker",
+        "verification.exact.point_checker",
+    }

@@ -1,0 +1,114 @@
+"""`implicit-bias certify --limit` and `--flow`: proofs below the conditions, one point or one start at a time."""
+
+from __future__ import annotations
+
+import argparse
+from fractions import Fraction
+from typing import Any
+
+from rich.table import Table
+
+from refimpl.errors import InvalidParameterError, RunInterrupted
+from refimpl.flow import FlowLimit, gradient_flow
+from refimpl.losses import ExponentialLoss
+from refimpl.network import TwoLayerNetwork
+from verification.commands import options
+from verification.commands.exact_numbers import decimal, slope_text
+from verification.commands.kkt import load_weights
+from verification.exact.documents import NotProven
+from verification.exact.flow import FlowCertificate, certify_flow
+from verification.exact.point import PointCertificate, certify_point
+from verification.printing import sentence
+
+__all__ = ["prove_flow", "prove_limit"]
+
+SCALE = 1e-2
+"""Initialization scale unless --init-scale says otherwise."""
+
+
+def prove_limit(args: argparse.Namespace, problem: options.Problem, slope: Fraction | None) -> int:
+    """Prove that the limit of a flow, or the KKT point that given weights are near to, is one."""
+    with options.progress() as tell:
+        network, limit = _where_to_look(args, problem, tell)
+        found = limit if isinstance(limit, NotProven) else certify_point(network, problem.data, limit, slope, tell)
+    return deliver_proof(args, problem, found, point_table)
+
+
+def prove_flow(args: argparse.Namespace, problem: options.Problem, slope: Fraction | None) -> int:
+    """Prove where gradient flow goes from a Gaussian start, or from the weights of a file."""
+    if not isinstance(problem.loss, ExponentialLoss):
+        raise InvalidParameterError("loss", "be exponential with --flow", args.loss)
+    network, W0 = start_of(args, problem)
+    with options.progress() as tell:
+        tell(f"validated integration on {problem.origin}")
+        found = certify_flow(network, problem.data, W0, slope, tell)
+    return deliver_proof(args, problem, found, flow_table)
+
+
+def deliver_proof(args: argparse.Namespace, problem: options.Problem, found: Any, table: Any) -> int:
+    """Write and show what was proven, or say why nothing was."""
+    if isinstance(found, NotProven):
+        options.deliver(args, [*options.heading(problem), sentence(f"Not proven: {found.reason} (no file was made).")])
+        return 3
+    options.deliver(args, [*options.heading(problem), table(found)], files=[(args.out, found.save)])
+    return 0
+
+
+def start_of(args: argparse.Namespace, problem: options.Problem) -> tuple[TwoLayerNetwork, Any]:
+    """The network and W(0): of --weights, or Gaussian."""
+    if args.weights is None:
+        return problem.network, options.initial_weights(problem, _scale(args), args.seed)
+    if args.init_scale is not None:
+        raise InvalidParameterError("init-scale", "be left out with --weights", args.init_scale)
+    W, second_layer = load_weights(args.weights)
+    network = problem.network
+    return network if second_layer is None else TwoLayerNetwork(second_layer, network.activation), W
+
+
+def _scale(args: argparse.Namespace) -> float:
+    return SCALE if args.init_scale is None else float(args.init_scale)
+
+
+def _where_to_look(
+    args: argparse.Namespace, problem: options.Problem, tell: Any
+) -> tuple[TwoLayerNetwork, FlowLimit | NotProven | Any]:
+    """Weights near the point: those of the file, or the limit of a flow."""
+    network, W = start_of(args, problem)
+    if args.weights is not None:
+        return network, W
+    tell(f"gradient flow on {problem.origin} from scale {_scale(args):g}, seed {args.seed}")
+    try:
+        result = gradient_flow(network, problem.data, W, problem.loss)
+    except RunInterrupted as stop:
+        raise KeyboardInterrupt from stop
+    if result.limit is None:
+        return network, NotProven(f"the flow has no limit in floats: {result.status.name}")
+    return network, result.limit
+
+
+def point_table(point: PointCertificate) -> Table:
+    """What was proven of a KKT point."""
+    table, n, slack = Table(show_header=False), point.n, point.slack
+    table.add_row("proven", "W is a KKT point of (P)")
+    table.add_row("m, n, d", f"{len(point.products)}, {n}, {point.d}")
+    table.add_row("slope", slope_text(point.problem.gamma))
+    table.add_row("rank of W", f"{point.rank} (exactly)")
+    table.add_row("½‖W‖² = ½ Σ λ", f"{decimal(point.objective)} (an exact fraction)")
+    table.add_row("margins", f"{n - len(slack)} of {n} are exactly 1")
+    for i, q in slack.items():
+        table.add_row(f"margin of sample {i}", f"1 + {decimal(q - 1)} (an exact fraction)")
+    table.add_row("units exactly on kinks", str(point.units_on_kinks))
+    return table
+
+
+def flow_table(flow: FlowCertificate) -> Table:
+    """What was proven of a flow."""
+    table = point_table(flow.point)
+    table.add_row("proven", "gradient flow of the exponential loss from this start converges in direction to W")
+    table.add_row("precision", f"{flow.bits} bits")
+    for event in flow.events:
+        side = {1: ", to z > 0", -1: ", to z < 0", 0: ""}[event.side]
+        unit = f"unit ({event.neuron}, {event.sample}) {event.kind}{side}"
+        table.add_row(f"s = {decimal(event.time)} ± 2^-40", unit)
+    table.add_row(f"s = {decimal(flow.time)}", "the trap: no event comes after")
+    return table

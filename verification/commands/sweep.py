@@ -1,0 +1,170 @@
+"""`implicit-bias sweep`: a grid of flows or verifications into a store that survives whatever is killed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from refimpl.display import shown
+from refimpl.errors import OutputFileError, RunInterrupted
+from verification.claims.report import environment
+from verification.commands import options
+from verification.printing import PlainConsole, sentence
+
+if TYPE_CHECKING:
+    from verification.studies.sweep_table import CellResult, SweepResult
+
+__all__ = ["add_parser", "exit_code", "run"]
+
+ROWS = 20
+"""Cells that are printed; the files have all."""
+
+COLUMNS = (
+    "status",
+    "flow_status",
+    "rank",
+    "objective",
+    "largest_margin",
+    "units_on_kinks",
+    "closed_form_distance",
+    "violated",
+)
+"""Results that are printed."""
+
+EXAMPLES = """examples:
+  implicit-bias sweep grid.toml --store results.sqlite
+  implicit-bias sweep grid.toml --store results.sqlite --jobs 2 --csv table.csv --json table.json
+  implicit-bias sweep grid.toml --store results.sqlite --retry-failed
+
+A grid is a file such as
+
+  [grid]
+  data = ["gaussian", "correlated"]      # a generator of refimpl.datasets, or a file
+  samples = 10
+  dimension = {start = 100, stop = 1000, count = 4, log = true}
+  correlation = 0.5
+  slope = [0.1, 0.5]
+  width = 8
+  seed = {start = 0, stop = 3}           # 0, 1, 2
+
+and its cells are the product of the values. docs/sweeps.md has all keys. What was interrupted or killed is carried on
+with by the same command.
+
+exit codes: 0 every cell was computed, and nothing is violated; 1 a claim is VIOLATED in a cell; 2 bad input;
+3 cells failed; 130 interrupted (what was finished is kept)"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "sweep",
+        description="Compute each cell of a grid: a gradient flow with its limit, or a verification.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("grid", metavar="GRID.toml", help="the grid")
+    parser.add_argument("--store", required=True, metavar="FILE.sqlite", help="where each finished cell is kept")
+    parser.add_argument(
+        "--jobs", type=options.count, metavar="N", help="processes, one BLAS thread each (default: one for each core)"
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="compute on the Dask cluster with this scheduler (tcp://HOST:PORT)"
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="compute cells that failed again")
+    parser.add_argument("--csv", metavar="FILE", help="write the table as CSV")
+    options.add_output_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry it out."""
+    options.check_outputs(args, "json", "csv")
+    _check_store(args)
+    from verification.studies.sweep_grid import read_grid
+    from verification.studies.sweep_run import sweep
+
+    cells, code = read_grid(args.grid), 0
+    how = {"jobs": args.jobs, "scheduler": args.scheduler, "retry_failed": args.retry_failed}
+    try:
+        with _bar(len(cells)) as tell:
+            found = sweep(cells, args.store, progress=tell, **how)
+    except RunInterrupted as stop:
+        found, code = stop.result, 130
+    files: list[options.Output] = [(args.csv, found.write_csv)]
+    document = found.to_dict() | {"environment": environment()}
+    options.deliver(args, [_table(found), *_failures(found), sentence(found.summary)], document, files)
+    return code or exit_code(found)
+
+
+def _check_store(args: argparse.Namespace) -> None:
+    for name in ("csv", "json"):
+        path = getattr(args, name)
+        if path is not None and Path(path).absolute() == Path(args.store).absolute():
+            raise OutputFileError(path, f"--{name} and --store are the same file")
+
+
+def exit_code(found: SweepResult) -> int:
+    """1 if a claim is VIOLATED in a cell, else 3 if a cell has no result, else 0."""
+    if any(cell.result.get("violated") for cell in found.cells):
+        return 1
+    return 3 if set(found.counts) != {"done"} else 0
+
+
+def _table(found: SweepResult) -> Table:
+    """The first cells: the settings that differ, and the main results."""
+    rows, known = found.rows(), found.columns()
+    settings = [name for name in found.settings_columns() if name != "data_sha256"]
+    varying = [name for name in settings if len({repr(row.get(name)) for row in rows}) > 1]
+    columns = [*varying, *(name for name in COLUMNS if name in known)]
+    table = Table(*columns)
+    for row in rows[:ROWS]:
+        table.add_row(*(_shown(row.get(name)) for name in columns))
+    if len(rows) > ROWS:
+        table.caption = f"the first {ROWS} of {len(rows)} cells; --csv and --json have all"
+    return table
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float) or value is None:
+        return shown(value)
+    return str(value)
+
+
+def _failures(found: SweepResult) -> Iterator[str]:
+    """Each error once, with the number of cells that have it."""
+    errors: dict[str, list[CellResult]] = {}
+    for cell in found.cells:
+        if cell.error is not None:
+            errors.setdefault(cell.error, []).append(cell)
+    for error, cells in list(errors.items())[:ROWS]:
+        yield f"{len(cells)} cell{'s' if len(cells) != 1 else ''} failed: {error}"
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int, int, int], None]]:
+    """A bar with the time left, on a terminal; nothing elsewhere."""
+    console = PlainConsole(stderr=True)
+    if not console.is_terminal:
+        yield lambda finished, failed, total: None
+        return
+    text = TextColumn("{task.description}", markup=False)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn(), text)
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        before = None
+
+        def tell(finished: int, failed: int, total: int) -> None:
+            nonlocal before
+            if before is None and finished + failed:  # what lay in the store tells nothing of the speed
+                bar.reset(task, total=total, completed=finished + failed)
+            before = finished + failed
+            words = f"{failed} failed" if failed else ""
+            bar.update(task, completed=before, description=words)
+
+        yield tell

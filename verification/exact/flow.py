@@ -1,0 +1,362 @@
+"""Gradient flows proven: from this very start to this KKT point (docs/theory.md, section 19; exponential loss).
+
+Validated integration from event to event in ball arithmetic. Within one pattern t_ji = z_ji/(a_j y_i) is linear in
+c = ∫w, and dc/ds = w(q + M c) is solved by Taylor series of w = softmax(log g) with Lagrange's remainder over a box
+that w does not leave (19.2), (19.4). Errors of W do not grow within a pattern; at an event they grow by the time by
+which it may be early or late. At the end the pattern is a trap (19.5), and its KKT point is proven as in `point.py`.
+`verification/exact/flow_checker.py` integrates again, in another way, and shares nothing with this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refimpl.datasets import Dataset
+from refimpl.descent import as_initial_weights
+from refimpl.flow.cell import simplex_minimizer
+from refimpl.network import TwoLayerNetwork, check_problem
+from refimpl.validation import Array
+from verification.exact.documents import NotProven, Sealed
+from verification.exact.pattern import PatternDynamics
+from verification.exact.point import PointCertificate, SignedProblem, point_of_pattern, signed_problem
+from verification.exact.rational import flint
+from verification.exact.steps import Step, event_within, taylor_step
+
+__all__ = ["FlowCertificate", "ProvenEvent", "certify_flow"]
+
+FIRST_BITS, LAST_BITS, LAST_BITS_OF_A_TIE = 80, 1280, 160
+"""Precision, doubled while balls are too wide; where two events are not told apart it is not doubled as often."""
+
+SMALLEST_STEP = 2.0**-50
+"""A condition that does not show over this part of a step is undecided."""
+
+MOST_STEPS = 20_000
+
+RADIUS_BITS = 40
+"""Events are enclosed to 2^-40 of loss-normalized time."""
+
+POINT_FIELDS = ("denominator", "multipliers", "pattern", "at_kinks", "margins_above_one", "objective", "rank")
+
+
+class ProvenEvent(NamedTuple):
+    """One event: unit (neuron, sample), what it does, the side it goes to (0 while it slides).
+
+    `time` is its loss-normalized time up to `radius`; both are exact.
+    """
+
+    time: Fraction
+    radius: Fraction
+    neuron: int
+    sample: int
+    kind: str
+    side: int
+
+
+@dataclass(frozen=True)
+class FlowCertificate(Sealed):
+    """Gradient flow of the exponential loss from one start, proven to converge in direction to one KKT point.
+
+    Attributes
+    ----------
+    start : tuple of tuples of float
+        W(0), m rows of length d, exactly.
+    bits : int
+        Precision of the proof.
+    events : tuple of ProvenEvent
+        Every event, in order.
+    time : Fraction
+        The loss-normalized time at which the trap is proven; no event comes later.
+    point : PointCertificate
+        The limit: W/‖W‖ converges to the direction of this KKT point.
+
+    References
+    ----------
+    docs/theory.md, section 19.
+    """
+
+    start: tuple[tuple[float, ...], ...]
+    bits: int
+    events: tuple[ProvenEvent, ...]
+    time: Fraction
+    point: PointCertificate
+
+    proven = True
+
+    def document(self) -> dict[str, Any]:
+        """What a checker needs: the start, how long each pattern lasts and what ends it, the KKT point."""
+        point, clock = self.point.document(), Fraction(0)
+        legs: list[dict[str, Any]] = []
+        for event in self.events:
+            if event.time == clock:  # released by the event before it, in the same neuron
+                legs[-1]["also"].append([event.sample, event.side])
+                continue
+            leg = {"unit": [event.neuron, event.sample], "kind": event.kind, "side": event.side, "also": []}
+            legs.append(leg | {"duration": self._ticks(event.time - clock), "radius": self._ticks(event.radius)})
+            clock = event.time
+        return {
+            "schema": "implicit-bias-flow",
+            "schema_version": 1,
+            "data": point["data"],
+            "network": point["network"],
+            "loss": "exponential",
+            "start": [[x.hex() for x in row] for row in self.start],
+            "bits": self.bits,
+            "legs": legs,
+            "last": self._ticks(self.time - clock),
+            "point": {name: point[name] for name in POINT_FIELDS},
+            "verdict": "proven_flow_limit",
+        }
+
+    def _ticks(self, time: Fraction) -> str:
+        return hex(int(time * 2**self.bits))
+
+
+class _UndecidedError(Exception):
+    """Why nothing was proven, and up to which precision it is worth while to try again; 0 for not at all."""
+
+    def __init__(self, reason: str, last_bits: int = LAST_BITS) -> None:
+        self.reason, self.last_bits = reason, last_bits
+        super().__init__(reason)
+
+
+def certify_flow(
+    network: TwoLayerNetwork,
+    data: Dataset,
+    W0: Any,
+    slope: Fraction | None = None,
+    progress: Callable[[str], None] = lambda message: None,
+) -> FlowCertificate | NotProven:
+    """Prove where gradient flow of the exponential loss from W0 goes.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+        With a `LeakyReLU` of slope γ > 0, read as `certify` reads it.
+    data : Dataset
+    W0 : array_like, shape (m, d)
+        The start, taken as the exact values of its floats.
+    slope : Fraction, optional
+        γ as a fraction, such as Fraction(1, 10) for 0.1. By default the exact value of the network's float.
+    progress : callable, optional
+        Told, in a few words, what is being done.
+
+    Returns
+    -------
+    FlowCertificate or NotProven
+        `.proven` tells which; a `NotProven` has a `.reason`, and then nothing is claimed.
+
+    Raises
+    ------
+    InvalidParameterError, ShapeError
+        If the activation is not a leaky ReLU, γ = 0, or W0 does not fit.
+    MissingExtraError
+        If python-flint (the extra `exact`) is not installed.
+
+    References
+    ----------
+    docs/theory.md, section 19.
+
+    Examples
+    --------
+    >>> from refimpl import LeakyReLU
+    >>> network = TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5))
+    >>> data = Dataset([[1.0, 0.25], [0.0, 1.0]], [1, -1])
+    >>> flow = certify_flow(network, data, [[-0.5, 0.125], [0.25, 0.5]])
+    >>> flow.proven, flow.point.rank, [(event.neuron, event.sample, event.kind) for event in flow.events]
+    (True, 2, [(1, 0, 'crossed'), (0, 1, 'crossed'), (0, 0, 'crossed')])
+    """
+    check_problem(network, data, "certify_flow")
+    W0 = as_initial_weights(W0, network, data)
+    problem, bits = signed_problem(network, data, slope), FIRST_BITS
+    while True:
+        try:
+            with flint().ctx.workprec(bits + 32):
+                return _Integration(problem, network, data, W0, bits, progress).run()
+        except ZeroDivisionError as error:
+            return NotProven(f"UNDECIDED: {error}")
+        except _UndecidedError as stop:
+            if bits >= stop.last_bits:
+                return NotProven(f"UNDECIDED: {stop.reason}")
+            bits *= 2
+
+
+class _Integration:
+    """The state of one proof: t_ji of W̃ in balls, e ≥ ‖W - W̃‖_F, the pattern, the clock and how far it may be off."""
+
+    def __init__(
+        self,
+        problem: SignedProblem,
+        network: TwoLayerNetwork,
+        data: Dataset,
+        W0: Array,
+        bits: int,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.problem, self.network, self.data, self.bits, self.progress = problem, network, data, bits, progress
+        self.start = tuple(tuple(float(x) for x in row) for row in W0)
+        z = [[_dot(w, x) for x in data.X] for w in W0]
+        if problem.gamma != 1 and any(x == 0 for row in z for x in row):
+            raise _UndecidedError("a unit starts exactly on its kink", 0)
+        self.sides = np.array([[1 if x >= 0 else -1 for x in row] for row in z], dtype=np.int8)
+        self.cell = PatternDynamics(problem, self.sides, self.sides.shape)
+        self.t = [
+            [self.cell.ball(x) * (1 if self.cell.alike[j][i] else -1) / self.cell.size[j] for i, x in enumerate(row)]
+            for j, row in enumerate(z)
+        ]
+        self.e, self.window = self.cell.ball(0), self.cell.ball(0)
+        self.clock, self.steps = Fraction(0), 0
+        self.events: list[ProvenEvent] = []
+        self.fresh: dict[tuple[int, int], str] = {}
+
+    def run(self) -> FlowCertificate:
+        """Follow the flow until the trap is proven."""
+        point = self._candidate()
+        while True:
+            if point is not None and self._trapped(point):
+                return FlowCertificate(self.start, self.bits, tuple(self.events), self.clock, point)
+            if self._advance():
+                point = self._candidate()
+
+    def _candidate(self) -> PointCertificate | None:
+        """The KKT point of the present pattern, if it has one."""
+        lam = simplex_minimizer(np.array([[float(x) for x in row] for row in self.cell.rational]))
+        if lam is None:
+            return None
+        b = np.array([[float(x) for x in row] for row in self.cell.products(lam)])
+        found = point_of_pattern(self.problem, self.data, self.sides, lam > 1e-9 * lam.max(), lam, b)
+        if isinstance(found, NotProven):
+            return None
+        if self.problem.gamma != 1 and found.pattern != tuple(map(tuple, self.sides.tolist())):
+            return None
+        return found
+
+    def _trapped(self, point: PointCertificate) -> bool:
+        """Whether the pattern lasts for ever from now on."""
+        if self.steps == 0 or (self.events and self.events[-1].time == self.clock):
+            return False  # the conditions of a pattern are shown by a step in it
+        return self.cell.is_trap(point.multipliers, self.cell.widened(self.cell.weights(self.t), self.e, 0))
+
+    def _advance(self) -> bool:
+        """One step, or one event; whether the pattern changed."""
+        cell, bits = self.cell, self.bits
+        w = cell.weights(self.t)
+        delta, tau = cell.pace(cell.widened(w, self.e, 0))
+        base = h = _dyadic(Fraction(float(tau.lower())) / 8, bits)
+        while True:
+            self.steps += 1
+            if self.steps > MOST_STEPS:
+                raise _UndecidedError(f"no trap was proven in {MOST_STEPS} steps, up to s = {float(self.clock):.6g}", 0)
+            step = taylor_step(cell, w, h, bits, cell.change(delta, h))
+            event = event_within(cell, self.t, step, self.fresh)
+            if event is not None:
+                at = _dyadic(h * event.fraction, bits)
+                if at > 0 and self._take(taylor_step(cell, w, at, bits, cell.change(delta, at)), w, delta, event.unit):
+                    return True
+                h = _dyadic(min(at, h) / 2, bits)
+            elif self._take(step, w, delta, None):
+                return False
+            else:
+                h = _dyadic(h / 2, bits)
+            if h < base * Fraction(SMALLEST_STEP):
+                reason = f"two events, or a tangency, at s = {float(self.clock):.12g} are not told apart"
+                raise _UndecidedError(reason, LAST_BITS_OF_A_TIE)
+
+    def _take(self, step: Step, w: list[Any], delta: Any, unit: tuple[int, int, int] | None) -> bool:
+        """Take the step if its conditions show over its length; `unit` = (j, i, side of release or 0) ends it."""
+        cell = self.cell
+        H = step.h * Fraction(33, 32) if unit else step.h
+        if not self.window < cell.ball(H):
+            return False
+        motion, zero = cell.motion(w, self.e, delta, H, self.window), cell.ball(0)
+        rate = None
+        for j, i in cell.units:
+            if self.sides[j, i] == 0:
+                for side in (1, -1):
+                    start, value, change = motion.guard(j, i, side)
+                    if unit == (j, i, side):
+                        if not (start > 0 and change < 0):
+                            return False
+                        rate = change
+                    elif not value > 0:
+                        return False
+                continue
+            velocity, change = motion.unit(j, i)
+            height = cell.sign(j, i) * self.t[j][i] - cell.error(j, i, self.e) - self.window * abs(velocity).upper()
+            if unit == (j, i, 0):
+                if (j, i) in self.fresh or not (height > 0 and velocity < 0):
+                    return False
+                rate = velocity
+            elif (j, i) in self.fresh:
+                if not (change > 0 if self.fresh[j, i] == "released" else velocity > 0):
+                    return False
+            elif not height + cell.ball(H) * velocity.lower().min(zero) > 0:
+                return False
+        self.t, self.e = cell.moved(self.t, self.e, step)
+        self.clock += step.h
+        self.fresh, self.window = {}, zero
+        if unit is not None:
+            self._happen(unit, rate, step.h)
+        return True
+
+    def _happen(self, unit: tuple[int, int, int], rate: Any, h: Fraction) -> None:
+        """The event at the end of a step: its time enclosed, what it adds to e, and the next pattern."""
+        cell, (j, i, side) = self.cell, unit
+        w = cell.widened(cell.weights(self.t), self.e, 0)
+        left = cell.guard_value(j, i, side, w) if side else abs(self.t[j][i]) + cell.error(j, i, self.e)
+        self.window = (abs(left).upper() / abs(rate).lower()).upper()
+        kind, to, also = ("released", side, {}) if side else self._fate(j, i, w)
+        sides = self.sides.copy()
+        sides[j, i] = to
+        for k, other in also.items():
+            sides[j, k] = other
+        following = cell.with_sides(sides)
+        turn = self.window * (cell.spread + following.spread)
+        radius = Fraction(1, 2**RADIUS_BITS)
+        if not (8 * self.window < cell.ball(min(h / 64, radius)) and turn < cell.ball(Fraction(1, 128))):
+            raise _UndecidedError("errors exceed the radii of event times")
+        moving = [*also, *([i] if kind == "crossed" else [])]
+        jump = sum((w[k] * (1 - cell.ball(self.problem.gamma)) * cell.radii[k] for k in moving), cell.ball(0))
+        if kind == "released":
+            jump = 2 * self.window * abs(rate) * cell.radii[i]
+        grown = jump * cell.size[j] * cell.ball(Fraction(33, 32)) + 2 * turn * cell.speed.max(following.speed)
+        self.e = (self.e + self.window * grown).upper()
+        if kind == "began to slide":
+            self.t = following.projected(self.t, j, i)
+        self.sides, self.cell = sides, following
+        self.fresh = {(j, k): "crossed" for k in also} | ({(j, i): kind} if to else {})
+        self.events.append(ProvenEvent(self.clock, radius, j, i, kind, to))
+        self.events += [ProvenEvent(self.clock, radius, j, k, "released", other) for k, other in also.items()]
+        self.progress(f"event {len(self.events)} at s = {float(self.clock):.6g}, {self.bits} bits")
+
+    def _fate(self, j: int, i: int, w: list[Any]) -> tuple[str, int, dict[int, int]]:
+        """What a unit does that arrives at its kink, and which sliding units of its neuron it releases.
+
+        The next step proves it. Where a kink repels, the others must slide on (section 19).
+        """
+        before, sliding = int(self.sides[j, i]), [k for k in range(self.data.n) if self.sides[j, k] == 0]
+        attract = not any(self.cell.alike[j][k] for k in [i, *sliding])
+        for to in (-before, 0) if not self.cell.alike[j][i] else (-before,):
+            for others in product((0, 1, -1), repeat=len(sliding) if attract else 0):
+                sides = self.sides.copy()
+                sides[j, i] = to
+                also = {k: side for k, side in zip(sliding, others, strict=False) if side}
+                for k, side in also.items():
+                    sides[j, k] = side
+                if self.cell.with_sides(sides).goes_on(j, [i, *sliding], w):
+                    return ("crossed" if to else "began to slide"), to, also
+        raise _UndecidedError(f"what unit ({j}, {i}) does at its kink at s = {float(self.clock):.12g} is not decided")
+
+
+def _dot(w: Array, x: Array) -> Fraction:
+    return sum((Fraction(float(u)) * Fraction(float(v)) for u, v in zip(w, x, strict=True)), Fraction(0))
+
+
+def _dyadic(value: Fraction, bits: int) -> Fraction:
+    """Rounded down to a multiple of 2^-bits."""
+    return Fraction(int(value * 2**bits), 2**bits)

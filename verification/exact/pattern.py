@@ -1,0 +1,250 @@
+"""The flow within one activation pattern, over Q and in balls (docs/theory.md, (7.4), (7.5) and section 19)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from refimpl.validation import Array, IntArray
+from verification.exact.point import SignedProblem
+from verification.exact.rational import consistent_solution, flint
+
+__all__ = ["Balls", "Motion", "PatternDynamics"]
+
+Balls = list[Any]
+
+MARGIN = 1.0625
+"""The prover asks for a little more than a trap, so that a checker with errors of its own finds it too."""
+
+
+class PatternDynamics:
+    """M, the speeds of the t_ji and the effective slopes of sliding units; exact, and as balls.
+
+    Parameters
+    ----------
+    problem : SignedProblem
+    sides : ndarray of int8, shape (m, n)
+        +1, -1, or 0 for a unit that slides.
+    """
+
+    def __init__(self, problem: SignedProblem, sides: IntArray, shape: tuple[int, int]) -> None:
+        self.problem, self.sides, (self.m, self.n) = problem, sides, shape
+        self.alike = [[positive == (label > 0) for label in problem.labels] for positive in problem.positive]
+        self.units = [(j, i) for j in range(self.m) for i in range(self.n)] if problem.gamma != 1 else []
+        self._eliminate()
+        n = self.n
+        self.size = [self.ball(square).sqrt() for square in problem.squares]
+        self.radii = [self.ball(problem.S[i][i]).sqrt() for i in range(n)]
+        self.norm = self.ball(sum(problem.squares)).sqrt()
+        self.reach_of_q = 2 * self.norm * self.ball(max(problem.S[i][i] for i in range(n))).sqrt()
+        self.M = [[self.ball(x) for x in row] for row in self.rational]
+        self.D = [[[self.ball(x) for x in row] for row in rows] for rows in self.speeds]
+        self.squares = [self.ball(x) for x in problem.squares]
+        columns = list(zip(*self.rational, strict=True))
+        self.spread = self.ball(max(max(column) - min(column) for column in columns) or max(map(max, columns))).upper()
+        self.inverse = _inverse(self.rational)
+        self.speed = self.ball(max(self.rational[i][i] for i in range(n))).sqrt()
+
+    def with_sides(self, sides: IntArray) -> PatternDynamics:
+        """The same network in another pattern."""
+        return PatternDynamics(self.problem, sides, (self.m, self.n))
+
+    @staticmethod
+    def ball(x: Any) -> Any:
+        """A ball around a fraction, an integer or a float."""
+        x = Fraction(x)
+        return flint().arb(flint().fmpq(x.numerator, x.denominator))
+
+    def _eliminate(self) -> None:
+        """S/S_TT, its products with Φ, the slopes -S_TT⁻¹ S_TN Φ_N of sliding units, and M (7.5)."""
+        n, gamma = self.n, self.problem.gamma
+        self.schur: list[list[list[Fraction]]] = []
+        self.speeds: list[list[list[Fraction]]] = []
+        self.slopes: dict[tuple[int, int], list[Fraction]] = {}
+        self.phi: list[list[Fraction]] = []
+        M = [[Fraction(0)] * n for _ in range(n)]
+        for j in range(self.m):
+            side = [1 if gamma == 1 else int(s) for s in self.sides[j]]
+            phi = [Fraction(1) if s > 0 else gamma if s < 0 else Fraction(0) for s in side]
+            A, solved = [list(row) for row in self.problem.S], dict[int, list[Fraction]]()
+            for p in (i for i in range(n) if side[i] == 0):
+                pivot = A[p][p]
+                if pivot <= 0:
+                    raise ZeroDivisionError("sliding samples are dependent")
+                # what a unit of force along x_p must cancel: row p of A, with earlier sliding samples eliminated
+                solved = {
+                    i: [x - row[p] * y / pivot for x, y in zip(row, A[p], strict=True)] for i, row in solved.items()
+                }
+                solved[p] = [x / pivot for x in A[p]]
+                A = [[A[i][k] - A[i][p] * A[p][k] / pivot for k in range(n)] for i in range(n)]
+            for i, row in solved.items():
+                self.slopes[j, i] = [-x * f for x, f in zip(row, phi, strict=True)]
+            D = [[x * f for x, f in zip(row, phi, strict=True)] for row in A]
+            for i in range(n):
+                if phi[i]:
+                    factor = self.problem.squares[j] * phi[i]
+                    M[i] = [x + factor * y for x, y in zip(M[i], D[i], strict=True)]
+            self.schur.append(A)
+            self.speeds.append(D)
+            self.phi.append(phi)
+        self.rational = M
+
+    def products(self, lam: Array) -> list[list[float]]:
+        """λ_i Φ_ji in floats, θ_ji λ_i where a unit slides."""
+        values = [float(x) for x in lam]
+        return [
+            [
+                sum(float(s) * x for s, x in zip(self.slopes[j, i], values, strict=True))
+                if (j, i) in self.slopes
+                else values[i] * float(self.phi[j][i])
+                for i in range(self.n)
+            ]
+            for j in range(self.m)
+        ]
+
+    def sign(self, j: int, i: int) -> int:
+        """The sign of t_ji on the unit's side."""
+        return int(self.sides[j, i]) * (1 if self.alike[j][i] else -1)
+
+    def error(self, j: int, i: int, e: Any) -> Any:
+        """|t_ji of W - t_ji of W̃| ≤ ‖x_i‖ e/|a_j|."""
+        return self.radii[i] * e / self.size[j]
+
+    def weights(self, t: list[Balls]) -> Balls:
+        """w = softmax(-q), q_i = Σ_j a_j² Φ_ji t_ji."""
+        q = [
+            sum((self.squares[j] * self.ball(self.phi[j][i]) * t[j][i] for j in range(self.m)), self.ball(0))
+            for i in range(self.n)
+        ]
+        return [1 / sum(((q_i - q_k).exp() for q_k in q), self.ball(0)) for q_i in q]
+
+    def widened(self, w: Balls, e: Any, change: Any) -> Balls:
+        """w_i e^{±(2‖a‖R_max e + change)}: the weights of W while their logarithms change by `change` at most."""
+        factor = flint().arb(0, (self.reach_of_q * e + change).upper()).exp()
+        return [x * factor for x in w]
+
+    def velocity(self, j: int, i: int, w: Balls) -> Any:
+        """dt_ji/ds."""
+        return sum((x * y for x, y in zip(self.D[j][i], w, strict=True)), self.ball(0))
+
+    def guard(self, j: int, i: int, side: int) -> list[Fraction]:
+        """What w_i(1 - θ_ji) (side 1) or w_i(θ_ji - γ) (side -1) is, as a linear function of w."""
+        own = [Fraction(int(k == i)) for k in range(self.n)]
+        slope, gamma = self.slopes[j, i], self.problem.gamma
+        if side > 0:
+            return [x - y for x, y in zip(own, slope, strict=True)]
+        return [y - gamma * x for x, y in zip(own, slope, strict=True)]
+
+    def guard_value(self, j: int, i: int, side: int, w: Balls) -> Any:
+        """The guard of a sliding unit at w."""
+        return sum((self.ball(x) * y for x, y in zip(self.guard(j, i, side), w, strict=True)), self.ball(0))
+
+    def growth(self, w: Balls) -> tuple[Balls, Any]:
+        """(Mw)_i and wᵀMw."""
+        growth = [sum((x * y for x, y in zip(row, w, strict=True)), self.ball(0)) for row in self.M]
+        return growth, sum((x * y for x, y in zip(w, growth, strict=True)), self.ball(0))
+
+    def pace(self, w: Balls) -> tuple[Any, Any]:
+        """δ ≥ max_i |(Mw)_i - wᵀMw| and τ of (19.4)."""
+        growth, mean = self.growth(w)
+        delta = self.spread / 2**20
+        for x in growth:
+            delta = delta.max(abs(x - mean).upper())
+        return delta.upper(), (8 * (1 + 7 * self.spread / (8 * delta)).log() / (21 * self.spread)).lower()
+
+    def change(self, delta: Any, H: Fraction) -> Any:
+        """By how much log w_i can change over a time H ≤ τ (19.4)."""
+        return self.ball(H) * delta * (21 * self.spread * self.ball(H) / 8).exp()
+
+    def motion(self, w: Balls, e: Any, delta: Any, H: Fraction, window: Any) -> Motion:
+        """Ranges of velocities and guards over a step of length H, and over the window before it."""
+        return Motion(self, self.widened(w, e, 0), self.widened(w, e, self.change(delta, H)), self.ball(H), window)
+
+    def goes_on(self, j: int, units: Sequence[int], w: Balls) -> bool:
+        """Whether each of these samples' units of neuron j leaves to its side, or slides strictly."""
+        return all(
+            all(self.guard_value(j, i, side, w) > 0 for side in (1, -1))
+            if self.sides[j, i] == 0
+            else self.sign(j, i) * self.velocity(j, i, w) > 0
+            for i in units
+        )
+
+    def moved(self, t: list[Balls], e: Any, step: Any) -> tuple[list[Balls], Any]:
+        """W̃ moved by the midpoint of c = ∫w; the radius goes into e."""
+        c = [x.mid() for x in step.c]
+        e = e + self.norm * sum((R * x.rad() for R, x in zip(self.radii, step.c, strict=True)), self.ball(0))
+        new = [
+            [x if self.sides[j, i] == 0 and self.units else x + self.velocity(j, i, c) for i, x in enumerate(row)]
+            for j, row in enumerate(t)
+        ]
+        return new, e.upper()
+
+    def projected(self, t: list[Balls], j: int, i: int) -> list[Balls]:
+        """Row j of W̃, on all hyperplanes but that of x_i, on those of all units that slide in this pattern."""
+        T = [k for k in range(self.n) if self.sides[j, k] == 0]
+        x = consistent_solution(
+            [[self.problem.S[p][k] for k in T] for p in T], [Fraction(int(k == i)) for k in T], [Fraction(0)] * len(T)
+        )
+        if x is None:
+            raise ZeroDivisionError("sliding samples are dependent")
+        row = [self.ball(0) if k in T else t[j][k] - self._pull(k, T, x) * t[j][i] for k in range(self.n)]
+        return [row if k == j else other for k, other in enumerate(t)]
+
+    def _pull(self, k: int, T: list[int], x: list[Fraction]) -> Any:
+        return self.ball(sum((self.problem.S[k][p] * x_p for p, x_p in zip(T, x, strict=True)), Fraction(0)))
+
+    def is_trap(self, multipliers: Sequence[Fraction], w: Balls) -> bool:
+        """(19.5): from w on, every unit moves away from its kink or slides strictly, for ever."""
+        total = sum(multipliers, Fraction(0))
+        target = [self.ball(x / total) for x in multipliers]
+        chi2 = sum((x - y) * (x - y) / x for x, y in zip(w, target, strict=True))
+        reach = (2 * chi2).upper().sqrt()
+        excess = (self.growth(w)[1] - self.ball(1 / total)).upper().max(self.ball(0)).sqrt()
+        rows = [self.guard(j, i, side) for j, i in self.slopes for side in (1, -1)]
+        rows += [[self.sign(j, i) * x for x in self.speeds[j][i]] for j, i in self.units if (j, i) not in self.slopes]
+        for row in rows:
+            bound = self.ball((max(row) - min(row)) / 2) * reach
+            if self.inverse is not None:
+                image = [sum((x * y for x, y in zip(line, row, strict=True)), Fraction(0)) for line in self.inverse]
+                bound = bound.min(self.ball(sum(x * y for x, y in zip(row, image, strict=True))).sqrt() * excess)
+            value = sum((self.ball(x) * y for x, y in zip(row, target, strict=True)), self.ball(0))
+            if not value > bound * MARGIN:
+                return False
+        return True
+
+
+def _inverse(M: list[list[Fraction]]) -> list[list[Fraction]] | None:
+    """M⁻¹, or None if M is singular."""
+    n, rational = len(M), flint().fmpq
+    try:
+        found = flint().fmpq_mat(n, n, [rational(x.numerator, x.denominator) for row in M for x in row]).inv()
+    except ZeroDivisionError:
+        return None
+    return [[Fraction(int(found[i, k].p), int(found[i, k].q)) for k in range(n)] for i in range(n)]
+
+
+class Motion:
+    """Enclosures of velocities and of sliding's guards over a step: value at the start plus [0, H] times the rate."""
+
+    def __init__(self, cell: PatternDynamics, now: Balls, box: Balls, H: Any, window: Any) -> None:
+        self.cell, self.now = cell, now
+        self.time = flint().arb((H - window).mid() / 2, ((H + window) / 2).upper())
+        self.window = flint().arb(0, window)
+        growth, _ = cell.growth(box)
+        self.change = [
+            -x * sum((y * (g - f) for y, f in zip(box, growth, strict=True)), cell.ball(0))
+            for x, g in zip(box, growth, strict=True)
+        ]
+
+    def unit(self, j: int, i: int) -> tuple[Any, Any]:
+        """Velocity of a unit away from its kink, and the rate of that."""
+        sign, D = self.cell.sign(j, i), self.cell.D[j][i]
+        rate = sum((x * y for x, y in zip(D, self.change, strict=True)), self.cell.ball(0))
+        return sign * (self.cell.velocity(j, i, self.now) + self.time * rate), sign * rate
+
+    def guard(self, j: int, i: int, side: int) -> tuple[Any, Any, Any]:
+        """The guard of a sliding unit over the window, over the step, and its rate."""
+        rate = self.cell.guard_value(j, i, side, self.change)
+        start = self.cell.guard_value(j, i, side, self.now)
+        return start + self.window * rate, start + self.time * rate, rate

@@ -1,0 +1,122 @@
+"""One step of the flow within a pattern, by Taylor series in balls, and the first event in it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refimpl.validation import Array
+from verification.exact.pattern import Balls, PatternDynamics
+from verification.exact.rational import flint
+
+__all__ = ["Event", "Step", "event_within", "taylor_step"]
+
+BITS_PER_ORDER = 4
+"""Orders of the series: the precision divided by this; a step of ϱ h = 1/16 gains about so many bits by each."""
+
+BOX_BITS = 96
+"""Precision of the remainder, which need not be known well."""
+
+
+class Step(NamedTuple):
+    """A step of length h: c = ∫w in balls, and the Taylor coefficients of c and w in units of h, as balls."""
+
+    h: Fraction
+    c: Balls
+    series: list[Balls]
+    weights: list[Balls]
+
+
+class Event(NamedTuple):
+    """The first event in a step: at which part of it, and (j, i, side of release or 0)."""
+
+    fraction: Fraction
+    unit: tuple[int, int, int]
+
+
+def taylor_step(cell: PatternDynamics, w: Balls, h: Fraction, bits: int, change: Any) -> Step:
+    """c(h) = ∫w of dc/ds = softmax(log w - M c), with Lagrange's remainder where log w changes by `change` (19.2)."""
+    arb, order = flint().arb, bits // BITS_PER_ORDER + 4
+    logs, width = [x.log() for x in w], cell.ball(h)
+    Mh = [[x * width for x in row] for row in cell.M]
+    c, speeds = _series(logs, Mh, order)
+    with flint().ctx.workprec(BOX_BITS):
+        around = arb(0, change.upper())
+        last = [row[-1] for row in _series([x + around for x in logs], Mh, order + 1)[0]]
+    values = [width * (sum(row, arb(0)) + rest) for row, rest in zip(c, last, strict=True)]
+    return Step(h, values, c, speeds)
+
+
+def _series(logs: Balls, Mh: list[Balls], order: int) -> tuple[list[Balls], list[Balls]]:
+    """Taylor coefficients 0 .. order of c/h and of w, in units of h: Picard's iteration gains one order a time."""
+    series, n = flint().arb_series, len(logs)
+    c: list[Balls] = [[flint().arb(0)] for _ in range(n)]
+    exponents: list[Balls] = [[x] for x in logs]
+    w: list[Any] = []
+    for k in range(1, order + 1):
+        g = [series(x, k).exp() for x in exponents]
+        inverse = 1 / sum(g[1:], g[0])
+        w = [x * inverse for x in g]
+        gained = [x[k - 1] / k for x in w]
+        for i in range(n):
+            c[i].append(gained[i])
+            exponents[i].append(-sum((x * y for x, y in zip(Mh[i], gained, strict=True)), flint().arb(0)))
+    return c, [[x[k] for k in range(order)] for x in w]
+
+
+def event_within(cell: PatternDynamics, t: list[Balls], step: Step, fresh: dict[tuple[int, int], str]) -> Event | None:
+    """The earliest zero of a unit's t_ji, or of what sliding asks for, on the polynomials' midpoints."""
+    best: Event | None = None
+    c = np.array([[float(x.mid()) for x in row] for row in step.series]) * float(step.h)
+    w = np.array([[float(x.mid()) for x in row] for row in step.weights])
+    for j, i in cell.units:
+        if cell.sides[j, i] == 0:
+            for side in (1, -1):
+                row = cell.guard(j, i, side)
+                best = _earlier(best, np.array([float(x) for x in row]) @ w, (j, i, side), row, step.weights, None)
+            continue
+        floats = np.array([float(x.mid()) for x in cell.D[j][i]]) @ c
+        floats[0] = float(t[j][i].mid())
+        skip = {"crossed": 1, "released": 2}.get(fresh.get((j, i), ""), 0)
+        best = _earlier(best, floats[skip:], (j, i, 0), cell.speeds[j][i], step.series, (t[j][i], step.h, skip))
+    return best
+
+
+def _earlier(
+    best: Event | None, floats: Array, unit: tuple[int, int, int], row: Any, series: list[Balls], at: Any
+) -> Event | None:
+    """`best`, or the zero of this polynomial in (0, 1] if it comes before."""
+    if abs(floats[0]) > np.abs(floats[1:]).sum():
+        return best
+    scale = np.abs(floats).max()
+    roots = np.polynomial.polynomial.polyroots(
+        np.trim_zeros(np.where(np.abs(floats) > 1e-18 * scale, floats, 0.0), "b")
+    )
+    real = [float(x.real) for x in roots if abs(x.imag) < 1e-7 and 0.0 < x.real <= 1.0 + 1e-9]
+    if not real or (best is not None and min(real) > best.fraction):
+        return best
+    coefficients = [
+        sum((PatternDynamics.ball(x) * y[k].mid() for x, y in zip(row, series, strict=True)), PatternDynamics.ball(0))
+        for k in range(len(series[0]))
+    ]
+    if at is not None:
+        start, h, skip = at
+        coefficients = [x * PatternDynamics.ball(h) for x in coefficients]
+        coefficients[0] = start
+        coefficients = coefficients[skip:]
+    return Event(_newton(coefficients, min(real)), unit)
+
+
+def _newton(coefficients: Balls, x: float) -> Fraction:
+    """The zero of a polynomial near x, to the working precision; where it is does not need to be proven."""
+    flint_poly, root = flint().arb_poly([y.mid() for y in coefficients]), flint().arb(x)
+    slope = flint_poly.derivative()
+    for _ in range(12):
+        down = slope(root).mid()
+        if down == 0:
+            break
+        root = (root - flint_poly(root) / down).mid()
+    mantissa, exponent = (int(part) for part in root.man_exp())
+    return Fraction(mantissa) * Fraction(2) ** exponent

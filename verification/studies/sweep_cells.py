@@ -1,0 +1,145 @@
+"""One cell of a grid: a gradient flow to its limit, or a `verify`, from its settings alone.
+
+Seeds are those of the command line: the data are drawn from [seed, 0] and start k from [seed, 1, k], so that
+`implicit-bias flow` with the same options finds the limit of the cell with `start = 0`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from refimpl import datasets
+from refimpl.activations import LeakyReLU
+from refimpl.datasets import Dataset
+from refimpl.errors import FileFormatError
+from refimpl.flow import gradient_flow
+from refimpl.initialization import gaussian_weights
+from refimpl.network import TwoLayerNetwork
+from refimpl.spectrum import stable_rank_of
+from verification.studies.survey import facts_of
+from verification.witnesses.conditions import check_hypotheses
+from verification.witnesses.limit_formula import closed_form
+
+__all__ = ["GENERATORS", "cell_result", "data_of", "network_of"]
+
+GENERATORS = {
+    "gaussian": ("norm_ratio",),
+    "gaussian_mixture": ("mean_norm", "noise", "flip_probability"),
+    "correlated": ("correlation",),
+    "nearly_orthogonal": ("slack", "norm_ratio"),
+}
+"""Generators of `refimpl.datasets` -> the settings that they take beside samples and dimension."""
+
+CONDITIONS = ("paper", "instance_wise", "refined")
+
+
+def cell_result(settings: dict[str, Any]) -> dict[str, Any]:
+    """What is found with these settings (`sweep_grid.KEYS` has their meaning).
+
+    Examples
+    --------
+    >>> settings = {"what": "flow", "data": "gaussian", "samples": 3, "dimension": 200, "norm_ratio": 1.0, "seed": 0}
+    >>> settings |= {"slope": 0.5, "positive": 2, "negative": 1, "loss": "logistic", "method": "piecewise"}
+    >>> found = cell_result(settings | {"init_scale": 0.01, "start": 0})
+    >>> found["flow_status"], found["rank"], round(found["largest_margin"], 9)
+    ('CONVERGED', 2, 1.0)
+    """
+    network, data = network_of(settings), data_of(settings)
+    return (_verify if settings["what"] == "verify" else _flow)(network, data, settings)
+
+
+def network_of(settings: dict[str, Any]) -> TwoLayerNetwork:
+    """The network."""
+    return TwoLayerNetwork.with_signs(settings["positive"], settings["negative"], LeakyReLU(settings["slope"]))
+
+
+def data_of(settings: dict[str, Any]) -> Dataset:
+    """The data, drawn or read.
+
+    Raises
+    ------
+    FileFormatError
+        If a file is not what it was when the grid was read.
+    """
+    name = settings["data"]
+    if "data_sha256" in settings:
+        return _read(name, settings["data_sha256"])
+    options = {option: settings[option] for option in GENERATORS[name]}
+    if name == "nearly_orthogonal":
+        options["slope"] = settings["slope"]
+    rng = np.random.default_rng([settings["seed"], 0])
+    data: Dataset = getattr(datasets, name)(settings["samples"], settings["dimension"], rng=rng, **options)
+    return data
+
+
+@lru_cache(maxsize=2)
+def _read(path: str, sha256: str) -> Dataset:
+    data, _ = datasets.read(path)
+    if data.sha256 != sha256:
+        raise FileFormatError(path, "it is not what it was when the sweep began")
+    return data
+
+
+def _flow(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
+    """The limit's observables, None where there is no limit; the slacks of the conditions."""
+    rng = np.random.default_rng([settings["seed"], 1, settings["start"]])
+    W0 = gaussian_weights(network.m, data.d, settings["init_scale"] / data.R_max, rng)
+    how = {"method": settings["method"], "time_limit": settings.get("time_limit")}
+    result = gradient_flow(network, data, W0, settings["loss"], **how)
+    found: dict[str, Any] = {
+        "flow_status": result.status.name,
+        "s": float(result.trajectory.s[-1]),
+        "events": len(result.events),
+    }
+    found |= dict.fromkeys(OBSERVABLES)
+    if result.limit is not None:
+        exact = closed_form(network, data)
+        reference = exact.coefficients @ data.gram_factor if exact.is_kkt_point else None
+        facts = facts_of(result.limit, result.limit.coefficients @ data.gram_factor, reference)
+        found |= {name: getattr(facts, name) for name in OBSERVABLES if hasattr(facts, name)}
+        found["stable_rank"] = stable_rank_of(result.limit.singular_values)
+        found["support_vectors"] = int(np.sum(result.limit.multipliers > 0.0))
+        found["error_estimate"] = result.limit.error_estimate
+    hypotheses = check_hypotheses(network, data)
+    return found | {"slacks": {name: getattr(hypotheses, name).slack for name in CONDITIONS}}
+
+
+OBSERVABLES = (
+    "rank",
+    "third_ratio",
+    "stable_rank",
+    "objective",
+    "largest_margin",
+    "support_vectors",
+    "units_on_kinks",
+    "closed_form_distance",
+    "error_estimate",
+)
+"""Of a limit W, smallest margin 1: `LimitFacts` says what they are; stable rank, multipliers above 0, error."""
+
+
+def _verify(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
+    """The verdict and the measured value of every claim, by its id."""
+    from verification.claims.run import DEFAULT_SCALES, verify
+
+    report = verify(
+        network,
+        data,
+        seed=settings["seed"],
+        loss=settings["loss"],
+        scales=[settings["init_scale"] * scale for scale in DEFAULT_SCALES],
+        method=settings["method"],
+        step_size=settings.get("step_size"),
+        descent_steps=settings["steps"],
+        time_limit=settings.get("time_limit"),
+    )
+    rows = [row for row in report.claims if settings.get("claim", row.id) == row.id]
+    return {
+        "violated": sum(row.verdict.name == "VIOLATED" for row in rows),
+        "slacks": {c["name"].replace("-", "_"): c["slack"] for c in report.conditions},
+        "verdict": {row.id: row.verdict.name for row in rows},
+        "value": {row.id: row.measurement.value for row in rows},
+    }
