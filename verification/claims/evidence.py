@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
-from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
+from refimpl.flow import FlowLimit, FlowProgress, FlowResult, FlowStatus, gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
@@ -199,11 +199,22 @@ class Evidence:
         for number, start in enumerate(self.starts, 1):
             share = max(SMALLEST_SHARE, (self.seconds_left - rest) / (len(self.starts) - len(results)))
             limit = min(share, self.flow_time_limit)
-            self.tell(f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})")
-            time_limit = limit if limit < np.inf else None
-            flow = gradient_flow(self.network, self.data, start.W0, self.loss, self.method, time_limit=time_limit)
+            what = f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})"
+            self.tell(what)
+            flow = gradient_flow(
+                self.network,
+                self.data,
+                start.W0,
+                self.loss,
+                self.method,
+                time_limit=limit if limit < np.inf else None,
+                progress=partial(self._tell_of_flow, what),
+            )
             results.append(flow)
         return tuple(results)
+
+    def _tell_of_flow(self, what: str, state: FlowProgress) -> None:
+        self.progress(f"{what}: {state}")
 
     @property
     def room(self) -> int:

@@ -320,10 +320,10 @@ def test_estimate_error_tells_what_loose_tolerances_cost() -> None:
     """The estimate of a loose run against its true error, which is its distance from a run at 1e-12."""
     network, data, W0, s_end = with_sliding()
     exact = gradient_flow(network, data, W0, max_time=s_end).trajectory.margins[-1]
-    loose = gradient_flow(network, data, W0, rtol=1e-5, atol=1e-5, max_time=s_end, estimate_error=True)
+    loose = gradient_flow(network, data, W0, rtol=1e-4, atol=1e-4, max_time=s_end, estimate_error=True)
     estimate = loose.diagnostics["error_estimate"]
     error = float(np.max(np.abs(loose.trajectory.margins[-1] - exact) / (1.0 + np.abs(exact))))
-    assert estimate["rtol"] == pytest.approx(1e-6)
+    assert estimate["rtol"] == pytest.approx(1e-5)
     assert estimate["same_status"]
     assert estimate["direction"] is None
     assert error > 1e-8  # there is something to estimate
