@@ -141,13 +141,13 @@ def test_figure1_small_starts_lose_their_rank_and_large_ones_do_not(tmp_path) ->
 
 def test_figure1_marks_what_was_recalled() -> None:
     usual = figure1.caption_of(figure1.settings_of(figure1.build_parser().parse_args([])))
-    for text in ("n = 100 (n is reported second-hand)", "m = 512†", "γ = 0.1†", "d^0.26†", "α = 0.01†", "α = 0.16†"):
+    for text in ("n = 100‡", "m = 512†", "γ = 0.1†", "d^0.26†", "α = 0.01‡", "α = 0.16‡", "d = 10000‡"):
         assert text in usual
     args = figure1.build_parser().parse_args(["--neurons", "64", "--samples", "30", "--step-size", "0.01,1"])
     own = figure1.caption_of(figure1.settings_of(args))
     assert "m = 64 neurons" in own
     assert "n = 30, " in own
-    assert "α = 0.01†" in own
+    assert "α = 0.01‡" in own
     assert "α = 1," in own
 
 
