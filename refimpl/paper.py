@@ -1,9 +1,9 @@
 """Constants of the paper, in one table: where each comes from and whether it was checked.
 
 The paper is Frei, Vardi, Bartlett, Srebro, Hu, *Implicit Bias in Leaky ReLU Networks Trained on
-High-Dimensional Data*, ICLR 2023, arXiv 2210.07082. A constant without a `source` was recalled and is marked † wherever
-it is shown. One verdict rests on such constants, that of `paper-descent-theorem`; none on the flow does (docs/theory.md,
-sections 5 and 11).
+High-Dimensional Data*, ICLR 2023, arXiv 2210.07082. A constant without a `source` was recalled and is marked †
+wherever it is shown. One verdict rests on such constants, that of `paper-descent-theorem`; none on the flow does
+(docs/theory.md, sections 5 and 11).
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ PAPER_CONSTANTS: dict[str, PaperConstant] = {
     "descent_C_R": PaperConstant(10.0, "gradient descent: C_R = 10 R² γ⁻² + 10"),
     "descent_condition": PaperConstant(5.0, "gradient descent: R_min² >= 5 γ⁻² C_R n max_{i≠k} |<x_i, x_k>|"),
     "descent_step": PaperConstant(5.0, "gradient descent: α <= γ² / (5 n R_max² R² C_R max(1, H))"),
-    "descent_initialization": PaperConstant(
-        72.0, "gradient descent: ω <= α γ² R_min / (72 R C_R n √(m d log(4m/δ)))"
-    ),
+    "descent_initialization": PaperConstant(72.0, "gradient descent: ω <= α γ² R_min / (72 R C_R n √(m d log(4m/δ)))"),
     "margin_bound": PaperConstant(2.0, "gradient flow: ‖z‖ <= 2/(κ+γ) ‖z*‖"),
 }
 

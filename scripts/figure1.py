@@ -336,8 +336,8 @@ def caption_of(settings: dict[str, Setting]) -> str:
         f"Lines are medians of {s['seeds']} seeds, bands run from the smallest to the largest. Dashed: "
         "tr(ES)/λ_max(ES), the limit of one step as ω → 0, then m → ∞ (docs/theory.md, section 9). Dotted: the bound "
         "on the stable rank of W(t) - W(0) for every t > 0 (section 8). Both are divided by the stable rank of W(0). "
-        "† marks a setting of Frei et al., arXiv 2210.07082, that was recalled, ‡ one that is reported second-hand; none "
-        "was checked against the paper's text. Grids, seeds and the number of steps are chosen here.\n"
+        "† marks a setting of Frei et al., arXiv 2210.07082, that was recalled, ‡ one that is reported second-hand; "
+        "none was checked against the paper's text. Grids, seeds and the number of steps are chosen here.\n"
     )
 
 
