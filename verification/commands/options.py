@@ -139,7 +139,9 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
     parser.add_argument("--slope", type=slope, metavar="GAMMA", help="slope of the leaky ReLU, in [0, 1]")
     parser.add_argument("--positive", type=count, metavar="M1", help="number of neurons with a_j > 0")
     parser.add_argument("--negative", type=count, metavar="M2", help="number of neurons with a_j < 0")
-    parser.add_argument("--loss", default="logistic", metavar="NAME", help="logistic (default) or exponential; for descend, hinge too")
+    parser.add_argument(
+        "--loss", default="logistic", metavar="NAME", help="logistic (default) or exponential; for descend, hinge too"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
 
 
