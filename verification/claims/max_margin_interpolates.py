@@ -37,8 +37,8 @@ def applies(evidence: Evidence) -> bool:
 def interpolator(evidence: Evidence) -> tuple[Array, float]:
     """Coefficients c = K⁻¹y of the vector of least norm with ⟨z, x_i⟩ = y_i, and a bound on the error of z/‖z‖."""
     K, y = evidence.data.gram, evidence.data.y
-    c = np.linalg.solve(K, y)
-    c = np.asarray(c + np.linalg.solve(K, y - K @ c), dtype=np.float64)
+    first = np.linalg.solve(K, y)
+    c = np.asarray(first + np.linalg.solve(K, y - K @ first), dtype=np.float64)
     residual = y - K @ c
     energy = float(np.abs(residual @ np.linalg.solve(K, residual))) / float(y @ c)
     return c, float(np.sqrt(energy)) + 64.0 * y.size * EPS * float(np.linalg.cond(K))
