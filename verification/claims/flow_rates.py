@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from refimpl.flow import FlowResult
@@ -11,10 +13,13 @@ from verification.claims.evidence import Evidence
 from verification.claims.smoothed_margin_monotone import error_of_steps, rounding
 from verification.witnesses.rates import LateStretch
 
-__all__ = ["ERROR_OF_LOSS", "has_rates", "is_exponential", "late_stretches", "loss_error"]
+__all__ = ["ERROR_OF_LOSS", "KNOWN", "has_rates", "is_exponential", "late_stretches", "loss_error"]
 
 TIME_ERROR = 1e-8
 """Relative error of plain time: seven Gauss points where three agree with them to 1e-5 (`TrajectoryRecorder`)."""
+
+KNOWN = 4e-7
+"""Records at which t L(t) has a larger relative error are left out; twice that is small enough for a verdict."""
 
 ERROR_OF_LOSS = "errors of the solver's steps in q, each damped like 1/L, and of plain time; 0 where not needed"
 
@@ -29,10 +34,18 @@ def is_exponential(evidence: Evidence) -> bool:
     return isinstance(evidence.loss, ExponentialLoss)
 
 
-def late_stretches(evidence: Evidence) -> list[LateStretch]:
-    """Of the flows that have one."""
-    found = (LateStretch.of(f, evidence.network, evidence.data, is_exponential(evidence)) for f in evidence.flows)
-    return [stretch for stretch in found if stretch is not None]
+def late_stretches(evidence: Evidence) -> list[tuple[LateStretch, float]]:
+    """Of the flows that have one, as far as t L(t) is known, with its relative error at the end."""
+    found = []
+    for flow in evidence.flows:
+        error = loss_error(flow, evidence)
+        end = int(np.flatnonzero(error <= KNOWN).max(initial=-1)) + 1
+        path = replace(flow.trajectory, **{name: value[:end] for name, value in vars(flow.trajectory).items()})
+        known = replace(flow, trajectory=path)
+        stretch = LateStretch.of(known, evidence.network, evidence.data, is_exponential(evidence))
+        if stretch is not None:
+            found.append((stretch, float(error[end - 1])))
+    return found
 
 
 def loss_error(flow: FlowResult, evidence: Evidence) -> Array:
@@ -41,7 +54,7 @@ def loss_error(flow: FlowResult, evidence: Evidence) -> Array:
     A step that is off by e in ℓ⁻¹(nL) changes 1/L by the part e there and then; 1/L grows on as it should (16.1), so
     at a later time that is the part e L(t)/L of 1/L(t).
     """
-    steps = error_of_steps(flow, evidence) + rounding(flow, evidence)
+    steps = (error_of_steps(flow, evidence) + rounding(flow, evidence)) / 2.0  # of one end of each step
     log_loss, total = flow.trajectory.log_loss, np.empty_like(steps)
     carried = 0.0
     for k, error in enumerate(steps):

@@ -18,8 +18,8 @@ RELATIVE_ERROR = 1e-8
 
 
 def measure(evidence: Evidence) -> Measurement:
-    """sin(W, -∇L) at the end of a flow, against what (16.6) allows there; the flow that is nearest to it."""
-    found = late_stretches(evidence) if has_rates(evidence) else []
+    """sin(W, -∇L) late in a flow, against what (16.6) allows there; the flow that is nearest to it."""
+    found = [stretch for stretch, _ in late_stretches(evidence)] if has_rates(evidence) else []
     if not found:
         return Measurement.missing("sin(W, -∇L)", float("inf"), "No flow was followed beyond its last event.")
     sines, bounds = (np.array([getattr(f, name) for f in found]) for name in ("sine", "sine_bound"))

@@ -13,7 +13,6 @@ from verification.claims.base import Claim, Measurement
 from verification.claims.descents import DescentRun, run_descent
 from verification.claims.evidence import Evidence
 from verification.claims.hypotheses import separability
-from verification.claims.loss_between_bounds import applies as separable
 from verification.witnesses.rates import hinge_norm_bound, hinge_step_bound
 
 __all__ = ["CLAIM"]
@@ -72,7 +71,7 @@ def hinge_descent(evidence: Evidence, W0: Array, scale: float, steps: int) -> De
 
 def applies(evidence: Evidence) -> bool:
     """Whether the slope is positive and the data are separable."""
-    return separable(evidence)
+    return separability(evidence).satisfied
 
 
 CLAIM = Claim(

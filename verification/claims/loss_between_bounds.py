@@ -10,7 +10,7 @@ from refimpl.flow import FlowResult
 from refimpl.validation import Array, IndexArray
 from verification.claims.base import Claim, Measurement
 from verification.claims.evidence import Evidence
-from verification.claims.flow_rates import ERROR_OF_LOSS, has_rates, is_exponential, loss_error
+from verification.claims.flow_rates import ERROR_OF_LOSS, KNOWN, has_rates, is_exponential, loss_error
 from verification.claims.hypotheses import separability
 from verification.claims.ratios import worst
 from verification.witnesses.rates import log_growth_bounds
@@ -19,15 +19,16 @@ __all__ = ["CLAIM"]
 
 
 def applies(evidence: Evidence) -> bool:
-    """Whether section 16 speaks about the loss, the slope and the data."""
-    return has_rates(evidence) and separability(evidence).satisfied
+    """Whether section 16 speaks about the loss, the slope and the data, and the loss is known well enough somewhere."""
+    known = (loss_error(flow, evidence)[1:] <= KNOWN for flow in evidence.flows)
+    return has_rates(evidence) and separability(evidence).satisfied and any(bool(record.any()) for record in known)
 
 
 def measure(evidence: Evidence) -> Measurement:
     """Largest of (growth of 1/L)/upper and lower/growth, for every flow, with a limit or without.
 
-    The bounds are checked at every recorded time on 1/L itself, which is close to its start at first whatever holds. If
-    they hold there, what is shown is its growth 1/L - 1/L(0), from where 1/L has doubled.
+    The bounds are checked on 1/L at every recorded time at which L is known well enough. If they hold there, what is
+    shown is its growth 1/L - 1/L(0), from where 1/L has doubled: before that 1/L is near its start whatever holds.
     """
     found = [ratios(flow, evidence) for flow in evidence.flows]
     whole, growth = ([one[k] for one in found] for k in (0, 1))
@@ -40,6 +41,7 @@ def measure(evidence: Evidence) -> Measurement:
         bound=1.0,
         tolerance=tolerance,
         tolerance_reason=ERROR_OF_LOSS,
+        undecided="" if value is not None else f"At no recorded time is the loss known to {KNOWN:g}.",
         details={
             "largest_of_1/L": [float(values.max(initial=0.0)) for values, _ in whole],
             "largest_of_growth": [float(values.max(initial=0.0)) for values, _ in growth],
@@ -59,14 +61,15 @@ def ratios(flow: FlowResult, evidence: Evidence) -> tuple[tuple[Array, Array], t
     path, exponential = flow.trajectory, is_exponential(evidence)
     bounds = log_growth_bounds(path, evidence.network, evidence.data, evidence.linear.norm, exponential)
     start, error = -path.log_loss[0], loss_error(flow, evidence)
-    late = -path.log_loss >= start + np.log(2.0)
-    late[0] = False
+    known = error <= KNOWN
+    known[0] = False
+    late = known & (-path.log_loss >= start + np.log(2.0))
 
     def compared(keep: IndexArray, change: Callable[[Array], Array]) -> tuple[Array, Array]:
         least, most, log = (change(x[keep]) for x in (*bounds, -path.log_loss))
         return np.exp(np.minimum(np.concatenate([log - most, least - log]), 700.0)), np.tile(error[keep], 2)
 
-    whole = compared(np.arange(1, path.s.size, dtype=np.intp), lambda log: log)
+    whole = compared(np.flatnonzero(known), lambda log: log)
     values, errors = compared(
         np.flatnonzero(late), lambda log: log + np.log(-np.expm1(np.minimum(start - log, -1e-300)))
     )

@@ -6,9 +6,8 @@ import numpy as np
 
 from verification.claims.base import Claim, Measurement
 from verification.claims.evidence import Evidence
-from verification.claims.flow_rates import ERROR_OF_LOSS, has_rates, is_exponential, late_stretches, loss_error
+from verification.claims.flow_rates import ERROR_OF_LOSS, has_rates, late_stretches
 from verification.claims.hypotheses import loss_falls_below_threshold
-from verification.witnesses.rates import LateStretch
 
 __all__ = ["CLAIM"]
 
@@ -19,17 +18,13 @@ def applies(evidence: Evidence) -> bool:
 
 
 def measure(evidence: Evidence) -> Measurement:
-    """|T L(T)/‖W*‖² - 1| at the end of a flow, against what (16.5) allows there; the flow that is nearest to it."""
-    found = [
-        (stretch, float(loss_error(flow, evidence)[-1]) + 4.0 * evidence.flow_error)
-        for flow in evidence.flows
-        if (stretch := LateStretch.of(flow, evidence.network, evidence.data, is_exponential(evidence))) is not None
-    ]
+    """|T L(T)/‖W*‖² - 1| at the last time where it is known, against what (16.5) allows; the flow nearest to that."""
+    found = late_stretches(evidence) if has_rates(evidence) else []
     if not found:
         return Measurement.missing("|t L/‖W*‖² - 1|", float("inf"), "No flow was followed beyond its last event.")
     distances = np.array([abs(stretch.time_times_loss - 1.0) for stretch, _ in found])
     bounds = np.array([stretch.time_times_loss_bound for stretch, _ in found])
-    errors = np.array([error for _, error in found])
+    errors = np.array([error + 4.0 * evidence.flow_error for _, error in found])
     k = int(np.argmax(distances - bounds - errors))
     return Measurement(
         quantity="|t L/‖W*‖² - 1| at the end",

@@ -26,12 +26,13 @@ def measure(evidence: Evidence) -> Measurement:
     if linear.status is not SolveStatus.SOLVED:
         return Measurement.missing(quantity, bound, f"Linear max margin by CVXPY: {linear.status.value}")
     s = evidence.data.y * linear.coefficients
-    ratio = float(s.max() / s.min()) if s.min() > 0.0 else float("inf")
     smallest = float(np.linalg.eigvalsh(evidence.data.gram)[0])
-    error = (
-        linear.norm * linear.error_estimate / np.sqrt(smallest) / s.min() if min(smallest, s.min()) > 0.0 else np.inf
-    )
-    value, tolerance = worst([ratio], [2.0 * float(error) * min(ratio, bound)], bound)
+    off = (
+        linear.norm * linear.error_estimate / float(np.sqrt(smallest)) if smallest > 0.0 else float("inf")
+    )  # of any s_i
+    ratio = float(s.max() / s.min()) if s.min() > 0.0 else float("inf")
+    error = 2.0 * off / float(s.min()) * min(ratio, bound) if s.min() > 0.0 else 0.0 if s.min() < -off else float("inf")
+    value, tolerance = worst([ratio], [error], bound)
     return Measurement(
         quantity=quantity,
         value=value,

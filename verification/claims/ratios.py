@@ -38,7 +38,9 @@ def worst(values: Any, errors: Any, bound: float = 1.0) -> tuple[float | None, f
     open_ = np.flatnonzero(~(values + errors <= bound))
     if open_.size == 0:
         return float(values.max()), 0.0
-    excess = values[open_] - errors[open_]
-    precise = errors[open_] <= LARGEST_TOLERANCE * max(1.0, bound)
-    k = open_[int(np.argmax(np.where(precise, excess, -np.inf) if precise.any() else excess))]
+    precise = open_[errors[open_] <= LARGEST_TOLERANCE * max(1.0, bound)]
+    if precise.size == 0:
+        k = open_[int(np.argmax(errors[open_]))]
+    else:
+        k = precise[int(np.argmax(values[precise] - errors[precise]))]
     return float(values[k]), float(errors[k])

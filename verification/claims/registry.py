@@ -176,8 +176,8 @@ def wrap(text: str) -> str:
 
 COLUMNS = {
     "hypothesis": "the condition under which the claim is made, and whether it holds on these data",
-    "slack": "how far the data are from the edge of the hypothesis: the factor by which what it bounds from above, such "
-    "as all inner products of different samples, could grow before it fails (1 or more where it holds)",
+    "slack": "how far the data are from the edge of the hypothesis: the factor by which what it bounds from above, "
+    "such as all inner products of different samples, could grow before it fails (1 or more where it holds)",
     "measured, value": "what was measured, the worst over all starts",
     "bound": "the claim says value <= bound",
     "tolerance": "what the numerics may be off by, from an error estimate; value <= bound + tolerance agrees",

@@ -1,15 +1,14 @@
-"""Slope 0: on orthogonal samples the start decides the stable rank of each sign (docs/theory.md (15.6))."""
+"""Slope 0: on orthogonal samples the pattern of the start decides the limit (docs/theory.md (15.6))."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from refimpl.flow import FlowLimit
 from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import stable_rank
 from refimpl.validation import Array
 from verification.claims.base import Claim, HypothesisResult, Measurement
-from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence, limit_error
+from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence
 
 __all__ = ["CLAIM", "predicted_coefficients"]
 
@@ -38,28 +37,32 @@ def hypothesis(evidence: Evidence) -> HypothesisResult:
 
 
 def measure(evidence: Evidence) -> Measurement:
-    """Largest distance of a stable rank of the rows J₊, or J₋, of a limit from that of (15.6)."""
-    quantity, network, data = "stable rank of J₊, J₋: distance", evidence.network, evidence.data
-    found, predicted, errors = [], [], []
-    for start, flow in zip(evidence.starts, evidence.flows, strict=True):
-        C = predicted_coefficients(network, data.gram, data.y, start.W0 @ data.X.T)
-        if flow.limit is None or C is None:
-            continue
-        found.append(ranks_by_sign(network, flow.limit.coefficients @ evidence.factor))
-        predicted.append(ranks_by_sign(network, C @ evidence.factor))
-        errors.append(error_of_ranks(flow.limit, evidence))
-    details = {"stable_ranks": [r.tolist() for r in found], "predicted": [r.tolist() for r in predicted]}
-    if not found:
+    """Largest relative distance of a limit from the W of (15.6); stable ranks of J₊ and J₋ beside it."""
+    quantity, network, data = "‖W - (15.6)‖/‖·‖", evidence.network, evidence.data
+    starts = [
+        (flow.limit, C)
+        for start, flow in zip(evidence.starts, evidence.flows, strict=True)
+        if (C := predicted_coefficients(network, data.gram, data.y, start.W0 @ data.X.T)) is not None and flow.limit
+    ]
+    if not starts:
         return Measurement.missing(quantity, 0.0, evidence.missing_limits or "A sample has no live unit of its sign.")
+    found, predicted = (
+        np.array([ranks_by_sign(network, C @ evidence.factor) for C in several])
+        for several in ([limit.coefficients for limit, _ in starts], [C for _, C in starts])
+    )
     return Measurement(
         quantity=quantity,
-        value=float(np.nanmax(np.abs(np.array(found) - np.array(predicted)))),
+        value=max(evidence.distance(limit.coefficients, C) for limit, C in starts),
         bound=0.0,
-        tolerance=max(errors),
-        tolerance_reason="error of the limit, through the stable rank of its rows",
+        tolerance=max(2.0 * evidence.flow_error, SMALLEST_TOLERANCE),
+        tolerance_reason="twice the error of the limit",
         undecided=evidence.missing_limits,
-        details=details,
+        details={"stable_ranks": found.tolist(), "predicted": predicted.tolist()},
+        note=RANKS.format(*(", ".join(f"{x:.3g}" for x in column) for column in (*found.T, *predicted.T))),
     )
+
+
+RANKS = "Stable rank of the rows J₊ {} and J₋ {} from the starts; (15.6) has {} and {}."
 
 
 def ranks_by_sign(network: TwoLayerNetwork, rows: Array) -> Array:
@@ -68,20 +71,9 @@ def ranks_by_sign(network: TwoLayerNetwork, rows: Array) -> Array:
     return np.array([stable_rank(group) if group.any() else np.nan for group in groups])
 
 
-def error_of_ranks(limit: FlowLimit, evidence: Evidence) -> float:
-    """‖W‖_F²/‖W‖₂² of a block changes by at most the part 2δ/‖·‖_F + 2δ/‖·‖₂, δ the error of W."""
-    rows, size = limit.coefficients @ evidence.factor, float(np.linalg.norm(limit.singular_values))
-    delta, largest = size * max(limit_error(limit, evidence), SMALLEST_TOLERANCE), 0.0
-    for block in (rows[evidence.network.positive], rows[~evidence.network.positive]):
-        if block.any():
-            F, sigma = float(np.linalg.norm(block)), float(np.linalg.norm(block, 2))
-            largest = max(largest, (F / sigma) ** 2 * (2.0 * delta / F + 2.0 * delta / sigma))
-    return largest
-
-
 CLAIM = Claim(
     id="relu-limit-from-start",
-    title="For slope 0 and orthogonal samples the start decides the stable rank of each sign",
+    title="For slope 0 and orthogonal samples the start decides the limit",
     source="docs/theory.md (15.6)",
     hypothesis=hypothesis,
     measure=measure,

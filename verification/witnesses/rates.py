@@ -75,7 +75,9 @@ class LateStretch:
     optimum : ndarray, shape (n,)
         w*.
     rho : float
-        ρ = 1/‖W*‖².
+        ρ = w*ᵀMw*, which is 1/‖W*‖² at a KKT point.
+    limit_norm : float
+        ‖W*‖, from the limit itself.
     size : float
         D = A R_max².
     exponential : bool
@@ -86,6 +88,7 @@ class LateStretch:
     M: Array
     optimum: Array
     rho: float
+    limit_norm: float
     size: float
     exponential: bool
 
@@ -102,8 +105,8 @@ class LateStretch:
         if records.size == 0:
             return None
         lam, M = limit.multipliers, Cell(network, data.y, data.gram, limit.pattern).matrix
-        rho = 1.0 / float(np.sum(limit.singular_values**2))
-        return cls(path, records, M, lam / lam.sum(), rho, network.mass * data.R_max**2, exponential)
+        star, norm = lam / lam.sum(), float(np.linalg.norm(limit.singular_values))
+        return cls(path, records, M, star, float(star @ M @ star), norm, network.mass * data.R_max**2, exponential)
 
     def speeds(self, records: IndexArray) -> Array:
         """‖dW/ds‖² = wᵀMw."""
@@ -118,8 +121,8 @@ class LateStretch:
 
     @property
     def time_times_loss(self) -> float:
-        """T L(T) ρ at the end, which tends to 1 (16.3)."""
-        return float(np.exp(self.path.log_time[-1] + self.path.log_loss[-1]) * self.rho)
+        """T L(T)/‖W*‖² at the end, which tends to 1 (16.3)."""
+        return float(np.exp(self.path.log_time[-1] + self.path.log_loss[-1] - 2.0 * np.log(self.limit_norm)))
 
     @property
     def time_times_loss_bound(self) -> float:
