@@ -29,7 +29,7 @@ def measure(evidence: Evidence) -> Measurement:
     Both bounds hold at every step, so a descent that was cut short counts as far as it went.
     """
     network, data, z_norm = evidence.network, evidence.data, evidence.linear.norm
-    if network.slope == 0.0 or not np.isfinite(z_norm):
+    if not np.isfinite(largest_bound(evidence)):
         return Measurement.missing("largest steps/bound, ‖W‖/bound", 1.0, "There is no bound: slope 0, or no z*.")
     counts, norms, runs = [], [], []
     for start in evidence.starts:
@@ -60,6 +60,14 @@ def measure(evidence: Evidence) -> Measurement:
     )
 
 
+def largest_bound(evidence: Evidence) -> float:
+    """The bound on the steps from the largest start; inf where there is none."""
+    size = max(frobenius_norm(start.W0) for start in evidence.starts)
+    if evidence.network.slope == 0.0:
+        return float("inf")
+    return hinge_step_bound(evidence.network, evidence.data, evidence.linear.norm, evidence.alpha, size)
+
+
 def hinge_descent(evidence: Evidence, W0: Array, scale: float, steps: int) -> DescentRun:
     """Descend on the hinge loss, recording the two ends."""
     evidence.tell(f"hinge descent (initialization scale {scale:g})")
@@ -70,8 +78,8 @@ def hinge_descent(evidence: Evidence, W0: Array, scale: float, steps: int) -> De
 
 
 def applies(evidence: Evidence) -> bool:
-    """Whether the slope is positive and the data are separable."""
-    return separability(evidence).satisfied
+    """Whether the slope is positive, the data are separable, and the bound is a float."""
+    return separability(evidence).satisfied and np.isfinite(largest_bound(evidence))
 
 
 CLAIM = Claim(

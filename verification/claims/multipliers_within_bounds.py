@@ -75,6 +75,5 @@ CLAIM = Claim(
     source="docs/theory.md, section 5",
     hypothesis=near_orthogonality,
     measure=measure,
-    about_kkt_points=True,
     applies=applies,
 )

@@ -37,6 +37,5 @@ CLAIM = Claim(
     source="Frei, Vardi, Bartlett, Srebro, COLT 2023, Lemma 16; docs/theory.md (15.3)",
     hypothesis=as_printed,
     measure=measure,
-    about_kkt_points=True,
     applies=applies,
 )

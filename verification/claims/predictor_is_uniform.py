@@ -54,6 +54,5 @@ CLAIM = Claim(
     source="docs/theory.md, section 15",
     hypothesis=near_orthogonality,
     measure=measure,
-    about_kkt_points=True,
     applies=applies,
 )

@@ -23,6 +23,5 @@ CLAIM = Claim(
     source="Frei, Vardi, Bartlett, Srebro, COLT 2023, Proposition 4; docs/theory.md (15.4)",
     hypothesis=as_printed,
     measure=measure,
-    about_kkt_points=True,
     applies=applies,
 )

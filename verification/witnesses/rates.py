@@ -52,12 +52,12 @@ def log_growth_bounds(
     exponential : bool
         Whether the loss is the exponential one; the logistic one otherwise.
     """
-    k = share_of_weight(path.log_loss, data.n, exponential)
+    k, log_time = share_of_weight(path.log_loss, data.n, exponential), np.maximum(path.log_time, -1e300)
     with np.errstate(divide="ignore"):
         slowest = 2.0 * np.log(network.slope * k[:-1] / z_norm) + np.log(network.mass)
-        steps = path.log_time[1:] + np.log(-np.expm1(np.minimum(path.log_time[:-1] - path.log_time[1:], 0.0)))
+        steps = log_time[1:] + np.log(-np.expm1(np.minimum(log_time[:-1] - log_time[1:], 0.0)))
         gained = np.logaddexp.accumulate(np.append(-np.inf, slowest + steps))
-    fastest = np.log(network.mass) + 2.0 * np.log(data.R_max) + path.log_time
+    fastest = np.log(network.mass) + 2.0 * np.log(data.R_max) + log_time
     return np.logaddexp(-path.log_loss[0], gained), np.logaddexp(-path.log_loss[0], fastest)
 
 
@@ -164,8 +164,9 @@ class LateStretch:
 
 
 def _b_and_c(network: TwoLayerNetwork, data: Dataset, z_norm: float, step_size: float) -> tuple[float, float]:
-    """b and c of (17.1)."""
-    b = z_norm / (step_size * network.slope * np.sqrt(network.mass))
+    """b and c of (17.1); b is inf where it is too large for a float."""
+    with np.errstate(over="ignore", divide="ignore"):
+        b = np.float64(z_norm) / np.float64(step_size * network.slope * np.sqrt(network.mass))
     return float(b), 2.0 * step_size + step_size**2 * network.mass * data.R_max**2
 
 
@@ -194,7 +195,8 @@ def hinge_step_bound(
     5.0
     """
     b, c = _b_and_c(network, data, z_norm, step_size)
-    return float(((b * np.sqrt(c) + np.sqrt(b**2 * c + 8.0 * b * start_norm)) / 2.0) ** 2)
+    with np.errstate(over="ignore"):
+        return float(np.square((b * np.sqrt(c) + np.sqrt(np.square(b) * c + 8.0 * b * start_norm)) / 2.0))
 
 
 def hinge_norm_bound(
