@@ -36,7 +36,7 @@ def measure(evidence: Evidence) -> Measurement:
     if value is not None and value <= 1.0 and any(part[0].size for part in growth):
         value, tolerance = worst_of(growth)
     return Measurement(
-        quantity="growth of 1/L: over upper, under lower",
+        quantity="largest growth of 1/L / bound",
         value=value,
         bound=1.0,
         tolerance=tolerance,
