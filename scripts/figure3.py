@@ -302,16 +302,22 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def carried_out(runs: list[Run], jobs: int) -> list[Point]:
+    """All runs, with progress."""
+    points: list[Point] = []
+    with progress() as tell:
+        for point in in_parallel(followed, runs, jobs):
+            points.append(point)
+            tell(f"{len(points)} of {len(runs)} data sets")
+    return points
+
+
 def run(args: argparse.Namespace) -> None:
-    """Everything, with progress."""
+    """Everything."""
     started, runs = perf_counter(), runs_of(args)
     files = FigureFiles(Path(args.out), "figure3", args.force)
     files.check()
-    points: list[Point] = []
-    with progress() as tell:
-        for point in in_parallel(partial(followed), runs, as_count("--jobs", args.jobs)):
-            points.append(point)
-            tell(f"{len(points)} of {len(runs)} data sets")
+    points = carried_out(runs, as_count("--jobs", args.jobs))
     rows, caption = rows_of(points), caption_of(args)
     title = f"benign overfitting: n = {args.samples}, ‖μ‖ = d^{args.mean_exponent:g}, γ = {args.slope:g}"
     document = {"figure": "benign overfitting", "caption": caption, "seconds": perf_counter() - started}

@@ -199,6 +199,7 @@ def test_figure2_against_plain_sgd(made) -> None:
         "step_size": 0.05,
         "batch_size": 5,
         "epochs": 3,
+        "positive": 0,
     }
     data = figure2.images_of(figure2.build_parser().parse_args(TINY["figure2"].split()))
     X, y = data.train.X, data.train.y
@@ -262,7 +263,7 @@ def test_nothing_is_overwritten_without_force(tmp_path, capsys, monkeypatch, nam
 def test_force_overwrites(tmp_path, name) -> None:
     for ending in ENDINGS:
         (tmp_path / f"{name}.{ending}").write_text("old")
-    assert run(name, tmp_path, "--force", "--seeds", "1", "--scales", "1") == 0
+    assert run(name, tmp_path, "--force", "--seeds", "1") == 0
     assert all((tmp_path / f"{name}.{ending}").read_bytes() != b"old" for ending in ENDINGS)
 
 
@@ -354,3 +355,20 @@ def test_figure3_is_exact_where_the_boundary_is_linear(made) -> None:
     assert flat.test_error[0] == pytest.approx(float(wrong.mean()), abs=5.0 * np.sqrt(0.25 / 20_000))
     assert max(p.training_error[0] for p in points) == 0.0
     assert all(radius <= 1.0 + 1e-9 for p in points for radius in p.radius if radius == radius and radius != "nan")
+
+
+def test_figure2_takes_all_ten_classes(tmp_path) -> None:
+    """Ten binary problems, one against the rest; the caption says that this deviates."""
+    options = "--classes all --limit 4 --neurons 4 --epochs 1 --seeds 1 --scales 0.1 --jobs 1 --out"
+    assert figure2.main([*options.split(), str(tmp_path)]) == 0
+    content = document("figure2", tmp_path)
+    assert sorted(curve["run"]["positive"] for curve in content["curves"]) == list(range(10))
+    assert content["settings"]["n_train"] == content["settings"]["n_test"] == 40
+    for text in ("ten outputs are ten networks", "a deviation", "SYNTHETIC IMAGES, NOT CIFAR-10"):
+        assert text in content["caption"]
+    images = figure2.images_of(figure2.build_parser().parse_args(["--classes", "all", "--limit", "3"]))
+    train = images.against_the_rest(7).train
+    np.testing.assert_array_equal(train.y > 0.0, images.classes[0] == 7)
+    np.testing.assert_allclose(train.X.mean(axis=0), 0.0, atol=1e-12)
+    assert train.n == 30
+    assert int(np.sum(train.y > 0.0)) == 3
