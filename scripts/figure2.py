@@ -322,8 +322,8 @@ def caption_of(images: Images | TenClasses, args: argparse.Namespace) -> str:
     )
     if images.kind == SYNTHETIC:
         source = (
-            f"SYNTHETIC IMAGES, NOT CIFAR-10: {'ten' if ten else 'two'} random class means and smooth noise, written as "
-            "a folder of the binary format of CIFAR-10 and read by the same reader; nothing here is a result about "
+            f"SYNTHETIC IMAGES, NOT CIFAR-10: {'ten' if ten else 'two'} random class means and smooth noise, written "
+            "as a folder of the binary format of CIFAR-10 and read by the same reader; nothing here is a result about "
             "CIFAR-10"
         )
     return (
