@@ -50,7 +50,8 @@ def mixture_error(z: Any, mean: Any, noise: float = 1.0, flip_probability: float
     if mean.shape != z.shape:
         raise ShapeError("mean", f"({z.size},)", mean.shape)
     noise, flips = as_positive("noise", noise), as_unit_interval("flip_probability", flip_probability)
-    clean = float(ndtr(-(unit(z) @ mean) / noise))
+    with np.errstate(over="ignore"):
+        clean = float(ndtr(-(unit(z) @ mean) / noise))
     return flips + (1.0 - 2.0 * flips) * clean
 
 
