@@ -36,7 +36,6 @@ def measure(evidence: Evidence) -> Measurement:
             "distances": distances.tolist(),
             "bounds": bounds.tolist(),
             "errors": errors.tolist(),
-            "log_time": [float(stretch.path.log_time[-1]) for stretch, _ in found],
         },
     )
 

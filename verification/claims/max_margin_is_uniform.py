@@ -39,7 +39,7 @@ def measure(evidence: Evidence) -> Measurement:
         bound=bound,
         tolerance=tolerance,
         tolerance_reason="twice CVXPY's error bound for z* over √λ_min(K) min s; 0 where the ratio ± it is within",
-        details={"smallest": float(s.min()), "bound_of_section_5": own, "printed": printed},
+        details={"bound_of_section_5": own, "printed": printed},
         trivial=1.0 if evidence.data.n == 1 else float("inf"),
         trivial_reason="there is only one sample",
     )
