@@ -11,7 +11,7 @@ from refimpl.flow.kinks import independent_samples, sample_coordinates
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array, IndexArray
 
-__all__ = ["limit_error"]
+__all__ = ["EPS", "limit_error"]
 
 EPS = float(np.finfo(np.float64).eps)
 
