@@ -18,7 +18,7 @@ from refimpl.tables import Choices
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     """All samples with more than 100 numbers stay in tiles."""
-    monkeypatch.setattr(refimpl.datasets, "TILE_ENTRIES", 100)
+    monkeypatch.setattr(refimpl.dataset, "TILE_ENTRIES", 100)
 
 
 def sparse_samples(n=6, d=200):

@@ -22,7 +22,7 @@ NETWORK = ["--slope", "0.5", "--positive", "2", "--negative", "2"]
 def big(tmp_path, monkeypatch):
     """The arguments that name 10 samples in 13 tiles of 64 columns, and the samples."""
     monkeypatch.setattr(refimpl.tiles.columns, "LARGEST_WIDTH", 64)
-    monkeypatch.setattr(refimpl.datasets, "TILE_ENTRIES", 1000)
+    monkeypatch.setattr(refimpl.dataset, "TILE_ENTRIES", 1000)
     X = np.random.default_rng(0).standard_normal((10, 800)) / np.sqrt(800.0)
     y = np.where(np.arange(10) % 2 == 0, 1, -1)
     np.save(tmp_path / "X.npy", X)
