@@ -54,10 +54,13 @@ class Increment:
         max_j c_ji, the least G_i that would do.
     slack : float
         min over units of c_ji/(γ max_j c_ji), after what rounding may have taken; at least 1 where the form is met.
+        0 where c is not unique.
     outside : float
         Part of it outside of the span of the samples, beside what rounding may have put there; at most 1 where met.
     rounding : float
         What the format may have changed in it, as a part of its norm.
+    is_unique : bool
+        Whether K is invertible, and c unique; without it nothing is told of the form.
     """
 
     norms: Array
@@ -66,6 +69,7 @@ class Increment:
     slack: float
     outside: float
     rounding: float
+    is_unique: bool = True
 
     @property
     def is_sum_of_gradients(self) -> bool:
@@ -96,7 +100,8 @@ def increment_of(network: TwoLayerNetwork, frame: Frame, W0: Array, W: Array, ep
     else:
         ratios = np.zeros(1)
     return Increment(
-        row_norms(delta), stable_rank_by_norms(delta), sums, float(ratios.min()), outside / error, error / grown
+        row_norms(delta), stable_rank_by_norms(delta), sums, float(ratios.min()), outside / error, error / grown,
+        smallest > 0.0,
     )
 
 
