@@ -100,7 +100,12 @@ def increment_of(network: TwoLayerNetwork, frame: Frame, W0: Array, W: Array, ep
     else:
         ratios = np.zeros(1)
     return Increment(
-        row_norms(delta), stable_rank_by_norms(delta), sums, float(ratios.min()), outside / error, error / grown,
+        row_norms(delta),
+        stable_rank_by_norms(delta),
+        sums,
+        float(ratios.min()),
+        outside / error,
+        error / grown,
         smallest > 0.0,
     )
 

@@ -172,9 +172,7 @@ def _run(path: str, content: _Content, W: NDArray[Any], d: int, names: Names) ->
         arrays = {name: np.asarray(x[k]) if by_step[name] else x for name, x in content.arrays.items()}
         layers, number = find_layers(path, arrays, d, names), _as_step(path, step)
         form, numbered = content.formats[layers.first_name], content.step is not None
-        yield Checkpoint(
-            int(number or 0), layers.W, layers.second_layer, layers.bias, form, f"{path}[{k}]", numbered
-        )
+        yield Checkpoint(int(number or 0), layers.W, layers.second_layer, layers.bias, form, f"{path}[{k}]", numbered)
 
 
 def _as_step(path: str, value: Any) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refimpl import LeakyReLU, TwoLayerNetwork, datasets
+from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets
 from refimpl.losses import as_loss
 from verification import audit
 
@@ -106,6 +106,19 @@ def test_another_slope_is_told_from_the_checkpoints() -> None:
     _, rows = rows_of(checkpoints, TwoLayerNetwork(NETWORK.second_layer, LeakyReLU(0.9)))
     assert rows["descent-norms-grow"].hypothesis.slack == pytest.approx(0.5 / 0.9, rel=0.1)
     assert rows["descent-norms-grow"].verdict.name == "HYPOTHESIS_NOT_MET"
+
+
+def test_dependent_samples_do_not_tell_how_a_network_was_trained() -> None:
+    """With n > d plain descent has its form, and c is not unique: nothing is said against it."""
+    rng = np.random.default_rng(0)
+    X, network = rng.standard_normal((12, 4)), TwoLayerNetwork.with_signs(3, 3, LeakyReLU(0.5))
+    data = Dataset(X, np.where(X[:, 0] > 0.0, 1.0, -1.0))
+    W = {0: 0.1 * rng.standard_normal((6, 4))}
+    for step in range(60):
+        W[step + 1] = W[step] - network.loss_and_gradient(W[step], data)[1]
+    report = audit(network, data, {0: W[0], 60: W[60]}, flow_time_limit=0)
+    assert not any(row.hypothesis.satisfied for row in report.claims[:2])
+    assert report.words[-1].startswith("Look next at")
 
 
 def test_a_run_in_bfloat16_decides_nothing_that_rounding_may_have_made() -> None:

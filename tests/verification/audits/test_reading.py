@@ -271,7 +271,10 @@ def test_a_square_first_layer_stands_as_its_second_layer_says() -> None:
 
 WRONG = [
     ({"fc1": W, "fc2": np.ones((4, M))}, r"fc2 \(4, 3\) is a second layer with more outputs, or one more layer"),
-    ({"fc1": W, "fc2": np.ones((M, M)), "fc3": A[None]}, r"fc2 \(3, 3\) is one more layer: two layers with one fixed slope are"),
+    (
+        {"fc1": W, "fc2": np.ones((M, M)), "fc3": A[None]},
+        r"fc2 \(3, 3\) is one more layer: two layers with one fixed slope are",
+    ),
     ({"fc1": W, "fc2": A[None], "fc2_bias": [0.1]}, "fc2.bias is an output bias"),
     ({"x": W, "y": W, "z": A[None]}, r"x \(3, 5\), y \(3, 5\) could each be the first layer: --first-layer names it"),
     ({"x": W, "y": A[None], "z": A[None]}, r"y \(1, 3\), z \(1, 3\) could each be the second layer: --second-layer"),
