@@ -276,7 +276,8 @@ def _checked_labels(y: Any, n: int) -> Array:
     if not wrong.any():
         return labels
     if np.isin(labels, (0.0, 1.0)).all():
-        raise InvalidDataError("y", "`y` must be +1 or -1; it holds 0 and 1: convert it with y = 2*y - 1.", labels)
+        advice = "convert it with y = 2*y - 1 (at the command line: --positive-label 1)"
+        raise InvalidDataError("y", f"`y` must be +1 or -1; it holds 0 and 1: {advice}.", labels)
     place = int(np.flatnonzero(wrong)[0])
     raise InvalidDataError("y", f"`y` must be +1 or -1; y[{place}] is {labels[place]:g}.", labels)
 
