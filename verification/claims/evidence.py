@@ -17,9 +17,11 @@ from refimpl.flow.cell import Cell
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
+from refimpl.tiles.checks import equal_rows
+from refimpl.tiles.columns import as_columns
 from refimpl.validation import Array
 from verification.claims.descents import DescentRun, run_descent, unit_step
-from verification.exact.certificate import Certificate, certify, reject_early
+from verification.exact.certificate import Certificate, certify, certify_unless_rejected
 from verification.witnesses.bounds import increment_bound
 from verification.witnesses.conditions import Hypotheses, check_hypotheses
 from verification.witnesses.convex_program import LinearMaxMargin, MaxMargin, linear_max_margin, max_margin
@@ -90,7 +92,7 @@ class Evidence:
     time_limit, flow_time_limit : float
         Seconds for everything, counted from `started`, and for each flow.
     started : float
-        `perf_counter()` at the start.
+        `perf_counter()` when the samples had been gone through.
     source, draw : Dataset, ndarray, optional
         Where `data` are samples in tiles in coordinates of their span (`refimpl.reduction`): these samples, and one
         more standard Gaussian W(0) in the same coordinates.
@@ -265,10 +267,10 @@ class Evidence:
             return f"the closed form is not determined, because M has a rank of at most {rank}, below n = {n}"
         self.tell("exact certificate")
         try:
-            failed = reject_early(self.network, self.samples) if n > DECIDED_WHOLE else None
-            if failed is not None:
-                return f"balls stop the exact certificate early: {failed}"
-            return certify(self.network, self.samples, progress=self.tell)
+            if n <= DECIDED_WHOLE:
+                return certify(self.network, self.samples, progress=self.tell)
+            found = certify_unless_rejected(self.network, self.samples, self.tell)
+            return f"balls stop the exact certificate early: {found}" if isinstance(found, str) else found
         except MissingExtraError:
             return "the exact certificate needs python-flint (the extra `exact`)"
 
@@ -355,9 +357,11 @@ def amplification(limit: FlowLimit, evidence: Evidence) -> float:
     """
     y, K, lam = evidence.data.y, evidence.data.gram, limit.multipliers
     cell = Cell(evidence.network, y, K, limit.pattern)
-    _, first, group = np.unique(np.column_stack([y, limit.X]), axis=0, return_index=True, return_inverse=True)
-    total = np.bincount(group.ravel(), lam)
-    S = first[total > 1e-12 * total.max()]
+    first = np.arange(y.size)
+    for i, k in equal_rows(as_columns(limit.X), K, y[:, None] == y):
+        first[k] = first[i]
+    total = np.bincount(first, lam, y.size)
+    S = np.flatnonzero(total > 1e-12 * total.max())
     terms = np.diagonal(K) * (evidence.network.second_layer**2 @ cell.slopes**2)
     smallest = float(np.linalg.eigvalsh(cell.matrix[np.ix_(S, S)])[0])
     return float(terms[S].max()) / smallest if smallest > 0.0 else float("inf")
