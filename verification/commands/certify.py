@@ -12,6 +12,8 @@ from typing import Any
 from rich.table import Table
 
 from refimpl.errors import InvalidParameterError
+from refimpl.tiles.columns import as_columns
+from refimpl.validation import check_memory
 from verification.commands import options
 from verification.exact.certificate import CONCLUSIONS, Certificate, certify, reject_early
 from verification.exact.checker import CertificateCheck, check_certificate
@@ -21,6 +23,9 @@ __all__ = ["add_parser", "run"]
 
 MOST_DIGITS = 400
 """Characters of --slope; its exponent has at most three digits, as those of float64."""
+
+CHECKER_WORDS = 25
+"""Eight bytes each that a number of X takes in the checker, as floats and integers of Python."""
 
 EXAMPLES = """examples:
   implicit-bias certify --out theorem.json
@@ -86,7 +91,9 @@ def _check(args: argparse.Namespace, problem: options.Problem, slope: Fraction |
     """Check the file, and that it is of the network that the options ask for, so far as they do."""
     with options.progress() as tell:
         tell(f"checking {args.check} with integers and fractions only")
-        result = check_certificate(args.check, problem.data.X, problem.data.y)
+        X, y = problem.data.X, problem.data.y
+        check_memory("data", problem.data, CHECKER_WORDS * X.size)
+        result = check_certificate(args.check, as_columns(X).array() if problem.data.in_tiles else X, y)
     accepted, verdict = _judged(args, result, slope)
     options.deliver(args, [sentence(verdict)])
     return 0 if accepted else 1

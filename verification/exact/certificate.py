@@ -28,12 +28,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from refimpl.datasets import Dataset
 from refimpl.errors import FileFormatError, InvalidParameterError, MissingExtraError
 from refimpl.files import open_output, read_text
 from refimpl.network import TwoLayerNetwork, check_problem
-from refimpl.tiles.columns import Columns, as_columns
+from refimpl.tiles.columns import Columns, as_columns, as_dense
 from refimpl.validation import Array
 from verification.exact.solve import run_apart, solve_ones, surely_negative
 
@@ -46,11 +47,14 @@ APART = 100  # from this n on, systems are solved in a process of their own, whi
 SLOPE_BITS = 2400  # largest length of γ's numerator and denominator; a float needs 1,127
 FIRST_BITS, LAST_BITS = 64, 1024  # length of the bounds, doubled while the condition is open
 BALL_BITS = 128  # precision of the balls that reject early; where they are too wide nothing is rejected
-LIMB_BITS, BLOCK = 21, 4096  # (2**20)**2 * 4096 = 2**52: products of limbs add up exactly in float64
+LIMB_BITS, BLOCK = 21, 1024  # (2 * 2**20)**2 * 1024 = 2**52: squares of sums of two limbs add up exactly in float64
+FEW = 1 / 32  # a limb with fewer entries than this part that are not 0 is kept sparse
 
 EXPONENTS = (-1100, 1100)  # below and above those of every float
 
 IntMatrix = np.ndarray[Any, np.dtype[np.object_]]  # arrays of Python integers
+
+_Problem = tuple["ExactNetwork", IntMatrix, int, list[bool]]
 
 CONCLUSIONS = {
     "solves_convex_program": "(v, u) is the unique solution of the convex program (C)",
@@ -300,7 +304,29 @@ def certify(
     ('unique_kkt_point', Fraction(1, 1))
     """
     check_problem(network, data)
-    exact, S, exponent, positive_label = _exact_problem(network, data, slope, progress)
+    return _certified(data, _exact_problem(network, data, slope, progress), progress)
+
+
+def certify_unless_rejected(
+    network: TwoLayerNetwork, data: Dataset, progress: Callable[[str], None] = lambda message: None
+) -> Certificate | str:
+    """`reject_early`, and where it leaves that open `certify`, with one exact Gram matrix, which costs d.
+
+    Examples
+    --------
+    >>> from refimpl import LeakyReLU
+    >>> network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5))
+    >>> certify_unless_rejected(network, Dataset([[1.0, 0.0], [4.0, 0.1]], [1, 1]))
+    'the multiplier of sample 1 is negative: not all margins are tight'
+    """
+    check_problem(network, data)
+    problem = _exact_problem(network, data, None, progress)
+    failed = _rejected(problem)
+    return _certified(data, problem, progress) if failed is None else failed
+
+
+def _certified(data: Dataset, problem: _Problem, progress: Callable[[str], None]) -> Certificate:
+    exact, S, exponent, positive_label = problem
     progress(f"{data.n} linear equations over the integers")
     form = _closed_form(exact, S, exponent, positive_label, progress)
     progress("bounds of section 5")
@@ -344,7 +370,11 @@ def reject_early(network: TwoLayerNetwork, data: Dataset, slope: Fraction | None
     True
     """
     check_problem(network, data)
-    exact, S, exponent, positive_label = _exact_problem(network, data, slope)
+    return _rejected(_exact_problem(network, data, slope))
+
+
+def _rejected(problem: _Problem) -> str | None:
+    exact, S, exponent, positive_label = problem
     negative = _surely_negative(_integer_system(exact, S, positive_label)[0])
     if negative is not None:
         return _negative_multiplier(negative)
@@ -359,7 +389,7 @@ def _exact_problem(
     data: Dataset,
     slope: Fraction | None,
     progress: Callable[[str], None] = lambda message: None,
-) -> tuple[ExactNetwork, IntMatrix, int, list[bool]]:
+) -> _Problem:
     """The network over Q, S = integers · 2^exponent, and which labels are positive."""
     exact = exact_network(network, slope)
     if not data.exact:
@@ -413,8 +443,9 @@ def exact_network(network: TwoLayerNetwork, slope: Fraction | None = None) -> Ex
 def exact_gram(X: Array | Columns, progress: Callable[[str], None] = lambda message: None) -> tuple[IntMatrix, int]:
     """K = X Xᵀ without rounding, as Python integers times a power of two.
 
-    X is cut into limbs of 21 bits; products of limbs over blocks of 4,096 columns are integers below 2⁵³, so
-    float64 matrix products add them up exactly, in whatever order.
+    X is cut into limbs of 21 bits; products of limbs, and of sums of two of them, over blocks of 1,024 columns are
+    integers below 2⁵³, so float64 matrix products add them up exactly, in whatever order. The last limbs, which only
+    the smallest entries reach, are sparse.
 
     Parameters
     ----------
@@ -463,26 +494,36 @@ def _products_of_limbs(X: Array, top: int) -> dict[int, Any]:
     """Sums over at most 2^20 columns of products of limbs, as int64, by the sum of their places."""
     sums: dict[int, Any] = {}
     for start in range(0, X.shape[1], BLOCK):
-        limbs = _limbs(X[:, start : start + BLOCK], top)
+        limbs = _limbs(np.ascontiguousarray(X[:, start : start + BLOCK].T), top)
+        squares = {p: as_dense(limb.T @ limb) for p, limb in limbs.items()}
         for p, left in limbs.items():
             for r, right in limbs.items():
                 if p <= r:
-                    product = (left @ right.T).astype(np.int64)
-                    sums[p + r] = sums.get(p + r, 0) + (product if p == r else product + product.T)
+                    product = squares[p] if p == r else _both_ways(left, right, squares[p] + squares[r])
+                    sums[p + r] = sums.get(p + r, 0) + product.astype(np.int64)
     return sums
 
 
-def _limbs(X: Array, top: int) -> dict[int, Array]:
+def _both_ways(A: Any, B: Any, squares: Array) -> Array:
+    """AᵀB + BᵀA, given AᵀA + BᵀB: a square of A + B takes half the time of a product, unless one of them is sparse."""
+    if sparse.issparse(A) or sparse.issparse(B):
+        product = as_dense(B.T @ A if sparse.issparse(B) else A.T @ B)
+        return np.asarray(product + product.T)
+    both = A + B
+    return np.asarray(both.T @ both - squares)
+
+
+def _limbs(X: Array, top: int) -> dict[int, Any]:
     """X = Σ_p limb_p · 2^(top - 21 p) with integers |limb_p| <= 2^20; limbs that are zero are left out."""
-    limbs: dict[int, Array] = {}
+    limbs: dict[int, Any] = {}
     mantissa, exponent = np.frexp(X)  # scaled entry by entry, so that no subnormal number loses digits
     rest, p = np.ldexp(mantissa, np.where(X == 0.0, 0, exponent - top)), 0
     while rest.any():
         rest, p = rest * 2.0**LIMB_BITS, p + 1
         limb = np.rint(rest)
         rest = rest - limb
-        if limb.any():
-            limbs[p] = limb
+        if count := np.count_nonzero(limb):
+            limbs[p] = sparse.csr_array(limb) if count < FEW * limb.size else limb
     return limbs
 
 
