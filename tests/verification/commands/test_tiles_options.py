@@ -112,6 +112,26 @@ def test_a_certificate_of_samples_in_tiles_is_checked(big, tmp_path, capsys, mon
     assert "GiB of memory" in fails(capsys, "certify", *arguments, "--check", str(tmp_path / "tiles.json"))
 
 
+def test_audit_says_the_same_as_of_the_array(big, tmp_path, capsys) -> None:
+    """One W in the span of the samples, one beside it."""
+    arguments, data = big
+    np.savez(tmp_path / "all.npz", X=data.X, y=data.y)
+    rng = np.random.default_rng(1)
+    np.save(tmp_path / "W0.npy", rng.standard_normal((4, 800)))
+    np.save(tmp_path / "W1.npy", np.array([[1.0], [1.0], [-1.0], [-1.0]]) * (rng.random((4, 10)) * data.y @ data.X))
+    weights = ["--weights", str(tmp_path / "W0.npy"), str(tmp_path / "W1.npy")]
+    found = document(capsys, "audit", *arguments, *weights)
+    array = document(capsys, "audit", "--data", str(tmp_path / "all.npz"), *NETWORK, *weights)
+    assert found["data"]["sha256"] == array["data"]["sha256"]
+    assert [row["verdict"] for row in found["claims"]] == [row["verdict"] for row in array["claims"]]
+    for k, names in enumerate(
+        (["loss", "smallest_margin"], ["loss", "smallest_margin", "stationarity", "outside_span"])
+    ):
+        row, expected = found["checkpoints"][k], array["checkpoints"][k]
+        assert row["rank"] == expected["rank"]
+        assert [row[name] for name in names] == pytest.approx([expected[name] for name in names], rel=1e-9, abs=1e-12)
+
+
 def test_the_clock_starts_when_the_samples_were_gone_through(big, monkeypatch) -> None:
     """Each tile of the passes for K and W0 takes 100 s of this clock, and nothing else any."""
     now = [0.0]
