@@ -47,6 +47,7 @@ def equal_rows(X: Columns, K: Array, among: Any) -> Iterator[tuple[int, int]]:
 
     Examples
     --------
+    >>> from refimpl.tiles.columns import as_columns
     >>> X = np.array([[1.0, 2.0], [3.0, 0.0], [1.0, 2.0]])
     >>> list(equal_rows(as_columns(X), X @ X.T, np.full((3, 3), True)))
     [(0, 2)]

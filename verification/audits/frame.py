@@ -92,8 +92,9 @@ class Frame:
         if Q is None:
             X = as_columns(self.samples.X)
             ((Z, _),) = products_with_weights(X, [ArrayColumns(W)])
-            inside = np.asarray(np.linalg.lstsq(R, Z.T, rcond=None)[0].T)
-            return inside, W - combination(np.linalg.lstsq(R.T, inside.T, rcond=None)[0].T, X)
+            inside: Array = np.linalg.lstsq(R, Z.T, rcond=None)[0].T.astype(np.float64)
+            C: Array = np.linalg.lstsq(R.T, inside.T, rcond=None)[0].T.astype(np.float64)
+            return inside, np.asarray(W - combination(C, X))
         inside = W @ Q
         return inside, W - inside @ Q.T
 
