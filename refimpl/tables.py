@@ -384,7 +384,11 @@ def _numbers_in(text: _Text, cells: list[str], columns: _Columns, first: bool) -
                 return values
     k, cell = next((k, cell) for k, cell in zip(columns.features, cells, strict=True) if not _is_number(cell))
     what = f"is missing ({cell!r})" if cell.lower() in MISSING else _why_no_number(cell)
-    hint = "; if this line is a header, --header (header=True) says so" if first else ""
+    hint = f"; --drop-column {k + 1} (drop_columns) leaves a column out that is no feature"
+    if cell.lower() in MISSING:
+        hint = f"; fill it in, or leave out the line or, by --drop-column {k + 1} (drop_columns), the column"
+    if first:
+        hint = "; if this line is a header, --header (header=True) says so"
     raise FileFormatError(text.path, f"line {text.line}, {columns.called(k)} {what}{hint}")
 
 

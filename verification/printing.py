@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
-from rich.table import Column
+from rich.table import Column, Table
 from rich.text import Text
 
 from verification.streams import HANDLER, printable
 
-__all__ = ["PlainConsole", "console_for", "progress", "sentence", "tell_passes"]
+__all__ = ["FittingTable", "PlainConsole", "console_for", "progress", "sentence", "tell_passes"]
 
 BAR = 30
 """Characters of a bar."""
@@ -54,6 +55,52 @@ def console_for(stream: Any, wide: bool = False) -> PlainConsole:
     """A console as wide as the terminal; as wide as every table needs where there is none, or if `wide`."""
     found = PlainConsole(file=stream)
     return found if found.is_terminal and not wide else PlainConsole(file=stream, width=max(WIDE, found.width))
+
+
+@dataclass(frozen=True, eq=False)
+class FittingTable:
+    """A table without frames, and in parts, where it does not fit; each part repeats the leading columns.
+
+    Where these alone have no room, their cells are cut all the same.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    leading: int = 1
+    title: str | None = None
+    caption: str | None = None
+    justify: JustifyMethod = "left"
+    pad_edge: bool = True
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, or its parts one below the other."""
+        every = list(range(len(self.head)))
+        lead, rest = every[: self.leading], every[self.leading :]
+        if self._fits(every, False, console, options):
+            yield self._table(every, False)
+            return
+        while rest:
+            count = len(rest)
+            while count > 1 and not self._fits(lead + rest[:count], True, console, options):
+                count -= 1
+            part, rest = lead + rest[:count], rest[count:]
+            yield self._table(part, True, last=not rest)
+
+    def _fits(self, columns: Sequence[int], tight: bool, console: Console, options: ConsoleOptions) -> bool:
+        table = self._table(columns, tight)
+        return console.measure(table, options=options.update(max_width=10_000)).maximum <= options.max_width
+
+    def _table(self, columns: Sequence[int], tight: bool, last: bool = True) -> Table:
+        style: dict[str, Any] = {"box": None, "padding": (0, 1, 0, 0)} if tight else {}
+        pad_edge = self.pad_edge and not tight
+        table = Table(
+            pad_edge=pad_edge, title=self.title, title_justify="left", caption=self.caption if last else None, **style
+        )
+        for k in columns:
+            table.add_column(self.head[k], justify=self.justify, no_wrap=True)
+        for row in self.rows:
+            table.add_row(*(row[k] for k in columns))
+        return table
 
 
 def sentence(text: str) -> Text:

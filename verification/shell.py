@@ -70,7 +70,7 @@ class _Parser(argparse.ArgumentParser):
         write_output(self.format_help())
 
     def error(self, message: str) -> NoReturn:
-        remark(f"{self.format_usage()}{self.prog}: error: {printable(message)}\n")
+        remark(f"{self.prog}: error: {printable(message)}; `{self.prog} --help` shows the options.\n")
         raise _Answered(BAD_INPUT)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
@@ -164,7 +164,12 @@ def _carry_out(given: list[str]) -> int:
     chosen = next((word for word in given if not word.startswith("-")), None)
     if chosen in COMMANDS and not {"-h", "--help"} & set(given):
         _require_address_space()
-    args = build_parser(chosen).parse_args([word for word in given if word != "--debug"])  # taken anywhere
+    parser = build_parser(chosen)
+    args, rest = parser.parse_known_args([word for word in given if word != "--debug"])  # taken anywhere
+    if rest:
+        parser.prog = f"{parser.prog} {chosen}"
+        stray = not rest[0].startswith("-") and hasattr(args, "data")
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{' (--data FILE names the data)' if stray else ''}")
     args.command_line = shlex.join(["implicit-bias", *given])
     args.command_line = shlex.join(["implicit-bias", *given])
     return int(args.run(args))

@@ -426,3 +426,21 @@ def test_random_damage_to_a_text_is_one_error_or_a_table(tmp_path):
         except ImplicitBiasError:
             refused += 1
     assert 500 < refused < 1500
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("id,a,label\nP1,1,1\nP2,2,-1\n", "; --drop-column 1 (drop_columns) leaves a column out that is no feature"),
+        (
+            "a,b,label\n1,2,1\n1,,-1\n",
+            "; fill it in, or leave out the line or, by --drop-column 2 (drop_columns), the column",
+        ),
+    ],
+)
+def test_a_cell_that_is_no_number_comes_with_a_way_out(tmp_path, text, what) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text(text)
+    with pytest.raises(FileFormatError) as found:
+        datasets.read(path)
+    assert what in str(found.value)

@@ -264,6 +264,7 @@ def _from_torch(path: str) -> _Content:
     except Exception as error:  # damage shows itself as errors of every class
         code = "weights" in str(error).lower() and "unsupported" in str(error).lower()
         what = "it holds objects that are neither tensors nor plain values, which could run code: only tensors are read"
+        what += ", as torch.save(model.state_dict(), FILE) writes them"
         raise FileFormatError(path, what if code else "it is not a complete PyTorch checkpoint") from error
     tensors: dict[str, Any] = {}
     step = None

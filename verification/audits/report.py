@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from refimpl.display import shown
@@ -18,6 +17,7 @@ from verification.audits.measuring import Measured
 from verification.audits.words import power_of_ten
 from verification.claims.base import ClaimResult, Verdict
 from verification.claims.table import ClaimsTable
+from verification.printing import FittingTable
 from verification.witnesses.kkt import KKTStatus
 
 __all__ = ["TABLES", "AuditReport", "cells_of", "some_rows"]
@@ -200,10 +200,6 @@ def _time_left(row: Measured) -> str:
     return "there" if row.road.arrived else power_of_ten(row.road.log_time / np.log(10.0))
 
 
-def _table(title: str, columns: Columns, rows: Sequence[Measured]) -> Table:
-    table = Table(pad_edge=False, title=title, title_justify="left")
-    for name in ("step", *(name for name, _ in columns)):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*cells_of(row, columns))
-    return table
+def _table(title: str, columns: Columns, rows: Sequence[Measured]) -> FittingTable:
+    head, cells = ("step", *(name for name, _ in columns)), [cells_of(row, columns) for row in rows]
+    return FittingTable(head, cells, title=title, justify="right", pad_edge=False)

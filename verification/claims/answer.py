@@ -284,9 +284,7 @@ def _next(evidence: Evidence, rows: Sequence[ClaimResult]) -> str:
     """The most serious thing first."""
     violated = [row.id for row in rows if row.verdict is Verdict.VIOLATED]
     if violated:
-        return (
-            f"Look first at {_list(violated)}: VIOLATED is a fault of the program or of the theory; please report it."
-        )
+        return _of_violated(violated)
     late = [row.id for row in rows if row.reason.startswith("time:")]
     if late:
         return (
@@ -358,6 +356,20 @@ def _power(log: float) -> str:
     ('0.368', 'e^-1234')
     """
     return _number(float(np.exp(log))) if abs(log) < 690.0 else f"e^{log:.0f}"
+
+
+def _of_violated(ids: Sequence[str]) -> str:
+    """A claim of this project that is violated is a fault; one from elsewhere is refuted."""
+    from verification.claims import CLAIMS
+
+    known = {claim.id for claim in CLAIMS}
+    faults = [name for name in ids if name in known]
+    if faults:
+        return f"Look first at {_list(faults)}: VIOLATED is a fault of the program or of the theory; please report it."
+    of = "claim is not of this project, and the data refute it"
+    if len(ids) > 1:
+        of = "claims are not of this project, and the data refute them"
+    return f"Look first at {_list(ids)}: the {of}, unless the measurement is wrong."
 
 
 def _plural(count: int, word: str) -> str:

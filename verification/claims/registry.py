@@ -99,7 +99,7 @@ def chosen(claims: Sequence[Claim], only: Any) -> tuple[Claim, ...]:
     Raises
     ------
     InvalidParameterError
-        For an id that no claim has; the message names the nearest one.
+        For an id that no claim has; the message names the nearest one, or those that it is a part of.
     """
     if only is None:
         return tuple(claims)
@@ -121,8 +121,8 @@ def chosen(claims: Sequence[Claim], only: Any) -> tuple[Claim, ...]:
 def _nearest(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, list(known), 1)
-    return f" (perhaps {near[0]})" if near else ""
+    near = get_close_matches(name, list(known), 1) or [full for full in known if name and name in full]
+    return f" (perhaps {', '.join(sorted(near))})" if near else ""
 
 
 def one_line(claim: Claim) -> str:

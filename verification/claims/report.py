@@ -154,7 +154,8 @@ class Report(Displayed):
         rows = sorted(self.claims, key=lambda row: list(Verdict).index(row.verdict))
         counts = Counter(row.standing for row in rows)
         parts = [f"{count} {standing}" for standing, count in counts.items()]
-        told = f"{len(self.claims)} claims in {self.seconds:.1f} s: {', '.join(parts) or 'none decided'}."
+        number = f"{len(self.claims)} claim{'s' if len(self.claims) != 1 else ''}"
+        told = f"{number} in {self.seconds:.1f} s: {', '.join(parts) or 'none decided'}."
         return f"Interrupted. {told}" if self.interrupted else told
 
     def to_dict(self) -> dict[str, Any]:

@@ -89,7 +89,8 @@ class ClaimsTable:
                 break
         yield table
         if columns is not LAYOUTS[0]:
-            yield Text("--wide shows all columns.", style="dim")
+            relation = "≤ allows for the tolerance; " if columns is LAYOUTS[-1] else ""
+            yield Text(f"{relation}--wide shows all columns.", style="dim")
 
     def _table(self, columns: Sequence[Column], tight: bool) -> Table:
         style: dict[str, Any] = {"box": None, "padding": (0, 1, 0, 0)} if tight else {}

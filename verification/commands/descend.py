@@ -40,7 +40,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     options.add_problem_options(parser)
     parser.add_argument(
-        "--init-scale", type=float, default=1e-2, metavar="S", help="initialization scale, in units of 1/R_max"
+        "--init-scale",
+        type=float,
+        default=1e-2,
+        metavar="S",
+        help="initialization scale, in units of 1/R_max, the largest norm of a sample (default: 0.01)",
     )
     parser.add_argument("--step-size", type=float, metavar="ALPHA", help="step size (default: n/(R_max² Σa²))")
     parser.add_argument("--steps", type=options.count, default=300, help="number of steps (default: 300)")

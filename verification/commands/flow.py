@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from rich.console import RenderableType
 from rich.table import Table
 
 from refimpl.display import shown
@@ -16,7 +17,7 @@ from refimpl.errors import InvalidParameterError, OutputFileError, RunInterrupte
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from verification.claims.report import environment
 from verification.commands import options
-from verification.printing import sentence
+from verification.printing import FittingTable, sentence
 from verification.studies.survey import number_limits
 
 __all__ = ["add_parser", "run"]
@@ -40,7 +41,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     options.add_problem_options(parser)
     parser.add_argument(
-        "--init-scale", type=float, default=1e-2, metavar="S", help="initialization scale, in units of 1/R_max"
+        "--init-scale",
+        type=float,
+        default=1e-2,
+        metavar="S",
+        help="initialization scale, in units of 1/R_max, the largest norm of a sample (default: 0.01)",
     )
     parser.add_argument("--method", default="piecewise", metavar="NAME", help="piecewise (default) or adaptive")
     parser.add_argument(
@@ -82,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         result, seconds = runs[0].result, runs[0].seconds
         content = result.to_dict()
         facts = _facts(result, seconds)
-        parts = [_table(facts), sentence(result.message)]
+        parts: list[RenderableType] = [_table(facts), sentence(result.message)]
     else:
         limits = _different_limits(problem, runs)
         content = {"starts": [run.to_dict() for run in runs], "limits": [limit.to_dict() for limit in limits]}
@@ -179,8 +184,8 @@ def _objective(limit: FlowLimit) -> float:
     return 0.5 * float(np.sum(limit.singular_values**2))
 
 
-def _starts_table(runs: list[Run]) -> Table:
-    table = Table("seed", "status", "limit", "rank", "½‖W‖²", "margins", "on kinks", "events", "s")
+def _starts_table(runs: list[Run]) -> FittingTable:
+    rows = []
     for run in runs:
         result, limit = run.result, run.result.limit
         of_limit = ["-"] * 5
@@ -189,8 +194,8 @@ def _starts_table(runs: list[Run]) -> Table:
             on_kinks = str(int((limit.pattern == 0).sum()))
             of_limit = [str(run.number), str(limit.rank), f"{_objective(limit):.9g}", margins, on_kinks]
         path = (str(len(result.events)), shown(float(result.trajectory.s[-1])))
-        table.add_row(str(run.seed), result.status.name, *of_limit, *path)
-    return table
+        rows.append((str(run.seed), result.status.name, *of_limit, *path))
+    return FittingTable(("seed", "status", "limit", "rank", "½‖W‖²", "margins", "on kinks", "events", "s"), rows)
 
 
 def _limits_in_words(starts: int, runs: list[Run], limits: list[DifferentLimit]) -> list[str]:

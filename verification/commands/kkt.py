@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from refimpl.archive import is_npz, read_npy, read_npz
 from refimpl.datasets import Dataset
 from refimpl.descent import gradient_descent
 from refimpl.display import shown
-from refimpl.errors import RunInterrupted
+from refimpl.errors import FileFormatError, RunInterrupted
 from refimpl.initialization import GaussianInitialization, gaussian_weights
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
@@ -27,6 +28,9 @@ from verification.printing import sentence
 from verification.witnesses.kkt import KKTResiduals, KKTStatus, kkt_residuals
 
 __all__ = ["add_parser", "run"]
+
+CHECKPOINTS = (".pt", ".pth", ".safetensors")
+"""What `audit` reads, and this does not."""
 
 ROUNDING, SINGLE = 1e-12, 1e-6
 """Residuals up to which W is a KKT point to the rounding of float64, and to that of weights held in float32."""
@@ -214,6 +218,8 @@ def load_weights(path: str, in_tiles: bool = False) -> tuple[Any, Any]:
     FileFormatError
         If the file is missing, damaged, or has no W.
     """
+    if Path(path).suffix in CHECKPOINTS:
+        raise FileFormatError(path, "its name must end in .npy or .npz; `implicit-bias audit` reads checkpoints")
     if not is_npz(path):
         return NpyColumns(path) if in_tiles else read_npy(path), None
     arrays = read_npz(path, ["W"], optional=["second_layer"])

@@ -61,6 +61,9 @@ INPUTS = ("data", "labels", "weights", "check", "skips")
 FILE_SLOPE, FILE_NEURONS = 0.1, 8
 """Slope, and neurons of each sign, for --data FILE when no option says otherwise."""
 
+NEURONS = f"default: of the preset, or of --weights with a second layer; else {FILE_NEURONS}"
+"""The help of --positive and --negative."""
+
 PREPARATION = {
     "centre": "subtract the mean of the samples, which makes K singular",
     "standardize": "subtract the mean of each column and divide by its standard deviation; K is singular then too",
@@ -169,9 +172,14 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
     prepared = parser.add_argument_group("how the data are prepared, in this order")
     for step, what in PREPARATION.items():
         prepared.add_argument(option(step), action="store_true", help=what)
-    parser.add_argument("--slope", type=slope, metavar="GAMMA", help="slope of the leaky ReLU, in [0, 1]")
-    parser.add_argument("--positive", type=count, metavar="M1", help="number of neurons with a_j > 0")
-    parser.add_argument("--negative", type=count, metavar="M2", help="number of neurons with a_j < 0")
+    parser.add_argument(
+        "--slope",
+        type=slope,
+        metavar="GAMMA",
+        help="slope of the leaky ReLU, in [0, 1] (default: of the preset; 0.1 for --data)",
+    )
+    parser.add_argument("--positive", type=count, metavar="M1", help=f"number of neurons with a_j > 0 ({NEURONS})")
+    parser.add_argument("--negative", type=count, metavar="M2", help=f"number of neurons with a_j < 0 ({NEURONS})")
     parser.add_argument(
         "--loss", default="logistic", metavar="NAME", help="logistic (default) or exponential; for descend, hinge too"
     )

@@ -25,6 +25,9 @@ __all__ = ["prove_flow", "prove_limit"]
 SCALE = 1e-2
 """Initialization scale unless --init-scale says otherwise."""
 
+MARGINS = 6
+"""Margins above 1 that a table lists; of more it shows the least and the largest."""
+
 
 def prove_limit(args: argparse.Namespace, problem: options.Problem, slope: Fraction | None) -> int:
     """Prove that the limit of a flow, or the KKT point that given weights are near to, is one."""
@@ -95,8 +98,11 @@ def point_table(point: PointCertificate) -> Table:
     table.add_row("rank of W", f"{point.rank} (exactly)")
     table.add_row("½‖W‖² = ½ Σ λ", f"{decimal(point.objective)} (an exact fraction)")
     table.add_row("margins", f"{n - len(slack)} of {n} are exactly 1")
-    for i, q in slack.items():
-        table.add_row(f"margin of sample {i}", f"1 + {decimal(q - 1)} (an exact fraction)")
+    others = sorted(slack, key=slack.__getitem__)
+    for i in others if len(others) <= MARGINS else (others[0], others[-1]):
+        table.add_row(f"margin of sample {i}", f"1 + {decimal(slack[i] - 1)} (an exact fraction)")
+    if len(others) > MARGINS:
+        table.add_row("margins between these", f"{len(others) - 2}, in the file of --out")
     table.add_row("units exactly on kinks", str(point.units_on_kinks))
     return table
 

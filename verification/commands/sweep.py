@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from refimpl.display import shown
 from refimpl.errors import OutputFileError, RunInterrupted
 from verification.claims.report import environment
 from verification.commands import options
-from verification.printing import PlainConsole, sentence
+from verification.printing import FittingTable, PlainConsole, sentence
 
 if TYPE_CHECKING:
     from verification.studies.sweep_table import CellResult, SweepResult
@@ -116,18 +115,15 @@ def exit_code(found: SweepResult) -> int:
     return 3 if set(found.counts) != {"done"} else 0
 
 
-def _table(found: SweepResult) -> Table:
+def _table(found: SweepResult) -> FittingTable:
     """The first cells: the settings that differ, and the main results."""
     rows, known = found.rows(), found.columns()
     settings = [name for name in found.settings_columns() if name != "data_sha256"]
     varying = [name for name in settings if len({repr(row.get(name)) for row in rows}) > 1]
     columns = [*varying, *(name for name in COLUMNS if name in known)]
-    table = Table(*columns)
-    for row in rows[:ROWS]:
-        table.add_row(*(_shown(row.get(name)) for name in columns))
-    if len(rows) > ROWS:
-        table.caption = f"the first {ROWS} of {len(rows)} cells; --csv and --json have all"
-    return table
+    cells = [[_shown(row.get(name)) for name in columns] for row in rows[:ROWS]]
+    caption = f"the first {ROWS} of {len(rows)} cells; --csv and --json have all" if len(rows) > ROWS else None
+    return FittingTable(columns, cells, leading=len(varying), caption=caption)
 
 
 def _shown(value: Any) -> str:

@@ -175,7 +175,8 @@ def checked_closed_form(
     n, q, singular = len(S), gamma.denominator, form["numerators"] is None
     values = integers(form["kernel" if singular else "numerators"], (n + 1) * bits)
     denominator = 0 if singular else integers([form["denominator"]], (n + 1) * bits)[0]
-    require(len(values) == n and any(values) and (singular or denominator > 0), "λ or k is malformed")
+    require(len(values) == n, f"it is of {len(values)} samples, and the data have {n}")
+    require(any(values) and (singular or denominator > 0), "λ or k is malformed")
     c = [[int(q if (label > 0) == plus else gamma * q) for label in labels] for plus in (True, False)]  # q c, q c'
     vectors = [[c_i * x for c_i, x in zip(side, values, strict=True)] for side in c]
     t = [[sum(map(operator.mul, row, vector)) for row in S] for vector in vectors]

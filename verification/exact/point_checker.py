@@ -85,7 +85,9 @@ def checked_point(document: Any, network: Network, S: Any, labels: list[float], 
     size = (n + len(kinks) + 2) * (bits + 1100)
     numerators = integers([*document["multipliers"], *(k[2] for k in kinks)], size)
     denominator = integers([document["denominator"]], size)[0]
-    require(len(document["multipliers"]) == n and denominator > 0, "λ is malformed")
+    of = len(document["multipliers"])
+    require(of == n, f"it is of {of} samples, and the data have {n}")
+    require(denominator > 0, "λ is malformed")
     require(type(pattern) is list and len(pattern) == m, "the pattern is malformed")
     require(all(type(row) is str and len(row) == n and set(row) <= set("+-0") for row in pattern), "no pattern")
     lam = [Fraction(x, denominator) for x in numerators[:n]]

@@ -12,6 +12,7 @@ import pytest
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from verification import verify
+from verification.claims.answer import _of_violated
 from verification.claims.report import Report
 from verification.presets import PRESETS
 
@@ -379,3 +380,9 @@ def test_an_interrupt_before_anything_promises_nothing() -> None:
     assert report.claims == ()
     assert report.answer[2] == "The gradient flow was not followed."
     assert "0 rows were decided" in report.answer[4]
+
+
+def test_a_claim_from_elsewhere_is_refuted_and_no_fault() -> None:
+    assert "please report it" in _of_violated(["all-margins-tight", "mine"])
+    assert "mine" not in _of_violated(["all-margins-tight", "mine"])
+    assert "not of this project, and the data refute it" in _of_violated(["mine"])

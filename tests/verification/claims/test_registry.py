@@ -99,3 +99,8 @@ def test_entry_points_are_found(monkeypatch) -> None:
     points = [SimpleNamespace(name="x", value="verification.claims.flow_zero_loss")]
     monkeypatch.setattr(registry, "entry_points", lambda group: points if group == "implicit_bias.claims" else [])
     assert [found.id for found in registry.installed_claims()] == ["flow-zero-loss"]
+
+
+def test_a_part_of_ids_names_them() -> None:
+    with pytest.raises(InvalidParameterError, match=r"\(perhaps all-margins-tight\)"):
+        registry.chosen(CLAIMS, "tight")

@@ -50,7 +50,7 @@ def test_eighty_characters_tell_claim_slack_value_against_bound_and_verdict() ->
     assert "1.05 > 0" in next(line for line in lines if "limit-is-convex-optimum" in line)
     assert "1.2e-123 ≤ 1.23" in next(line for line in lines if LONGEST in line)
     assert "- ? 1" in next(line for line in lines if "descent-converges" in line)
-    assert lines[-1] == "--wide shows all columns."
+    assert lines[-1] == "≤ allows for the tolerance; --wide shows all columns."
 
 
 def test_all_columns_where_there_is_room() -> None:

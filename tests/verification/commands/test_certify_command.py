@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -139,3 +140,21 @@ def test_options_of_points_that_do_not_go_together(data_file, capsys, options, w
     options = [data_file if x in ("W.npy", "none.json") else x for x in options]  # files that exist
     assert cli.main(["certify", "--data", data_file, *options]) == 2
     assert word in capsys.readouterr().err
+
+
+def test_of_many_margins_above_one_the_least_and_the_largest_are_shown(tmp_path, capsys):
+    """One neuron of each sign, samples e_1 t: the smallest t of each sign is tight, and the margin of t is t."""
+    lines = [f"{t},0,1\n0,{t},-1\n" for t in (1, 2, 3, 4, 5)]
+    (tmp_path / "data.csv").write_text("x,z,y\n" + "".join(lines))
+    out = tmp_path / "proof.json"
+    arguments = ["--data", str(tmp_path / "data.csv"), *POINT]
+    assert cli.main(["certify", "--limit", *arguments, "--out", str(out)]) == 0
+    table = capsys.readouterr().out
+    assert table.count("margin of sample") == 2
+    assert re.search("margins between these +│ 6, in the file of --out", table)
+    (tmp_path / "less.csv").write_text("x,z,y\n" + lines[0])
+    assert cli.main(["certify", "--data", str(tmp_path / "less.csv"), "--check", str(out)]) == 1
+    assert "refused: it is of 10 samples, and the data have 2." in capsys.readouterr().out
+    assert cli.main(["certify", *arguments, "--out", str(tmp_path / "form.json")]) in (0, 3)
+    assert cli.main(["certify", "--data", str(tmp_path / "less.csv"), "--check", str(tmp_path / "form.json")]) == 1
+    assert "and the data have 2." in capsys.readouterr().out

@@ -580,3 +580,30 @@ print([x for x in ("cvxpy", "matplotlib", "hypothesis", "pandas") if x in sys.mo
         [sys.executable, "-c", script], env=environment(), capture_output=True, timeout=120, check=False
     )
     assert done.stderr.decode().split() == ["[]", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["verify", "data.npz"], "data.npz (--data FILE names the data); `implicit-bias verify --help`"),
+        (["flow", "--init-scales", "3"], "arguments: --init-scales 3; `implicit-bias flow --help` shows the options."),
+        (
+            ["verify", "--preset", "small", "--data", "x"],
+            "not allowed with argument --preset; `implicit-bias verify --help`",
+        ),
+        (["verifi"], "'self-test'); `implicit-bias --help` shows the options."),
+    ],
+)
+def test_bad_options_are_one_sentence_that_names_the_help(arguments, words, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_weights_of_a_checkpoint_are_for_audit(tmp_path, capsys) -> None:
+    (tmp_path / "step1.pt").write_bytes(b"")
+    assert cli.main(["kkt", "--weights", str(tmp_path / "step1.pt")]) == 2
+    assert "`implicit-bias audit` reads checkpoints" in capsys.readouterr().err

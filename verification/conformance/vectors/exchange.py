@@ -126,7 +126,7 @@ def _check_manifest(folder: Path, cases: list[VectorCase]) -> None:
         if not path.exists():
             raise FileFormatError(path, "there is no such file; export the cases with `vectors export`")
         if read_bytes(path) != text.encode():
-            why = f"it was changed, or is not of version {VECTORS_VERSION} of the vectors"
+            why = f"it was changed, or is not of version {VECTORS_VERSION} of the vectors, or of another --dtype"
             raise FileFormatError(path, f"{why}; export the cases again")
 
 
