@@ -431,7 +431,7 @@ def test_low_memory_is_one_sentence(limit, neurons, folder) -> None:
         (["descend", "--steps", "1e400"], "whole number"),
         (["descend", "--steps", "9" * 5000], "whole number"),
         (["descend", "--steps", "1.5"], "whole number"),
-        (["search", "--samples", "1000000"], "samples * neurons"),
+        (["search", "--samples", "1000000"], "`samples` must be at most 512"),
         (["search", "--neurons", "1e15"], "samples * neurons"),
         (["search", "--tries", "-1"], "tries"),
         (["search", "--seconds", "1e400"], "seconds"),
