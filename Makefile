@@ -10,7 +10,7 @@ SOURCES := $(shell find refimpl verification -name '*.py' -o -name '*.json' 2>/d
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 PYTEST := .venv-test/bin/python -P -m pytest
 
-.PHONY: help verify test test-all conformance browser-check docs lint clean
+.PHONY: help verify test test-all conformance browser-check docs mutants lint clean
 
 help:
 	@echo "make verify     install into .venv and check every claim on built-in data (ARGS=... passes options on)"
@@ -19,6 +19,7 @@ help:
 	@echo "make conformance   install into a fresh .venv-conformance; PyTorch and JAX against the golden vectors, and networks trained by them audited"
 	@echo "make browser-check   install into a fresh .venv-browser; the pages of the commands in headless Chromium, with axe-core"
 	@echo "make docs       build the site into build/site; stale outputs and broken links fail"
+	@echo "make mutants    small faults in the source, in a temporary copy: do the tests see them? (needs .venv-test, of make test)"
 	@echo "make clean      remove environments and caches"
 
 verify: .venv/installed
@@ -52,6 +53,10 @@ test: .venv-test/installed lint
 
 test-all: .venv-test/installed lint
 	OMP_NUM_THREADS=1 IMPLICIT_BIAS_EXPECT_INSTALLED=1 HYPOTHESIS_PROFILE=thorough $(PYTEST) -n 2 --durations=20 $(ARGS)
+
+mutants:
+	@test -x .venv-test/bin/python || { echo "make mutants needs .venv-test: run make test first"; exit 2; }
+	.venv-test/bin/python scripts/mutants.py $(ARGS)
 
 # The constraints pin a PyTorch; where the index offers its CPU build, or PIP_EXTRA_INDEX_URL names an index that does, that
 # one is taken. Everything runs on the CPU in any case.

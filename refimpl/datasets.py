@@ -155,8 +155,8 @@ class Dataset:
         if not _in_range(K):
             raise InvalidDataError(
                 "X",
-                "`X` has rows whose squared norms leave the range of float64: "
-                "Dataset.rescaled() multiplies `X` by a power of two that brings the largest norm near 1.",
+                "`X` has rows whose squared norms leave the range of float64: multiply all of `X` by a power of two "
+                "that brings the largest norm near 1 (in Python, Dataset.rescaled() does it exactly).",
             )
         K.setflags(write=False)
         return K

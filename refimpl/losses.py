@@ -234,10 +234,10 @@ def mean_log_value(loss: Loss, q: Array) -> float:
 
 
 def sample_weights(loss: Loss, q: Array) -> Array:
-    """w = g/Σg, the softmax of log g (docs/theory.md, section 7)."""
+    """w = g/Σg, the softmax of log g (docs/theory.md, section 7), of margins or of each column of them."""
     log_g = loss.log_weight(q)
-    g = np.exp(log_g - log_g.max())
-    return np.asarray(g / g.sum())
+    g = np.exp(log_g - log_g.max(axis=0))
+    return np.asarray(g / g.sum(axis=0))
 
 
 def log_mean_weight(loss: Loss, q: Array) -> float:

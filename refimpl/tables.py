@@ -699,5 +699,17 @@ def _listed(names: Sequence[str], most: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without characters that a terminal would act on."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    r"""With escapes in place of characters that a terminal would act on.
+
+    Examples
+    --------
+    >>> print(_printable("a\x1b[31m, \udcff"))
+    a\x1b[31m, \xff
+    """
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # a byte of a file name that is no text
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")

@@ -92,7 +92,7 @@ def as_real_array(parameter: str, value: Any, ndim: int | None = None) -> Array:
     `X` must hold no masked entries
     """
     array = value if type(value) is np.ndarray else _read(parameter, value)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiu":
         raise InvalidParameterError(parameter, f"hold real numbers (float64), not dtype {array.dtype}", value)
     if ndim is not None and array.ndim != ndim:
         raise ShapeError(parameter, f"with {ndim} {'axis' if ndim == 1 else 'axes'}", array.shape)

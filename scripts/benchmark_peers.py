@@ -6,8 +6,12 @@ them compute on the CPU, in float64 but for `torch_sgd`, and take W, a, X, y as 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
+from subprocess import CalledProcessError, run
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -18,12 +22,16 @@ from refimpl.validation import Array
 
 __all__ = [
     "diffrax_flow",
+    "earlier_flow",
     "jax_loss_and_gradient",
     "torch_descent",
     "torch_loss_and_gradient",
     "torch_sgd",
     "torchdiffeq_flow",
 ]
+
+EARLIER = "0864187"
+"""The last version in which crossings were found by Brent's method, to compare with."""
 
 RTOL, ATOL, END = 1e-6, 1e-9, 1e7
 """Tolerances and final plain time of the general ODE solvers."""
@@ -69,6 +77,36 @@ def jax_loss_and_gradient(W: Array, a: Array, slope: float, X: Array, y: Array) 
         return np.asarray(compiled(W_)[1].block_until_ready())
 
     return work
+
+
+_EARLIER_RUN = """
+import sys
+from time import perf_counter
+import numpy as np
+from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, gradient_flow
+given = np.load(sys.argv[1])
+network = TwoLayerNetwork(given["a"], LeakyReLU(float(given["slope"])))
+started = perf_counter()
+result = gradient_flow(network, Dataset(given["X"], given["y"]), given["W0"])
+seconds = perf_counter() - started
+np.savez(sys.argv[2], seconds=seconds, events=len(result.events))
+"""
+
+
+def earlier_flow(W0: Array, a: Array, slope: float, X: Array, y: Array) -> tuple[int, float]:
+    """Events and seconds of this project's flow at the version `EARLIER`, in a process of its own."""
+    with TemporaryDirectory() as folder:
+        given, found, archive = (str(Path(folder) / name) for name in ("given.npz", "found.npz", "refimpl.tar"))
+        root = Path(__file__).parent.parent
+        try:
+            run(["git", "archive", "-o", archive, EARLIER, "refimpl"], cwd=root, check=True, capture_output=True)
+        except (CalledProcessError, FileNotFoundError) as error:
+            raise LookupError(f"no version {EARLIER} in a git repository here") from error
+        run(["tar", "-xf", archive, "-C", folder], check=True)
+        np.savez(given, W0=W0, a=a, slope=slope, X=X, y=y)
+        run([sys.executable, "-c", _EARLIER_RUN, given, found], cwd=folder, check=True)
+        with np.load(found) as answer:
+            return int(answer["events"]), float(answer["seconds"])
 
 
 def torchdiffeq_flow(W0: Array, a: Array, slope: float, X: Array, y: Array) -> tuple[Array, float]:

@@ -6,10 +6,10 @@ Each public name loads its module when it is first used: `pytest` loads this pac
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` takes longer to import than the rest of this file
 if TYPE_CHECKING:
+    from typing import Any
+
     from verification.audits.recorder import Recorder
     from verification.audits.report import AuditReport
     from verification.audits.run import audit
@@ -73,6 +73,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -1,13 +1,14 @@
 """Gradient flow dW/dt = -∇L(W) to its limit direction (docs/theory.md, section 7).
 
-`piecewise.py` follows the flow from event to event (`segments.py`, `watch.py`, `location.py`, `kinks.py`);
-`adaptive.py` integrates with SciPy's adaptive solver; `cell.py` and `limit.py` hold what both
+`piecewise.py` follows the flow from event to event (`segments.py`, `watch.py`, `location.py`, `bernstein.py`,
+`kinks.py`); `adaptive.py` integrates with SciPy's adaptive solver; `cell.py` and `limit.py` hold what both
 share: the linear structure within one activation pattern, and how the limit is read off. `repeat.py`
 compares a flow with itself at tightened tolerances.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -17,19 +18,19 @@ import numpy as np
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow.adaptive import adaptive_flow
-from refimpl.flow.bounds import Bounds
+from refimpl.flow.bounds import Bounds, Teller
 from refimpl.flow.piecewise import piecewise_flow
 from refimpl.flow.repeat import SMALLEST_RTOL, TIGHTENING, difference_of
-from refimpl.flow.result import FlowEvent, FlowLimit, FlowResult, FlowStatus, Trajectory
+from refimpl.flow.result import FlowEvent, FlowLimit, FlowProgress, FlowResult, FlowStatus, Trajectory
 from refimpl.losses import Loss, as_loss, has_exponential_tail
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.order import canonical_order
 from refimpl.reduction import with_start
 from refimpl.span import SpanCoordinates
 from refimpl.spectrum import frobenius_norm
-from refimpl.validation import Array, IndexArray, as_choice, as_count, as_flag, as_positive
+from refimpl.validation import Array, IndexArray, as_callback, as_choice, as_count, as_flag, as_positive
 
-__all__ = ["FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory", "gradient_flow"]
+__all__ = ["FlowEvent", "FlowLimit", "FlowProgress", "FlowResult", "FlowStatus", "Trajectory", "gradient_flow"]
 
 ORDERED_UP_TO = 2**20
 """Entries of X up to which the flow is computed in an order of its own. Larger data have no exact symmetries to
@@ -61,6 +62,7 @@ def gradient_flow(
     estimate_error: bool = False,
     max_steps: int = 500_000,
     time_limit: float | None = None,
+    progress: Callable[[FlowProgress], Any] | None = None,
 ) -> FlowResult:
     """Gradient flow of the loss from W0 to its limit direction.
 
@@ -91,6 +93,8 @@ def gradient_flow(
         Largest number of solver steps.
     time_limit : float > 0, optional
         Largest wall time in seconds, for each of the two flows if `estimate_error` is set. No limit by default.
+    progress : callable, optional
+        Called with a `FlowProgress` every tenth of a second or less often: how far each of the two flows is.
 
     Returns
     -------
@@ -148,6 +152,7 @@ def gradient_flow(
         np.inf if time_limit is None else as_positive("time_limit", time_limit),
         -2 * (k + e),
         perf_counter(),
+        Teller(None if progress is None else as_callback("progress", progress), -2 * (k + e)),
     )
     first = METHODS[method](span, loss, scaled.X, bounds, np.zeros(0))
     result = first.reordered(neurons, samples).in_units_of(given.X, k, e)

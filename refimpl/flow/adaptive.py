@@ -69,6 +69,10 @@ class _Run:
     def cell(self) -> Cell:
         return Cell(self.span.network, self.span.y, self.span.gram, self.pattern)
 
+    def growth(self) -> tuple[Array, Array]:
+        w = self.sample_weights()
+        return w, self.cell().matrix @ w
+
 
 def adaptive_flow(span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, marks: Array) -> FlowResult:
     """Integrate from C = 0 until the limit is known or a bound is reached.
@@ -112,6 +116,7 @@ def adaptive_flow(span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, m
 def _integrate(run: _Run, recorder: TrajectoryRecorder, bounds: Bounds) -> Outcome:
     solver = _solver(run, bounds)
     while True:
+        bounds.tell(run.s, len(run.events), run.counts["steps"], run.growth)
         bound = bounds.reached(run.s, run.counts["steps"], run.counts["steps"])
         if bound is not None:
             return (*bound, None)

@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
-from refimpl.flow.result import FlowLimit, FlowStatus
+from refimpl.flow.result import FlowLimit, FlowProgress, FlowStatus
 from refimpl.validation import Array
 
-__all__ = ["Bounds", "Outcome", "slowness"]
+__all__ = ["Bounds", "Outcome", "Teller", "slowness"]
+
+TELL_EVERY = 0.1
+"""Seconds between two calls of a progress function, at least."""
 
 Outcome = tuple[FlowStatus, str, FlowLimit | None]
 """How a flow ended: status, message, and the limit if there is one."""
+
+
+class Teller:
+    """Tells how far a flow is, at most every `TELL_EVERY` seconds.
+
+    Parameters
+    ----------
+    tell : callable
+        Called with a `FlowProgress`.
+    exponent : int
+        s in the user's units is s · 2^exponent.
+    """
+
+    def __init__(self, tell: Callable[[FlowProgress], Any] | None = None, exponent: int = 0) -> None:
+        self._tell, self._exponent = tell, exponent
+        self._started = self._last = perf_counter()
+
+    def __call__(self, s: float, events: int, steps: int, growth: Callable[[], tuple[Array, Array]]) -> None:
+        """Tell, if it is time; `growth` gives w and M w."""
+        if self._tell is None or perf_counter() - self._last < TELL_EVERY:
+            return
+        w, grown = growth()
+        mean = float(w @ grown)
+        gap = (mean - float(grown.min())) / mean if mean > 0.0 else float("inf")
+        with np.errstate(over="ignore"):
+            s = float(np.ldexp(s, self._exponent))
+        self._tell(FlowProgress(s, events, steps, gap, perf_counter() - self._started))
+        self._last = perf_counter()
 
 
 @dataclass(frozen=True)
@@ -34,6 +67,8 @@ class Bounds:
         s in the user's units is s · 2^exponent.
     started : float
         `perf_counter()` at the start, from which `time_limit` counts.
+    tell : Teller
+        Told how far the flow is.
     """
 
     rtol: float
@@ -44,6 +79,7 @@ class Bounds:
     time_limit: float
     exponent: int
     started: float
+    tell: Teller = field(default_factory=Teller)
 
     def shown(self, s: float) -> str:
         """S in the user's units, for messages."""

@@ -30,6 +30,7 @@ __all__ = [
     "minimum_norm_slopes",
     "release_delay",
     "resolve_kinks",
+    "resolve_one_kink",
     "sample_coordinates",
     "samples_in_span",
 ]
@@ -129,6 +130,45 @@ def resolve_kinks(
         unique = all(neuron.same_motion(speeds, other) for other in others)
         unique = unique and (neuron.at_rest(theta, speeds) or not neuron.may_rest())
     return Resolution(neuron.sides_after(choice, theta, speeds), unique, neuron.at_rest(theta, speeds), speeds)
+
+
+def resolve_one_kink(i: int, sides: IntArray, drive: Array, slope: float, gram: Array) -> int | None:
+    """What `resolve_kinks` says where sample i, which arrives from its side, is the only one at its kink.
+
+    One speed v(θ) = Σ_{k≠i} e_k θ_k K_ki + e_i θ K_ii decides, at θ = γ and 1.
+
+    Returns
+    -------
+    int or None
+        The side that the unit leaves to, 0 if it slides; None where it hardly moves and pushes, or says nothing.
+
+    Examples
+    --------
+    The same drive from the other samples; the unit's own attracts, and is strong enough to hold it or is not.
+
+    >>> K = np.array([[1.0, 0.5], [0.5, 1.0]])
+    >>> [resolve_one_kink(0, np.array([-1, 1], np.int8), np.array([e, 1.0]), 0.1, K) for e in (-2.0, -0.4)]
+    [0, 1]
+    """
+    e, K_i, theta = float(drive[i]), gram[i], _slopes_of(sides, slope)
+    terms = drive * theta * K_i
+    terms[i] = 0.0
+    others, own = float(terms.sum()), e * float(K_i[i])
+    size = float(np.abs(drive) @ np.abs(K_i))
+    light = abs(e) <= LIGHT * float(np.abs(drive).max()) or slope == 1.0
+    if e < 0.0 and not light:
+        held = min(max(-others / own, slope), 1.0)
+        rounding = 64.0 * _EPS * (float(np.abs(terms).sum()) - own * held)
+        if slope < held < 1.0 or abs(others + own * held) <= release_delay(slope) * size + rounding:
+            return 0
+        return 1 if held >= 1.0 else -1
+    for side in (1, -1) if sides[i] < 0 else (-1, 1):
+        speed = side * (others + own * (1.0 if side > 0 else slope))
+        if abs(speed) <= 64.0 * _EPS * size and not light:
+            return None
+        if speed >= -64.0 * _EPS * size:
+            return side
+    return None
 
 
 class _AtKinks:
@@ -232,8 +272,11 @@ class _AtKinks:
         inside = (theta > self.slope) & (theta < 1.0) | self.at_rest(theta, speeds)
         after[self.pulling] = np.where(inside, 0, np.where(theta >= 1.0, 1, -1))[self.pulling]
         slides = self.pulling & (after == 0)
-        if slides.any() and not np.array_equal(slides, self.at_kink):
-            after[self.at_kink & samples_in_span(self.factor, slides)] = 0
+        others = np.flatnonzero(self.at_kink & ~slides)
+        if slides.any() and others.size:
+            rows = self.factor[others]
+            in_span = _distance_square(rows, self.factor[slides]) <= DEPENDENT * np.sum(rows**2, axis=1)
+            after[others[in_span]] = 0
         return after
 
     @property

@@ -1,185 +1,170 @@
 """Where the next event lies within one step of the solver (docs/numerics.md, "Gradient flow from event to event").
 
-Preactivations are linear in c, so crossings are roots of z + row · c(s) on the solver's dense
-output, found to rounding by Brent's method.
+Distances from kinks are linear in c, so on a step they are polynomials, and their Bernstein coefficients are one matrix
+product. A unit whose coefficients are all positive does not reach its kink (docs/numerics.md, "No crossing is missed").
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
 
+from refimpl.flow.bernstein import SMALLEST_PART, Path, earliest_zeros, first_crossing
 from refimpl.flow.segments import Segment
-from refimpl.flow.watch import AllUnits, NearUnits
 from refimpl.validation import Array, IndexArray
 
-__all__ = ["Located", "first_event", "immediate_event"]
+__all__ = ["Located", "first_event"]
 
-Dense = Callable[[float | Array], Array]
-Units = NearUnits | AllUnits
+EPS = float(np.finfo(np.float64).eps)
 
-DIP_TIMES = 17
-"""Times within one step at which a unit that may dip through its kink is looked at."""
+NOISE = 100.0
+"""Inside a step c is off by at most this many times the solver's tolerance, also where stability bounds the step."""
+
+LOOKS = np.array([0.25, 0.5, 0.75, 1.0])
+"""Where in a step effective slopes that may leave [γ, 1] are looked at."""
+
+WELL_INSIDE = 0.1
+"""A unit whose effective slope, by the derivative of the path, stays this far from γ and 1 is not looked at closer."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Located:
-    """An event at time s: `side` is the side of a released unit; 0 where the neuron's kinks are to be resolved."""
+    """An event at s and c: `side` is that of a released unit, or 0 where the neuron's kinks are to be resolved."""
 
     s: float
     neuron: int
     sample: int
     side: int
+    c: Array
 
 
-def immediate_event(segment: Segment) -> tuple[int, int] | None:
-    """A unit that stands at its kink, or beyond it, and moves the wrong way (ties, exact zeros)."""
-    zero = np.zeros(segment.q.size)
-    units = segment.units
-    at_kink = np.flatnonzero(units.distances(zero) <= 0.0)
-    if at_kink.size == 0:
-        return None
-    speeds = units.speeds(segment.weights(zero))[at_kink]
-    wrong = at_kink[speeds < -segment.speed_rounding(units.j[at_kink], units.i[at_kink])]
-    return units.unit(wrong[0]) if wrong.size else None
+def first_event(segment: Segment, path: Path) -> Located | None:
+    """The first event of the step, or None.
 
-
-def first_event(segment: Segment, dense: Dense, s_a: float, s_b: float) -> Located | None:
-    """The first event in (s_a, s_b], or None.
+    A unit that stands at its kink, or beyond it, and moves the wrong way is an event at the start.
 
     Parameters
     ----------
     segment : Segment
-    dense : callable
+    path : Path
         c(s) within the step.
-    s_a, s_b : float
-        The step.
     """
-    within = float(np.sum(dense(s_b))) <= segment.horizon
-    units: Units = segment.units if within else AllUnits(segment)
-    crossing = _first_crossing(segment, units, dense, s_a, s_b)
-    release = _first_release(segment, dense, s_a, crossing.s if crossing else s_b) or crossing
-    return _first_departure(segment, dense, s_a, release.s if release else s_b) or release
+    found, x = _first_crossing(segment, path), 1.0
+    if found is not None:
+        x, j, i = found
+        event = Located(path.time(x), j, i, 0, path.at(x))
+    else:
+        event = None
+    if segment.sliding.of_neuron:
+        release = _first_release(segment, path, x)
+        if release is not None:
+            x, k, side = release
+            event = Located(path.time(x), *segment.sliding.unit(k), side, path.at(x))
+        for j in segment.sliding.dependent_neurons:
+            departure = _departure(segment, path, j, x)
+            if departure is not None:
+                x = departure
+                sample = int(np.flatnonzero(segment.pattern[j] == 0)[0])
+                event = Located(path.time(x), j, sample, 0, path.at(x))
+    return event
 
 
-def _first_crossing(segment: Segment, units: Units, dense: Dense, s_a: float, s_b: float) -> Located | None:
-    found, s_end, number = None, s_b, -1
-    start = units.distances(dense(s_a))
-    end = units.distances(dense(s_b))
-    dips = _dips(segment, units, dense, s_a, s_b, start, end)
-    while True:
-        beyond = np.flatnonzero(end < -segment.rounding(dense(s_end), units.j, units.i))
-        beyond = beyond[beyond != number]
-        if beyond.size == 0:
+def _first_crossing(segment: Segment, path: Path) -> tuple[float, int, int] | None:
+    """x, neuron and sample of the first crossing; of several at once, that of the first unit."""
+    end = path.B[:, -1]
+    units = segment.units
+    distances = units.in_reach(path.B)
+    reaching = np.flatnonzero(distances.min(axis=0) < 0.0)
+    rounding = segment.rounding(end, units.j[reaching], units.i[reaching])
+    beyond = distances[:, reaching].min(axis=0) < -rounding
+    reaching = reaching[beyond]
+    if reaching.size == 0:
+        return None
+    distances = distances[:, reaching].T
+    floor = _floor(segment, path, distances, np.abs(units.rows(reaching)), rounding[beyond])
+    earliest = earliest_zeros(distances)
+    found, first = -1, 1.0
+    for k in np.argsort(earliest, kind="stable"):
+        if earliest[k] > first:
             break
-        k = int(beyond[np.argmin(_share(start[beyond], end[beyond]))])
-        s = _crossing_time(segment, units.unit(k), dense, s_a, s_end)
-        if found is not None and s >= s_end:  # a tie, to rounding: the other one comes next
-            break
-        s_end, found, number = s, Located(s, *units.unit(k), 0), k
-        end = units.distances(dense(s_end))
-    times = np.linspace(s_a, s_end, DIP_TIMES)
-    c = dense(times) if dips.size else np.zeros((segment.q.size, 0))  # all dips look at the same times
-    for k in dips:
-        dip = _dip_crossing(segment, units.unit(int(k)), dense, times, c)
-        if dip is not None and (dip < s_end or found is None):
-            s_end, found = dip, Located(dip, *units.unit(int(k)), 0)
+        x = first_crossing(distances[k].tolist(), float(floor[k]))
+        if x is not None and (x < first or found < 0):
+            first, found = x, int(reaching[k])
+    return None if found < 0 else (first, *units.unit(found))
+
+
+def _floor(segment: Segment, path: Path, distances: Array, rows: Array, rounding: Array) -> Array:
+    """How far below 0 each distance must be to have crossed: rounding, of z and here; `rows` are absolute values.
+
+    A unit that ends on its own side has been beyond only if it was so by more than c(s) is off inside the step.
+    """
+    size = np.abs(path.B + segment.since_anchor(0.0)[:, None]).max(axis=1)
+    terms = np.abs(distances).max(axis=1) + 2.0 * (rows @ size)
+    floor = np.maximum((size.size + 8) * EPS * terms, rounding)
+    noise = NOISE * path.error if isinstance(path.error, float) else rows @ path.error
+    return np.where(distances[:, -1] >= -floor, np.maximum(floor, noise), floor)
+
+
+def _first_release(segment: Segment, path: Path, x_end: float) -> tuple[float, int, int] | None:
+    """x, number and side of the first sliding unit whose effective slope leaves [γ, 1] by x_end.
+
+    The derivative of the path, which is w at both ends, says for which units that is possible; w(c) decides.
+    """
+    possible = _may_be_released(segment, path)
+    looks = np.array([x_end]) if path.defect is None else np.append(LOOKS[x_end > LOOKS], x_end)
+    found = None
+    while possible.size:
+        margins = np.minimum(*segment.sliding.margins(segment.weights(path.at(looks)), possible))
+        outside = margins < 0.0
+        if not outside.any():
+            return found
+        first = int(np.argmax(outside.any(axis=0)))
+        k = int(possible[np.argmin(margins[:, first])])
+        x, side = _release(segment, path, k, float(looks[first - 1]) if first else 0.0, float(looks[first]))
+        if found is not None and x >= found[0]:  # a tie, to rounding: the other one comes next
+            return found
+        found, possible = (x, k, side), possible[possible != k]
+        looks = np.append(looks[looks < x], x)
     return found
 
 
-def _share(start: Array, end: Array) -> Array:
-    """Where between the two the distance would be 0, if it were linear: 0 to 1."""
-    start = np.maximum(start, 0.0)
-    return np.asarray(start / (start - end))
+def _may_be_released(segment: Segment, path: Path) -> IndexArray:
+    """Numbers of the sliding units whose effective slopes the derivative of the path does not keep inside [γ, 1]."""
+    if path.defect is None:
+        return np.arange(segment.sliding.samples.size)
+    low, high = segment.sliding.least_margins(path.derivative)
+    margin = np.minimum(low.min(axis=1), high.min(axis=1))
+    near = np.flatnonzero(margin <= WELL_INSIDE * path.derivative.max(axis=1)[segment.sliding.samples])
+    return near[margin[near] <= segment.sliding.response(path.defect, near)] if near.size else near
 
 
-def _dips(segment: Segment, units: Units, dense: Dense, s_a: float, s_b: float, start: Array, end: Array) -> IndexArray:
-    """Units that approach their kink at s_a, recede at s_b, and whose tangents meet beyond it."""
-    c_a, c_b = dense(s_a), dense(s_b)
-    v_a, v_b = units.speeds(segment.weights(c_a)), units.speeds(segment.weights(c_b))
-    turning = np.flatnonzero((v_a < 0.0) & (v_b > 0.0) & (start > 0.0) & (end >= 0.0))
-    v_a, v_b, start, end = v_a[turning], v_b[turning], start[turning], end[turning]
-    meet = (end - start - v_b * (s_b - s_a)) / (v_a - v_b)
-    return turning[start + v_a * meet < 0.0]
+def _release(segment: Segment, path: Path, k: int, x_a: float, x_b: float) -> tuple[float, int]:
+    """When the k-th sliding unit, whose slope is outside [γ, 1] at x_b, reached its end; and on which side."""
+    chosen = np.array([k])
+    low, high = segment.sliding.margins(segment.weights(path.at(x_b)), chosen)
+    side = -1 if low[0] < high[0] else +1
 
-
-def _crossing_time(segment: Segment, unit: tuple[int, int], dense: Dense, s_a: float, s_b: float) -> float:
-    """The time at which the unit, beyond its kink at s_b, reached it."""
-    z0, row = segment.unit(*unit)
-    side = float(segment.pattern[unit])
-
-    def distance(s: float) -> float:
-        return side * (z0 + float(row @ dense(s)))
-
-    start = s_a
-    if distance(start) <= 0.0:  # starts on its kink: it first moves away, then comes back
-        halves = (s_a + (s_b - s_a) * 2.0**-k for k in range(1, 30))
-        start = next((s for s in halves if distance(s) > 0.0), s_a)
-        if start == s_a:
-            return s_a
-    return _root(distance, start, s_b)
-
-
-def _dip_crossing(segment: Segment, unit: tuple[int, int], dense: Dense, times: Array, c: Array) -> float | None:
-    """The first time at which a unit reaches its kink, if it is beyond at one of the times, where c is given."""
-    z0, row = segment.unit(*unit)
-    below = np.flatnonzero(float(segment.pattern[unit]) * (z0 + row @ c) < 0.0)
-    return _crossing_time(segment, unit, dense, float(times[0]), float(times[below[0]])) if below.size else None
-
-
-def _first_release(segment: Segment, dense: Dense, s_a: float, s_b: float) -> Located | None:
-    """The first sliding unit whose effective slope leaves [γ, 1] in (s_a, s_b]."""
-    found, s_end, number = None, s_b, -1
-    while True:
-        low, high = segment.sliding_margins(segment.weights(dense(s_end)))
-        outside = np.flatnonzero(np.minimum(low, high) < 0.0)
-        outside = outside[outside != number]
-        if outside.size == 0:
-            return found
-        k = int(outside[np.argmin(np.minimum(low, high)[outside])])
-        side = -1 if low[k] < high[k] else +1
-        s = _release_time(segment, k, side, dense, s_a, s_end)
-        if found is not None and s >= s_end:  # a tie, to rounding: the other one comes next
-            return found
-        s_end, found, number = s, Located(s, *segment.sliding_unit(k), side), k
-
-
-def _release_time(segment: Segment, k: int, side: int, dense: Dense, s_a: float, s_b: float) -> float:
-    """The time at which the sliding unit, whose slope is outside [γ, 1] at s_b, reached its end."""
-
-    def inside(s: float) -> float:
-        low, high = segment.sliding_margins(segment.weights(dense(s)), slice(k, k + 1))
+    def inside(x: float) -> float:
+        low, high = segment.sliding.margins(segment.weights(path.at(x)), chosen)
         return float(high[0] if side > 0 else low[0])
 
-    return s_a if inside(s_a) <= 0.0 else _root(inside, s_a, s_b)
+    if inside(x_a) <= 0.0 or inside(x_b) >= 0.0:
+        return (x_a if inside(x_a) <= 0.0 else x_b), side
+    return float(brentq(inside, x_a, x_b, xtol=SMALLEST_PART, rtol=1e-15)), side
 
 
-def _first_departure(segment: Segment, dense: Dense, s_a: float, s_b: float) -> Located | None:
-    """The first neuron, of those whose sliding samples are dependent, that no longer stays on its kinks."""
-    found = None
-    for j in segment.dependent_neurons:
+def _departure(segment: Segment, path: Path, j: int, x_end: float) -> float | None:
+    """When neuron j, whose sliding samples are dependent, no longer stays on its kinks; None if it does at x_end."""
 
-        def stays(s: float, j: int = j) -> bool:
-            return segment.stays(j, segment.weights(dense(s)))
+    def stays(x: float) -> bool:
+        return segment.stays(j, segment.weights(path.at(x)))
 
-        if stays(s_b):
-            continue
-        inside = s_a
-        while s_b - inside > 4.0 * np.finfo(np.float64).eps * max(s_b, 1e-300):
-            middle = inside + (s_b - inside) / 2.0
-            if middle in (inside, s_b):
-                break
-            inside, s_b = (middle, s_b) if stays(middle) else (inside, middle)
-        sample = int(np.flatnonzero(segment.pattern[j] == 0)[0])
-        found = Located(s_b, j, sample, 0)
-    return found
-
-
-def _root(f: Callable[[float], float], s_a: float, s_b: float) -> float:
-    """Where f, positive at s_a and negative at s_b to rounding, is 0, to four units in the last place."""
-    if f(s_b) >= 0.0:
-        return s_b
-    return float(brentq(f, s_a, s_b, xtol=4.0 * np.finfo(np.float64).eps * max(s_b, 1e-300), rtol=1e-15))
+    if stays(x_end):
+        return None
+    inside = 0.0
+    while x_end - inside > SMALLEST_PART:
+        middle = inside + (x_end - inside) / 2.0
+        inside, x_end = (middle, x_end) if stays(middle) else (inside, middle)
+    return x_end

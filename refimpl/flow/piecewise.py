@@ -10,18 +10,20 @@ read off and polished.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from refimpl.flow.bounds import Bounds, Outcome, slowness
+from refimpl.flow.collocation import Explicit
 from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished, why_vanished
-from refimpl.flow.location import Located, first_event, immediate_event
+from refimpl.flow.location import Located, first_event
 from refimpl.flow.recorder import TrajectoryRecorder
 from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowEvent, FlowLimit, FlowResult, FlowStatus
 from refimpl.flow.segments import Segment
-from refimpl.flow.solvers import Explicit, Implicit
+from refimpl.flow.solvers import Implicit
 from refimpl.losses import Loss, mean_log_value
 from refimpl.span import SpanCoordinates
 from refimpl.validation import Array
@@ -36,6 +38,15 @@ PHASES = ("integration", "event location", "event resolution", "recording", "lim
 
 SETTLED_AFTER = 30
 """Explicit steps without an event after which the implicit solver takes over."""
+
+EVENTS_AHEAD = 3.0
+"""A first explicit step after an event is at most this many times as long as events have lately been apart. With an
+`atol` other than 1e-9 it goes with the fifth root, as the solver's own steps do, so that errors can be estimated."""
+
+DEFAULT_ATOL = 1e-9
+
+SPACING_MEMORY = 0.1
+"""Weight of the last wait in the mean of the times between events."""
 
 STIFF = 30.0
 """Step of the implicit solver times Σ w_i M_ii, a bound of the eigenvalues of ∂w/∂c, from which on it goes on after an
@@ -80,7 +91,9 @@ class _PiecewiseRun:
         self.s, self.step_size, self.calm_steps, self.same_time = 0.0, 0.0, 0, 0
         self.recorder = TrajectoryRecorder(loss, marks)
         self.implicit_step = 0.0
+        self.spacing, self.last_event = np.inf, 0.0
         self.landing: Located | None = None
+        self.explicit: Explicit | None = None
         self.events: list[FlowEvent] = []
         self.counts = {"rhs_evaluations": 0, "steps": 0, "segments": 0, "jumps": 0, "resolutions": 0}
         self.seconds = dict.fromkeys(PHASES, 0.0)
@@ -124,14 +137,7 @@ class _PiecewiseRun:
         if self.same_time > 100 + 4 * self.span.Z0.size:
             shown = self.bounds.shown(self.s)
             return FlowStatus.STALLED, f"Events accumulate at s = {shown}: no continuation was found.", None
-        bound = self.bound_reached()
-        if bound is not None:
-            return bound
         segment = self.segment
-        unit: tuple[int, int] | None = self.timed("event location", lambda: immediate_event(segment))
-        if unit is not None:
-            self.carry_out(Located(self.s, *unit, 0), np.zeros(self.span.n))
-            return None
         solver = self.timed("integration", self.new_solver)
         while True:
             s_a, c_a = solver.t, solver.c
@@ -140,16 +146,16 @@ class _PiecewiseRun:
                 return bound
             failure = self.step(solver)
             if failure is not None:
-                return FlowStatus.STALLED, f"The ODE solver gave up at s = {self.bounds.shown(s_a)}: {failure}", None
-            dense = self.timed("integration", solver.path)
-            located = self.timed("event location", lambda: first_event(segment, dense, s_a, solver.t))  # noqa: B023
+                return FlowStatus.STALLED, self.why_solver_failed(failure, s_a), None
+            path = self.timed("integration", solver.path)
+            located = self.timed("event location", lambda: first_event(segment, path))  # noqa: B023
             if located is not None and self.should_land(solver, s_a, located):
                 segment.advance(c_a)
                 self.landing, self.s = located, s_a
                 return None
             if located is not None:
                 self.pass_time(s_a, located.s, solver.margins)
-                self.carry_out(located, dense(located.s))
+                self.carry_out(located)
                 return None
             self.pass_time(s_a, solver.t, solver.margins)
             self.s, self.same_time = solver.t, 0
@@ -163,19 +169,32 @@ class _PiecewiseRun:
             if outcome is not None:
                 return outcome if isinstance(outcome, tuple) else None
             long = self.bounds.rtol * float(np.abs(solver.y).sum()) > LONGEST_SEGMENT * self.bounds.atol
-            if long or self.calm_steps == SETTLED_AFTER or float(c.sum()) > (1.0 - 1e-3) * segment.horizon:
+            if long or self.calm_steps == SETTLED_AFTER:
                 segment.advance(c)
                 segment.anchor()
                 return None
 
     def bound_reached(self) -> Outcome | None:
         """The outcome if a bound on events, steps or time is reached, with what makes the flow slow."""
+        self.bounds.tell(self.s, len(self.events), self.counts["steps"], self.growth)
         bound = self.bounds.reached(self.s, max(len(self.events), self.counts["resolutions"]), self.counts["steps"])
         if bound is None:
             return None
+        w, growth = self.growth()
+        slow = slowness(self.span.network.second_layer, self.span.gram, float(w @ growth))
+        return bound[0], f"{bound[1]} {slow}", None
+
+    def growth(self) -> tuple[Array, Array]:
+        """w and dq/ds = M w at the last event."""
         w = self.segment.weights(np.zeros(self.span.n))
-        growth = float(w @ self.segment.M @ w)
-        return bound[0], f"{bound[1]} {slowness(self.span.network.second_layer, self.span.gram, growth)}", None
+        return w, self.segment.M @ w
+
+    def why_solver_failed(self, failure: str, s: float) -> str:
+        """What the solver says, what that means, and what makes it so."""
+        w = self.segment.weights(np.zeros(self.span.n))
+        why = slowness(self.span.network.second_layer, self.span.gram, float(w @ self.segment.M @ w))
+        told = failure[:1].lower() + failure[1:].rstrip(".")
+        return f"The ODE solver gave up at s = {self.bounds.shown(s)} ({told}): float64 resolves no shorter step. {why}"
 
     def new_solver(self) -> Explicit | Implicit:
         segment, bounds = self.segment, self.bounds
@@ -186,11 +205,17 @@ class _PiecewiseRun:
         if self.landing is not None:
             options["first_step"] = s_end - self.s
         elif self.step_size > 0.0:
-            soon = max((1.0 - 1e-6) * segment.horizon, 1e-3 * self.step_size)
             after_event = 1.0 / fastest if stiff and self.calm_steps == 0 else np.inf
-            options["first_step"] = min(self.step_size, soon, s_end - self.s, after_event)
-        kind = Implicit if self.calm_steps >= SETTLED_AFTER or stiff else Explicit
-        return kind(segment, self.s, s_end, **options)
+            if not stiff and self.calm_steps == 0:
+                after_event = max(EVENTS_AHEAD * (bounds.atol / DEFAULT_ATOL) ** 0.2 * self.spacing, np.spacing(self.s))
+            options["first_step"] = min(self.step_size, s_end - self.s, after_event)
+        if self.calm_steps >= SETTLED_AFTER or stiff:
+            return Implicit(segment, self.s, s_end, **options)
+        if self.explicit is None or "first_step" not in options:
+            self.explicit = Explicit(segment, self.s, s_end, **options)
+        else:
+            self.explicit.begin(self.s, s_end, options["first_step"])
+        return self.explicit
 
     def fastest_rate(self) -> float:
         """Σ w_i M_ii, a bound of the eigenvalues of ∂w/∂c."""
@@ -204,10 +229,10 @@ class _PiecewiseRun:
         """Arrive at the event that was located; a release is one only if the slope is outside [γ, 1] now, too."""
         event, self.landing = self.landing, None
         assert event is not None
-        if event.side and np.min(self.segment.sliding_margins_of(event.neuron, event.sample, w)) > 0.0:
+        if event.side and np.min(self.segment.sliding.margins_of(event.neuron, event.sample, w)) > 0.0:
             self.segment.advance(c)
         else:
-            self.carry_out(event, c)
+            self.carry_out(replace(event, c=c))
 
     def step(self, solver: Explicit | Implicit) -> str | None:
         before, started = solver.nfev, perf_counter()
@@ -220,15 +245,18 @@ class _PiecewiseRun:
             self.implicit_step = self.step_size if isinstance(solver, Implicit) else 0.0
         return failure if solver.status == "failed" else None
 
-    def carry_out(self, located: Located, c: Array) -> None:
+    def carry_out(self, located: Located) -> None:
         """Move to the event and change the pattern there."""
         started, at_anchors = perf_counter(), self.segment.seconds_at_anchors
         self.landing = None
         self.same_time = self.same_time + 1 if located.s <= self.s else 0
+        wait = located.s - self.last_event
+        self.spacing = wait if np.isinf(self.spacing) else self.spacing + SPACING_MEMORY * (wait - self.spacing)
+        self.last_event = located.s
         self.s, self.calm_steps = located.s, 0
         segment, j, i = self.segment, located.neuron, located.sample
         before = segment.pattern[j].copy()
-        segment.advance(c)
+        segment.advance(located.c)
         if located.side:
             segment.release(j, i, located.side)
         else:
@@ -293,7 +321,7 @@ class _PiecewiseRun:
         if self.s + wait < self.bounds.max_time:
             s = self.s + wait
             self.pass_time(self.s, s, self.straight(c, w))
-            self.carry_out(Located(s, j, i, 0), c + wait * w)
+            self.carry_out(Located(s, j, i, 0, c + wait * w))
         else:
             self.go_straight(c, w, wait)
 

@@ -29,6 +29,9 @@ AGREEMENT = 1e-5
 FLAT = 0.2
 """Where 1/ḡ changes by less than this in the logarithm between three Gauss points they are right to 2e-10."""
 
+AT_ONCE = 256
+"""Steps whose plain time is computed at once."""
+
 MOST_PARTS = 256
 """More parts of one step than this are refined no further: then it is rounding of margins that does not agree."""
 
@@ -56,13 +59,15 @@ class TrajectoryRecorder:
 
     def __init__(self, loss: Loss, marks: Array) -> None:
         self._loss, self._marks = loss, marks
-        self._log_time = -np.inf
-        self._rows: list[tuple[float, float, Array, float]] = []
+        self._log_time = -np.inf  # of the steps that are integrated
+        self._flat: list[tuple[Array, float]] = []  # margins and lengths of steps that are not yet
+        self._rows: list[tuple[float, int, Array, float]] = []
+        self._log_times: list[float] = [-np.inf]
         self.mark: tuple[float, Array] | None = None
 
     def add(self, s: float, q: Array, norm: float) -> None:
         """Record the state at time s."""
-        self._rows.append((s, self._log_time, q, norm))
+        self._rows.append((s, len(self._log_times) - 1 + len(self._flat), q, norm))
 
     def advance(self, s0: float, s1: float, margins_at: Callable[[Array], Array]) -> None:
         """Add the plain time from s0 to s1; `margins_at(times)` gives q within the step, shape (n, len(times))."""
@@ -73,11 +78,26 @@ class TrajectoryRecorder:
             s = self._marks[passed - 1 : passed]
             self.mark = float(s[0]), margins_at(s)[:, 0]
         length = s1 - s0
-        log_rate = self._log_rate(margins_at(s0 + length * _COARSE[0]))
-        if np.ptp(log_rate) <= FLAT:
-            self._log_time = log_sum_exp(np.append(log_rate + _COARSE[1] + np.log(length), self._log_time))
+        margins = margins_at(s0 + length * _COARSE[0])
+        if np.abs(margins - margins[:, 1:2]).max() <= FLAT / 2.0:  # |Δ log g| <= |Δq|
+            self._flat.append((margins, length))
+            if len(self._flat) >= AT_ONCE:
+                self._integrate_flat()
         else:
+            self._integrate_flat()
             self._integrate_in_parts(s0, length, margins_at)
+            self._log_times.append(self._log_time)
+
+    def _integrate_flat(self) -> None:
+        """Add up the steps on which 1/ḡ hardly changes, all at once."""
+        if not self._flat:
+            return
+        margins, lengths = (np.array(column) for column in zip(*self._flat, strict=True))
+        log_rate = self._log_rate(margins.transpose(1, 0, 2).reshape(margins.shape[1], -1)).reshape(-1, 3)
+        parts = np.log(lengths) + logsumexp_of_columns(log_rate.T + _COARSE[1][:, None])
+        times = np.logaddexp.accumulate(np.append(self._log_time, parts))[1:]
+        self._log_times += times.tolist()
+        self._log_time, self._flat = float(times[-1]), []
 
     def _integrate_in_parts(self, s0: float, length: float, margins_at: Callable[[Array], Array]) -> None:
         starts = np.array([s0])
@@ -100,7 +120,9 @@ class TrajectoryRecorder:
 
     def trajectory(self) -> Trajectory:
         """Everything recorded so far."""
-        s, log_time, margins, norm = (np.array(column) for column in zip(*self._rows, strict=True))
+        self._integrate_flat()
+        s, steps, margins, norm = (np.array(column) for column in zip(*self._rows, strict=True))
+        log_time = np.array(self._log_times)[steps]
         log_total = logsumexp(self._loss.log_value(margins), axis=1)  # log nL
         log_g = self._loss.log_weight(margins)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -17,7 +17,7 @@ from refimpl.spectrum import rank_of_limit
 from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array, IndexArray, IntArray
 
-__all__ = ["FlowEvent", "FlowLimit", "FlowResult", "FlowStatus", "Trajectory"]
+__all__ = ["FlowEvent", "FlowLimit", "FlowProgress", "FlowResult", "FlowStatus", "Trajectory"]
 
 GROWTH_GAP_TOLERANCE = 1e-8
 """Check (a) of docs/theory.md, section 7: wᵀMw - min_i (Mw)_i may be at most this part of wᵀMw. Within the
@@ -50,6 +50,40 @@ class FlowEvent:
     sample: int
     kind: str
     side: int
+
+
+@dataclass(frozen=True)
+class FlowProgress:
+    """How far a flow is: what `gradient_flow(progress=...)` tells.
+
+    Attributes
+    ----------
+    s : float
+        Loss-normalized time.
+    events : int
+        Changes of the pattern so far.
+    steps : int
+        Steps of the solver so far.
+    growth_gap : float
+        (wᵀMw - min_i (Mw)_i)/wᵀMw, check (a) of docs/theory.md, section 7: at most `GROWTH_GAP_TOLERANCE` at the
+        limit; inf where the margins do not grow.
+    seconds : float
+        Wall time since the start.
+
+    Examples
+    --------
+    >>> print(FlowProgress(12.5, 340, 400, 0.02, 1.5))
+    s = 12.5, 340 events, growth gap 2e-02
+    """
+
+    s: float
+    events: int
+    steps: int
+    growth_gap: float
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"s = {self.s:.6g}, {self.events} events, growth gap {self.growth_gap:.0e}"
 
 
 @dataclass(frozen=True, eq=False)

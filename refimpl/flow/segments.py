@@ -5,8 +5,8 @@ section 7): with E_ji = a_j y_i Φ_ji, neuron j's increment is (E_j∘c), comple
 units T by -K_TT⁻¹ K_TN (E_j∘c)_N, and dc/ds = w(q + M c) is an ODE in R^n whatever m and d.
 
 An event changes one neuron only, so the m x n arrays C and Z are brought up to date at *anchors*, not at
-events: between them Z = Z_anchor + increment(c since the anchor) K. While events are frequent only the
-units that can reach their kinks before the next anchor are watched (`refimpl/flow/watch.py`).
+events: between them Z = Z_anchor + increment(c since the anchor) K. Only units that may reach their kinks on
+the next steps are watched (`refimpl/flow/watch.py`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import numpy as np
 
 from refimpl.flow.cell import Cell, sides_of
 from refimpl.flow.kinks import (
-    RELEASE_DELAY,
     Resolution,
     independent_samples,
-    release_delay,
     resolve_kinks,
+    resolve_one_kink,
     sample_coordinates,
     samples_in_span,
 )
-from refimpl.flow.watch import AllUnits, NearUnits, longest_horizon
+from refimpl.flow.sliding import SlidingUnits
+from refimpl.flow.watch import NearUnits
 from refimpl.losses import Loss, sample_weights
 from refimpl.span import SpanCoordinates
 from refimpl.validation import Array, BoolArray, IndexArray, IntArray
@@ -47,8 +47,8 @@ ROUNDING_IN_SPAN = 1e-11
 """A sample in the span of others, all at their kinks, has |z_ji| at most this part of ‖w_j‖ ‖x_i‖: rounding of z and of
 the time of the event. One with more is near the span, not in it, and not at its kink."""
 
-FREQUENT = 8
-"""Events between two anchors above which a choice of units to watch pays."""
+SLOPES_ABOVE_ONE = 1e-6
+"""Effective slopes leave [γ, 1] by `RELEASE_DELAY` at most, and dc/ds of a path differs from w by less than this."""
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -67,9 +67,10 @@ class Segment:
         dq/ds = M w.
     q : ndarray, shape (n,)
         Margins at the last event.
-    units : NearUnits or AllUnits
-        The units to watch: while events are frequent those that can reach their kinks before the
-        next anchor, else all.
+    sliding : SlidingUnits
+        The units that slide.
+    units : NearUnits
+        The units that may reach their kinks on the next steps.
     seconds_at_anchors : float
         Wall time of `anchor` so far.
     """
@@ -77,6 +78,7 @@ class Segment:
     def __init__(self, span: SpanCoordinates, loss: Loss) -> None:
         self.span, self.loss = span, loss
         self._a, self._y, self.K = span.network.second_layer, span.y, span.gram
+        self._abs_K = np.abs(span.gram)
         self._factor, self._sizes = sample_coordinates(span.gram), np.sqrt(np.diagonal(span.gram))
         samples = np.arange(span.n)
         self._independent = independent_samples(self._factor, samples).size == span.n
@@ -97,8 +99,8 @@ class Segment:
     def increment(self, c: Array) -> Array:
         """The change of C that goes with c under the present pattern, shape (m, n)."""
         U = self._E * c
-        if self._slide_j.size:
-            U[self._slide_j, self._slide_i] = self._slide_rows @ c
+        if self.sliding.of_neuron:
+            U[self.sliding.neurons, self.sliding.samples] = self.sliding.rows @ c
         return U
 
     def coefficients(self, c: Array) -> Array:
@@ -107,28 +109,28 @@ class Segment:
 
     def preactivations(self, c: Array) -> Array:
         """Z after c, shape (m, n); rounding where a unit slides."""
-        return self._Z + self.increment(self._c + c) @ self.K
+        return self.all_at(self._c + c)
 
     def margins(self, c: Array) -> Array:
         """q after c, shape (n,), or after each column of c."""
-        return np.asarray((self.q + (self.M @ c).T).T)
+        return np.asarray((self.q if c.ndim == 1 else self.q[:, None]) + self.M @ c)
 
     def weights(self, c: Array) -> Array:
-        """w after c: the right-hand side of dc/ds = w.
+        """w after c, or after each column of c: the right-hand side of dc/ds = w.
 
         For margins above 40 both losses have log g = -q to rounding, and only differences of margins
         count; they are formed without the large common part, whose rounding would be noise in w.
         """
-        q = self.q + self.M @ c
+        q = self.margins(c)
         if q.min() < EXPONENTIAL_FROM:
             return sample_weights(self.loss, q)
         if self._differences is None:
             k = int(np.argmin(self.q))
             self._differences = self.q - self.q[k], self.M - self.M[k]
         excess, growth = self._differences
-        lag = excess + growth @ c
-        g = np.exp(lag.min() - lag)
-        return np.asarray(g / g.sum())
+        lag = (excess if c.ndim == 1 else excess[:, None]) + growth @ c
+        g = np.exp(lag.min(axis=0) - lag)
+        return np.asarray(g / g.sum(axis=0))
 
     def jacobian(self, c: Array) -> Array:
         """∂(dc/ds)/∂c = -(diag w - w wᵀ) diag(η) M, shape (n, n)."""
@@ -143,72 +145,63 @@ class Segment:
 
     def rounding(self, c: Array, j: IndexArray, i: IndexArray) -> Array:
         """Size of rounding errors of z_ji after c, for pairs (j, i): of neuron j's own size, and sample i's."""
-        travelled = np.abs(self._a[j]) * (float(np.sum(self._c + c)) * self._sizes.max())
+        return self.rounding_since_anchor(self._c + c, j, i)
+
+    def rounding_since_anchor(self, c: Array, j: IndexArray | int, i: IndexArray | slice) -> Array:
+        """`rounding` for c counted from the anchor."""
+        travelled = np.abs(self._a[j]) * (float(np.sum(c)) * self._sizes.max())
         return np.asarray(64.0 * _EPS * (self._largest_z[j] + travelled) * self._sizes[i])
 
-    def speed_rounding(self, j: IndexArray, i: IndexArray) -> Array:
-        """Size of rounding errors of dz_ji/ds, for pairs (j, i)."""
-        return np.asarray(64.0 * _EPS * np.abs(self._a[j]) * (self._sizes.max() * self._sizes[i]))
+    def anchored(self, j: IndexArray | int, i: IndexArray) -> Array:
+        """z with z_ji = z + row · c, c counted from the anchor."""
+        return np.asarray(self._Z[j, i])
 
-    def rows_without_sliding(self, j: IndexArray, i: IndexArray) -> Array:
-        """∂z_ji/∂c for pairs (j, i) of neurons without sliding units, shape (len(j), n)."""
-        return self._E[j] * self.K[i]
+    def all_at(self, c: Array) -> Array:
+        """Z after c, counted from the anchor, shape (m, n)."""
+        return np.asarray(self._Z + self.increment(c) @ self.K)
+
+    def row_at(self, j: int, c: Array) -> Array:
+        """Row j of `all_at`, shape (n,)."""
+        return np.asarray(self._Z[j] + self._row_increment(j, c) @ self.K)
+
+    def all_reach(self, r: Array) -> Array:
+        """How far a z_ji that is not 0 can move while each c_k grows by at most r_k, with rounding, shape (m, n).
+
+        Unit (j, i) keeps its own slope until it arrives; those of the neuron's other units are at most 1, also after
+        they have changed: |a_j| (Φ_ji K_ii r_i + Σ_{k≠i} |K_ik| r_k).
+        """
+        neurons, samples = np.arange(self._a.size)[:, None], np.arange(r.size)
+        rounding = 2.0 * self.rounding_since_anchor(self._c + r, neurons, samples)
+        own = np.diagonal(self.K) * r
+        others = np.abs(self._a)[:, None] * np.maximum(self._abs_K @ r - own, 0.0)
+        return np.asarray((1.0 + SLOPES_ABOVE_ONE) * (np.abs(self._E) * own + others) + rounding)
 
     def unit_rows(self, j: int, samples: IndexArray) -> Array:
         """∂z_ji/∂c for the given samples i, shape (len(samples), n)."""
         rows = self._E[j] * self.K[samples]
-        sliding = self._slide_j == j
-        if sliding.any():
-            rows += self.K[np.ix_(samples, self._slide_i[sliding])] @ self._slide_rows[sliding]
+        if j in self.sliding.of_neuron:
+            T, slide = self.sliding.of_neuron[j]
+            rows += self.K[samples[:, None], T] @ slide
         return rows
 
-    def unit(self, j: int, i: int) -> tuple[float, Array]:
-        """(z, row) with z_ji = z + row · c."""
-        row = self.unit_rows(j, np.array([i]))[0]
-        return float(self._Z[j, i] + row @ self._c), row
+    def rows_of(self, j: IndexArray, i: IndexArray) -> Array:
+        """∂z_ji/∂c for pairs (j, i) in the order of neurons, shape (len(j), n)."""
+        rows = self._E[j] * self.K[i]
+        neurons = list(self.sliding.of_neuron)
+        starts, ends = np.searchsorted(j, neurons), np.searchsorted(j, neurons, side="right")
+        for neuron, start, end in zip(neurons, starts, ends, strict=True):
+            if start < end:
+                T, slide = self.sliding.of_neuron[neuron]
+                rows[start:end] += self.K[i[start:end, None], T] @ slide
+        return np.asarray(rows)
 
-    def since_anchor(self, c: Array) -> Array:
+    def since_anchor(self, c: Array | float) -> Array:
         """c counted from the anchor."""
         return self._c + c
-
-    def sliding_unit(self, k: int) -> tuple[int, int]:
-        """Neuron and sample of the k-th sliding unit."""
-        return int(self._slide_j[k]), int(self._slide_i[k])
-
-    def sliding_margins(self, w: Array, k: int | slice = slice(None)) -> tuple[Array, Array]:
-        """(r - γ w_i + δ, w_i - r + δ) of the sliding units, with θ_ji = r/w_i: both are >= 0 while they slide.
-
-        δ is `release_delay` w_i below, `RELEASE_DELAY` w_i above, and rounding of r: a unit is released once it is
-        seen to have left [γ, 1], or rounding would make it slide again at once, and so on.
-        """
-        j, i, rows = self._slide_j[k], self._slide_i[k], self._slide_rows[k]
-        drive = self._a[j] * self._y[i]
-        r = (rows @ w) / drive
-        slope, rounding = self.span.network.slope, 64.0 * _EPS * (np.abs(rows) @ w) / np.abs(drive)
-        low = r - (slope - release_delay(slope)) * w[i] + rounding
-        high = (1.0 + RELEASE_DELAY) * w[i] - r + rounding
-        if self._dependent:
-            low, high = (np.where(np.isin(j, list(self._dependent)), np.inf, x) for x in (low, high))
-        return low, high
-
-    @property
-    def dependent_neurons(self) -> list[int]:
-        """Neurons whose sliding samples are linearly dependent."""
-        return sorted(self._dependent)
-
-    def sliding_margins_of(self, j: int, i: int, w: Array) -> tuple[Array, Array]:
-        """`sliding_margins` of unit (j, i)."""
-        k = int(np.flatnonzero((self._slide_j == j) & (self._slide_i == i))[0])
-        return self.sliding_margins(w, slice(k, k + 1))
 
     def cell(self) -> Cell:
         """The present cell, for the limit."""
         return Cell(self.span.network, self._y, self.K, self.pattern)
-
-    @property
-    def horizon(self) -> float:
-        """How long, in s from the last event, it is enough to watch `units`."""
-        return self.units.horizon - float(np.sum(self._c))
 
     # --- changes ------------------------------------------------------------------------------
 
@@ -220,8 +213,7 @@ class Segment:
 
     def anchor(self) -> None:
         """Bring C, Z, q and ‖W‖ up to date, M now and then, and see which units are near their kinks."""
-        started = perf_counter()
-        elapsed, changes = float(np.sum(self._c)), self._changes
+        started, changes = perf_counter(), self._changes
         U = self.increment(self._c)
         self._C += U
         self._Z += U @ self.K
@@ -234,10 +226,7 @@ class Segment:
         self._norm_square = self.span.norm(self._C) ** 2
         self._largest_z = np.max(np.abs(self._Z) / self._sizes, axis=1)
         self._changes, self._differences = 0, None
-        w = sample_weights(self.loss, self.q)
-        frequent = changes >= FREQUENT and elapsed < longest_horizon(self, w)
-        near = NearUnits(self, self._Z, w)
-        self.units = near if frequent or np.isinf(near.horizon) else AllUnits(self)
+        self.units = NearUnits(self)
         self.seconds_at_anchors += perf_counter() - started
 
     def reach_kink(self, j: int, i: int) -> bool:
@@ -247,23 +236,30 @@ class Segment:
         within rounding of their kinks, and with them every sample in their span. Returns whether the
         future is known to be unique.
         """
-        at_kink = self._resting(j, i)
-        arrivals = at_kink & (self.pattern[j] != 0)
-        sides = self.pattern[j].copy()
+        z = self.row_at(j, self._c)
+        at_kink = self._resting(j, i, z)
+        sides, drive = self.pattern[j].copy(), self._drive(j)
+        if np.count_nonzero(at_kink) == 1 and sides[i] != 0:
+            side = resolve_one_kink(i, sides, drive, self.span.network.slope, self.K)
+            if side is not None:
+                sides[i] = side
+                self._set_row(j, sides, at_kink, z)
+                return True
+        arrivals = at_kink & (sides != 0)
         several = int(arrivals.sum()) > 1
         if several:
             speeds = self.unit_rows(j, np.arange(sides.size)) @ sample_weights(self.loss, self.q)
             sides[arrivals & (sides * speeds < 0.0)] *= -1
         sides[i] = -self.pattern[j, i]
-        found = self._resolved(j, sides, at_kink, look_for_others=several)
-        self._set_row(j, found.sides, at_kink)
+        found = self._resolved(drive, sides, at_kink, look_for_others=several)
+        self._set_row(j, found.sides, at_kink, z)
         return found.unique
 
     def release(self, j: int, i: int, side: int) -> None:
         """Unit (j, i) stops sliding and leaves its kink to `side`."""
         row = self.pattern[j].copy()
         row[i] = side
-        self._set_row(j, row, self.pattern[j] == 0)
+        self._set_row(j, row, self.pattern[j] == 0, self.row_at(j, self._c))
 
     def stays(self, j: int, w: Array) -> bool:
         """Whether the units of neuron j that rest on their kinks stay there at weights w.
@@ -285,16 +281,19 @@ class Segment:
             sides = np.where(at_kink, 1, self.pattern[j]).astype(np.int8)
             key = np.where(at_kink, 0, sides).tobytes() + bytes([bool(self._a[j] > 0.0)])
             if key not in known:
-                known[key] = self._resolved(int(j), sides, at_kink, look_for_others=True)
+                known[key] = self._resolved(self._drive(int(j)), sides, at_kink, look_for_others=True)
             self.pattern[j] = known[key].sides
             if not known[key].unique:
                 self.forks.append({"s": 0.0, "neuron": int(j)})
 
-    def _resting(self, j: int, i: int) -> BoolArray:
-        z, samples = self._row_now(j), np.arange(self._c.size)
-        rounding = self.rounding(np.zeros(self._c.size), np.full(self._c.size, j), samples)
-        at_kink = (self.pattern[j] == 0) | (np.abs(z) <= rounding)
+    def _resting(self, j: int, i: int, z: Array) -> BoolArray:
+        at_kink = (self.pattern[j] == 0) | (np.abs(z) <= self.rounding_since_anchor(self._c, j, slice(None)))
         at_kink[i] = True
+        if self._independent:
+            return at_kink
+        longest = float(self._start_norms[j] + np.abs(self._C[j] + self._row_increment(j, self._c)) @ self._sizes)
+        if not np.any(~at_kink & (np.abs(z) <= ROUNDING_IN_SPAN * longest * self._sizes)):
+            return at_kink
         return self._with_span(at_kink, z, self._row_norm(j))
 
     def _with_span(self, at_kink: BoolArray, z: Array, norm: float) -> BoolArray:
@@ -306,89 +305,89 @@ class Segment:
 
     def _row_norm(self, j: int) -> float:
         """‖w_j(0)‖ + ‖w_j - w_j(0)‖ at the last event."""
-        moved = self.span.increment((self._C[j] + self._row_increment(j))[None])
+        moved = self.span.increment((self._C[j] + self._row_increment(j, self._c))[None])
         return float(self._start_norms[j] + np.linalg.norm(moved))
-
-    def _row_now(self, j: int) -> Array:
-        return np.asarray(self._Z[j] + self._row_increment(j) @ self.K)
 
     def _drive(self, j: int) -> Array:
         return np.asarray(self._a[j] * self._y * sample_weights(self.loss, self.q))
 
-    def _resolved(self, j: int, sides: IntArray, at_kink: BoolArray, look_for_others: bool) -> Resolution:
+    def _resolved(self, drive: Array, sides: IntArray, at_kink: BoolArray, look_for_others: bool) -> Resolution:
         slope = self.span.network.slope
-        return resolve_kinks(sides, at_kink, self._drive(j), slope, self.K, self._factor, look_for_others)
+        return resolve_kinks(sides, at_kink, drive, slope, self.K, self._factor, look_for_others)
 
-    def _set_row(self, j: int, row: IntArray, at_kink: BoolArray) -> None:
-        """Change neuron j's pattern; M changes by neuron j's part, C_j and Z_j keep their values here."""
-        U_j = self._row_increment(j)
-        C_j, z_j = self._C[j] + U_j, self._Z[j] + U_j @ self.K
+    def _set_row(self, j: int, row: IntArray, at_kink: BoolArray, z_j: Array) -> None:
+        """Change neuron j's pattern; M changes by neuron j's part, C_j and Z_j (= z_j) keep their values here."""
+        C_j = self._C[j] + self._row_increment(j, self._c)
         z_j[at_kink] = 0.0
-        released = np.flatnonzero((self.pattern[j] == 0) & (row != 0))
         self._differences = None
-        before = self._neuron_matrix(j)
+        before, changed = self.pattern[j].copy(), np.flatnonzero(self.pattern[j] != row)
         self.pattern[j] = row
-        self._build_row(j)
-        self._change_matrix(before, self._neuron_matrix(j))
-        U_j = self._row_increment(j)
+        if j not in self.sliding.of_neuron and row.all():
+            for i in changed:
+                self._cross(j, int(i))
+            self._rebuild_if_lost()
+        else:
+            part = self._neuron_matrix(j)
+            self._build_row(j)
+            self._change_matrix(part, self._neuron_matrix(j))
+        U_j = self._row_increment(j, self._c)
         self._C[j], self._Z[j] = C_j - U_j, z_j - U_j @ self.K
         self._largest_z[j] = np.max(np.abs(self._Z[j]) / self._sizes)
         self._changes += 1
         if self._changes >= EVENTS_PER_ANCHOR:
             self.anchor()
         else:
-            self.units.update_neuron(self._Z, j, released)
+            self.units.update_neuron(j, changed[before[changed] == 0])
+
+    def _cross(self, j: int, i: int) -> None:
+        """Take over the side of sample i where neuron j does not slide: M changes in row and column i."""
+        old = self._E[j, i]
+        new = self._E[j, i] = self._a[j] * self._y[i] * (1.0 if self.pattern[j, i] > 0 else self.span.network.slope)
+        size, K_ii = self.M[i, i], self.K[i, i]
+        row = self.M[i] + (new - old) * self._E[j] * self.K[i]
+        row[i] = size + (new + old) * (new - old) * K_ii
+        self.M[i], self.M[:, i] = row, row
+        self._lost[i] += _EPS * (size + new**2 * K_ii)
 
     def _change_matrix(self, before: Array, after: Array) -> None:
-        """Exchange one neuron's part of M; if little is left beside what was taken away, build M from the parts."""
+        """Exchange one neuron's part of M."""
         self._lost += _EPS * (np.diagonal(self.M) + np.diagonal(after))
         self.M += after - before
+        self._rebuild_if_lost()
+
+    def _rebuild_if_lost(self) -> None:
+        """Build M from the parts, if little is left beside what was taken away."""
         if np.any(self._lost > CANCELLED * np.diagonal(self.M)):
             self._build_matrix()
 
     def _build_matrix(self) -> None:
         self.M, self._lost, self._changes_of_M = self.cell().matrix.copy(), np.zeros(self._c.size), 0
 
-    def _row_increment(self, j: int) -> Array:
-        u = self._E[j] * self._c
-        sliding = self._slide_j == j
-        u[self._slide_i[sliding]] = self._slide_rows[sliding] @ self._c
-        return u
+    def _row_increment(self, j: int, c: Array) -> Array:
+        u = self._E[j] * c
+        if j in self.sliding.of_neuron:
+            T, rows = self.sliding.of_neuron[j]
+            u[T] = rows @ c
+        return np.asarray(u)
 
     def _build_rows(self) -> None:
         self._E = np.zeros_like(self._Z)
-        self._slide_j = self._slide_i = np.zeros(0, dtype=np.intp)
-        self._slide_rows = np.zeros((0, self._c.size))
-        self._dependent: set[int] = set()
+        self.sliding = SlidingUnits(self._a, self._y, self.span.network.slope, self.K, self._factor)
         for j in range(self.pattern.shape[0]):
             self._build_row(j)
 
     def _build_row(self, j: int) -> None:
-        """E_j, and the rows that give the sliding units of neuron j: (dC_j)_T = rows · w.
-
-        Where the sliding samples are dependent, independent ones that span the same carry all of dC_j.
-        """
+        """E_j, and which of neuron j's units slide."""
         side = self.pattern[j]
         slopes = np.where(side > 0, 1.0, np.where(side < 0, self.span.network.slope, 0.0))
         self._E[j] = self._a[j] * self._y * slopes
-        T, others = side == 0, self._slide_j != j
-        resting = np.flatnonzero(T)
-        samples = resting if self._independent else independent_samples(self._factor, resting)
-        self._dependent.discard(j)
-        if samples.size < resting.size:
-            self._dependent.add(j)
-        rows = np.zeros((samples.size, T.size))
-        if samples.size:
-            G = np.linalg.lstsq(self.K[np.ix_(samples, samples)], self.K[np.ix_(samples, ~T)], rcond=None)[0]
-            rows[:, ~T] = -G * self._E[j, ~T]
-        self._slide_j = np.concatenate([self._slide_j[others], np.full(samples.size, j, dtype=np.intp)])
-        self._slide_i = np.concatenate([self._slide_i[others], samples])
-        self._slide_rows = np.concatenate([self._slide_rows[others], rows])
+        self.sliding.set_neuron(j, side == 0, self._E[j])
 
     def _neuron_matrix(self, j: int) -> Array:
         """a_j² (y∘Φ_j)(y∘Φ_j)ᵀ ∘ (K / K_TT) = diag(E_j) K (E_j + sliding rows)."""
-        E_j, sliding = self._E[j], self._slide_j == j
+        E_j = self._E[j]
         part = self.K * E_j
-        if sliding.any():
-            part += self.K[:, self._slide_i[sliding]] @ self._slide_rows[sliding]
+        if j in self.sliding.of_neuron:
+            T, rows = self.sliding.of_neuron[j]
+            part += self.K[:, T] @ rows
         return np.asarray(E_j[:, None] * part)

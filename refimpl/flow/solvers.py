@@ -1,64 +1,30 @@
-"""SciPy's solvers for dc/ds = w(q + M c) within one pattern: both start at c = 0 and give c(s).
+"""SciPy's implicit solver for dc/ds = w(q + M c) within one pattern, which starts at c = 0 and gives c(s).
 
-The explicit one works in c. The implicit one works in coordinates in which distances are those of W
-(`refimpl/flow/isometric.py`), since it takes over where steps are long.
+It works in coordinates in which distances are those of W (`refimpl/flow/isometric.py`), since it takes over where
+steps are long. While events are frequent, `refimpl/flow/collocation.py` does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.integrate import RK45, Radau
+from scipy.integrate import Radau
 
+from refimpl.flow.bernstein import Path
 from refimpl.flow.isometric import IsometricCoordinates
 from refimpl.flow.segments import Segment
 from refimpl.validation import Array
 
-__all__ = ["Explicit", "Implicit"]
-
-
-class Explicit(RK45):  # type: ignore[misc]
-    """`RK45` for c.
-
-    Parameters
-    ----------
-    segment : Segment
-    s, s_end : float
-        Start and bound of the integration.
-    **options
-        Of SciPy's solver.
-    """
-
-    def __init__(self, segment: Segment, s: float, s_end: float, **options: Any) -> None:
-        self._segment = segment
-        super().__init__(lambda s, c: segment.weights(c), s, np.zeros(segment.q.size), s_end, **options)
-
-    @property
-    def c(self) -> Array:
-        """c now, shape (n,)."""
-        return np.asarray(self.y)
-
-    def weights(self) -> Array:
-        """w now, shape (n,)."""
-        return self._segment.weights(self.y)
-
-    def path(self) -> Callable[[float | Array], Array]:
-        """c(s) within the last step."""
-        self._last = self.dense_output()
-        return self._last
-
-    def margins(self, s: Array) -> Array:
-        """Q at times within the step of the last `path`, shape (n, number of times)."""
-        return self._segment.margins(self._last(s))
+__all__ = ["Implicit"]
 
 
 class Implicit(Radau):  # type: ignore[misc]
-    """`Radau` for b = Λ^{1/2} Qᵀ c, with the analytic Jacobian; the parameters are those of `Explicit`."""
+    """`Radau` for b = Λ^{1/2} Qᵀ c, with the analytic Jacobian; for the rest as `Explicit`."""
 
     def __init__(self, segment: Segment, s: float, s_end: float, rtol: float, atol: float, **options: Any) -> None:
         self._coordinates = IsometricCoordinates(segment.M, segment.q, segment.loss)
+        self._longest_sample = float(np.sqrt(np.diagonal(segment.K).max()))
         size = segment.norm(np.zeros(segment.q.size))
         options |= {"rtol": rtol, "atol": self._coordinates.tolerance(atol, rtol * size)}
         super().__init__(
@@ -74,10 +40,14 @@ class Implicit(Radau):  # type: ignore[misc]
         """w now, shape (n,)."""
         return self._coordinates.weights(self.y)
 
-    def path(self) -> Callable[[float | Array], Array]:
-        """c(s) within the last step."""
+    def path(self) -> Path:
+        """c(s) within the last step; the error of w(c) is that of the solver at its ends only."""
         inner = self._last = self.dense_output()
-        return lambda s: self._coordinates.c(inner(s))
+        powers = np.column_stack([inner.y_old, inner.Q])
+        error = float(np.linalg.norm(self.atol + self.rtol * np.abs(self.y)))
+        path = Path.from_powers(self.t_old, self.t, self._coordinates.c(powers), self._longest_sample * error)
+        path.B[:, -1] = self.c
+        return path
 
     def margins(self, s: Array) -> Array:
         """Q at times within the step of the last `path`, shape (n, number of times)."""

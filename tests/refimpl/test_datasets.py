@@ -421,3 +421,12 @@ def test_a_single_array_under_the_name_of_an_archive_is_refused(tmp_path):
         np.save(handle, X3)
     with pytest.raises(FileFormatError, match=r"it is not a complete \.npz archive"):
         datasets.load(tmp_path / "data.npz")
+
+
+@pytest.mark.parametrize(
+    ("X", "y"), [([[True, False], [False, True]], [1, -1]), ([[1.0, 0.0], [0.0, 1.0]], [True, True])]
+)
+def test_truth_values_are_no_numbers(X, y) -> None:
+    """X > 0 was meant to be X, or to be told as 0 and 1 by whoever means it."""
+    with pytest.raises(InvalidParameterError, match="real numbers"):
+        Dataset(np.array(X), np.array(y))

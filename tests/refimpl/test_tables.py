@@ -315,7 +315,7 @@ def test_the_report_is_one_printable_line_and_plain_values(table):
     _, report = table("a\x1b[31m,b\u202e,label\n5,1,1\n7,2,-1\n")
     assert report.sentence.isprintable()
     assert report.sentence.endswith(
-        "n = 2 samples, d = 2 features (a?[31m, b?); labels in column 3 (label): 1 x 1 -> +1, 1 x -1 -> -1; "
+        "n = 2 samples, d = 2 features (a\\x1b[31m, b\\u202e); labels in column 3 (label): 1 x 1 -> +1, 1 x -1 -> -1; "
         "the first line is a header"
     )
     assert report.to_dict()["classes"] == (("1", 1, 1), ("-1", -1, 1))

@@ -11,6 +11,7 @@ from verification.claims import (
     descent_stable_rank_bounded,
     flow_limit_is_kkt,
     flow_rank_at_most_two,
+    flow_stays_in_last_cell,
     flow_zero_loss,
     global_optimum_by_enumeration,
     limit_is_convex_optimum,
@@ -28,6 +29,7 @@ __all__ = ["CLAIMS", "Claim", "ClaimResult", "Conclusion", "HypothesisResult", "
 CLAIMS: tuple[Claim, ...] = (
     flow_zero_loss.CLAIM,
     flow_limit_is_kkt.CLAIM,
+    flow_stays_in_last_cell.CLAIM,
     flow_rank_at_most_two.CLAIM,
     all_margins_tight.CLAIM,
     neurons_collapse.CLAIM,

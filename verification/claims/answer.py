@@ -17,6 +17,7 @@ from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence, TimeLimit
 from verification.exact.certificate import Certificate
 from verification.witnesses.conditions import Condition
 from verification.witnesses.convex_program import LinearMaxMargin, SolveStatus
+from verification.witnesses.reach import Reach
 
 __all__ = ["certificate_as_dict", "conclude", "five_sentences"]
 
@@ -27,7 +28,7 @@ ROUNDING = 1e-6
 def conclude(evidence: Evidence) -> None:
     """Compute what the sentences tell and no row may have asked for, if there is time for it."""
     try:
-        _ = evidence.certificate
+        _ = evidence.reach, evidence.certificate
     except TimeLimitError:
         return
 
@@ -95,10 +96,25 @@ def _conditions(evidence: Evidence) -> str:
     told += f"the paper's† {_number(found.paper.slack)}"
     slope_one = evidence.network.slope == 1.0
     linear = "; slope 1 makes the problem convex, so that separable data are enough" if slope_one else ""
+    told += _far(evidence, [c.name for c in conditions if not c.satisfied])
     if not holding:
         return f"None of the three conditions holds: {told}{linear}."
     which = "All three conditions hold" if len(holding) == 3 else f"Of the three conditions hold: {', '.join(holding)}"
     return f"{which}; {told}{linear}."
+
+
+def _far(evidence: Evidence, failing: Sequence[str]) -> str:
+    """On how many samples the conditions that fail hold, and from which dimension Gaussian ones would meet them."""
+    found: dict[str, Reach] | None = vars(evidence).get("reach")
+    if found is None or not failing or evidence.network.slope == 0.0:
+        return ""
+    samples = [str(found[name].samples) for name in failing]
+    dimensions = [_number(found[name].gaussian_dimension) for name in failing]
+    n, names = evidence.data.n, "" if len(failing) == 3 else f" ({', '.join(failing)})"
+    return (
+        f"; in this order{names} they hold on {_and(samples)} of the {n} samples (greedy search; perhaps on more), and "
+        f"{n} Gaussian samples would meet them from about d = {_and(dimensions)} (estimates)"
+    )
 
 
 def _slack_in_words(condition: Condition) -> str:
@@ -201,7 +217,7 @@ def _proven(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
         measured.append(certificate)
     else:
         proven.append(_certified(certificate))
-    measured += [text for text in (_program(rows), _enumeration(rows)) if text]
+    measured += [text for text in (_trapped(rows), _program(rows), _enumeration(rows)) if text]
     told = f"Proven of this very data set: {'; '.join(proven)}" if proven else NOTHING
     return f"{told}; beside it: {'; '.join(measured)}." if measured else f"{told}."
 
@@ -218,6 +234,14 @@ BY_VERDICT = {
 
 def _certified(certificate: Certificate) -> str:
     return f"in exact arithmetic, {BY_VERDICT[certificate.verdict].format(certificate.failed_step)}"
+
+
+def _trapped(rows: dict[str, ClaimResult]) -> str:
+    """Whether the flows cannot leave their last cells, which is exact but for the integration up to there."""
+    row = rows.get("flow-stays-in-last-cell")
+    if row is None or not row.hypothesis.satisfied or row.conclusion is not Conclusion.HOLDS:
+        return ""
+    return "once in their last cells the flows stay there and tend to the KKT points found (exact from there on)"
 
 
 def _program(rows: dict[str, ClaimResult]) -> str:
@@ -350,6 +374,17 @@ def _range(values: Iterable[int]) -> str:
     """
     found = sorted(set(values))
     return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
+def _and(words: Sequence[str]) -> str:
+    """With an "and" before the last.
+
+    Examples
+    --------
+    >>> _and(["1"]), _and(["1", "2", "3"])
+    ('1', '1, 2 and 3')
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _list(words: Sequence[str], most: int = 4) -> str:

@@ -16,11 +16,9 @@ from verification.claims.evidence import Evidence
 __all__ = ["Claim", "ClaimResult", "Conclusion", "HypothesisResult", "Measurement", "Verdict", "judge_conclusion"]
 
 LARGEST_TOLERANCE = 1e-6
-"""No tolerance of a verdict is a larger part of max(1, bound); a larger error estimate makes it INCONCLUSIVE."""
+"""No tolerance of a verdict is a larger part of max(1, bound, value); a larger error estimate makes it INCONCLUSIVE."""
 
-LIMIT_ERROR = (
-    "error of the limit: amplified rounding, 64 n eps D/λ_min(M), or the root of its duality gap if that is smaller"
-)
+LIMIT_ERROR = "error of the limit: rounding of q over λ_min(M)^½, or the root of its duality gap if that is smaller"
 """Why a tolerance is `Evidence.flow_error`."""
 
 
@@ -142,7 +140,9 @@ class Measurement:
             return self.undecided
         if self.value is None or math.isnan(self.value):
             return "Nothing could be measured."
-        size = max(1.0, self.bound) if math.isfinite(self.bound) else 1.0
+        size = (
+            max(1.0, self.bound, self.value if math.isfinite(self.value) else 0.0) if math.isfinite(self.bound) else 1.0
+        )
         if not (self.statistical or self.tolerance <= LARGEST_TOLERANCE * size):
             return f"The error estimate {self.tolerance:.1e} exceeds {LARGEST_TOLERANCE * size:.3g}."
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from time import perf_counter
 from typing import Any
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
-from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
-from refimpl.flow.cell import Cell
+from refimpl.flow import FlowLimit, FlowProgress, FlowResult, FlowStatus, gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array
 from verification.claims.descents import DescentRun, run_descent, unit_step
+from verification.claims.limit_error import limit_error
 from verification.exact.certificate import Certificate, certify, reject_early
 from verification.witnesses.bounds import increment_bound
 from verification.witnesses.conditions import Hypotheses, check_hypotheses
@@ -26,13 +26,12 @@ from verification.witnesses.convex_program import LinearMaxMargin, MaxMargin, li
 from verification.witnesses.enumeration import GlobalOptimum, global_optimum
 from verification.witnesses.kkt import KKTResiduals, kkt_residuals
 from verification.witnesses.limit_formula import ClosedForm, closed_form
+from verification.witnesses.reach import Reach, reach
 
 __all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start", "TimeLimitError"]
 
 SMALLEST_TOLERANCE = 1e-12
 """No tolerance of a verdict on a limit is smaller."""
-
-EPS = float(np.finfo(np.float64).eps)
 
 SMALLEST_SHARE = 1e-3
 """Seconds that each flow may take at least."""
@@ -168,19 +167,54 @@ class Evidence:
         return check_hypotheses(self.network, self.data)
 
     @cached_property
+    def reach(self) -> dict[str, Reach]:
+        """How far each condition is from holding, in samples and dimensions."""
+        self.tell("how far the conditions are from holding")
+        return reach(self.network, self.data, self.check_time)
+
+    @cached_property
     def flows(self) -> tuple[FlowResult, ...]:
-        """One gradient flow for each start; what one of them leaves of its share of the time goes to the next ones."""
+        """One gradient flow for each start; what one of them leaves of its share of the time goes to the next ones.
+
+        Raises
+        ------
+        ImplicitBiasError
+            Where a flow cannot be had; each row that asks is told so, and the flows before it are not followed again.
+        """
+        if isinstance(self._followed, ImplicitBiasError):
+            raise self._followed
+        return self._followed
+
+    @cached_property
+    def _followed(self) -> tuple[FlowResult, ...] | ImplicitBiasError:
+        try:
+            return self._follow()
+        except ImplicitBiasError as error:
+            return error
+
+    def _follow(self) -> tuple[FlowResult, ...]:
         results: list[FlowResult] = []
         self.check_time()
         rest = (1.0 - SHARE_OF_FLOWS) * self.seconds_left if self.time_limit < np.inf else 0.0
         for number, start in enumerate(self.starts, 1):
             share = max(SMALLEST_SHARE, (self.seconds_left - rest) / (len(self.starts) - len(results)))
             limit = min(share, self.flow_time_limit)
-            self.tell(f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})")
-            time_limit = limit if limit < np.inf else None
-            flow = gradient_flow(self.network, self.data, start.W0, self.loss, self.method, time_limit=time_limit)
+            what = f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})"
+            self.tell(what)
+            flow = gradient_flow(
+                self.network,
+                self.data,
+                start.W0,
+                self.loss,
+                self.method,
+                time_limit=limit if limit < np.inf else None,
+                progress=partial(self._tell_of_flow, what),
+            )
             results.append(flow)
         return tuple(results)
+
+    def _tell_of_flow(self, what: str, state: FlowProgress) -> None:
+        self.progress(f"{what}: {state}")
 
     @property
     def room(self) -> int:
@@ -210,10 +244,15 @@ class Evidence:
                 return f"The flow from scale {self.starts[k].scale:g} has no limit: {flow.status.name}. {flow.message}"
         return ""
 
+    @cached_property
+    def limit_errors(self) -> tuple[float, ...]:
+        """Error estimate of each limit, relative to its ‖W‖."""
+        return tuple(limit_error(limit, self.network, self.data) for limit in self.limits)
+
     @property
     def flow_error(self) -> float:
         """Largest error estimate of a limit; 0 if there is none."""
-        return max((limit_error(limit, self) for limit in self.limits), default=0.0)
+        return max(self.limit_errors, default=0.0)
 
     @property
     def margin_error(self) -> float:
@@ -222,7 +261,10 @@ class Evidence:
         Relative to ‖z‖ >= 1/R_max that is also the error of z = Σ_j a_j w_j, once its margins are at least 1.
         """
         through = float(np.linalg.norm(self.network.second_layer)) * self.data.R_max
-        sizes = [limit_error(limit, self) * float(np.linalg.norm(limit.singular_values)) for limit in self.limits]
+        sizes = [
+            error * float(np.linalg.norm(limit.singular_values))
+            for error, limit in zip(self.limit_errors, self.limits, strict=True)
+        ]
         return through * max(sizes, default=0.0)
 
     @cached_property
@@ -235,7 +277,7 @@ class Evidence:
         """W of a limit, its rows below the error of W set to 0."""
         W = limit.weights()
         sizes = np.linalg.norm(W, axis=1)
-        rounding = max(limit_error(limit, self), SMALLEST_TOLERANCE) * float(np.linalg.norm(sizes))
+        rounding = max(limit_error(limit, self.network, self.data), SMALLEST_TOLERANCE) * float(np.linalg.norm(sizes))
         return np.where(sizes[:, None] > rounding, W, 0.0)
 
     @cached_property
@@ -333,31 +375,3 @@ class Evidence:
     def distance(self, C: Array, reference: Array) -> float:
         """‖C X - reference X‖_F / ‖reference X‖_F."""
         return float(np.linalg.norm((C - reference) @ self.factor) / np.linalg.norm(reference @ self.factor))
-
-
-def limit_error(limit: FlowLimit, evidence: Evidence) -> float:
-    """Error of a limit W, relative to ‖W‖: the root of its duality gap, or less where its λ solves a linear system.
-
-    By (12.1) of docs/theory.md, ‖W - W_opt‖² <= 2 Σ λ_i |q_i - 1| on W's own pattern, whatever λ >= 0 is used; q_i
-    has the rounding of Σ_j |a_j| Σ_k |C_jk K_ki|.
-    """
-    spread = np.abs(evidence.network.second_layer) @ (np.abs(limit.coefficients) @ np.abs(evidence.data.gram))
-    gap = 2.0 * float(np.abs(limit.multipliers) @ (np.abs(limit.margins - 1.0) + 4.0 * EPS * spread))
-    root = float(np.sqrt(gap)) / float(np.linalg.norm(limit.singular_values))
-    return min(root, 64.0 * evidence.data.n * EPS * amplification(limit, evidence)) if limit.polished else root
-
-
-def amplification(limit: FlowLimit, evidence: Evidence) -> float:
-    """How M_SS λ_S = 1 amplifies rounding: D/λ_min(M_SS), D = max_i K_ii Σ_j a_j² Φ_ji² the size of its terms.
-
-    D is taken before the Schur complements of (7.5), which may cancel most of it. S is the support of λ, equal
-    samples counted once: they share one multiplier, and W does not depend on how it is split.
-    """
-    y, K, lam = evidence.data.y, evidence.data.gram, limit.multipliers
-    cell = Cell(evidence.network, y, K, limit.pattern)
-    _, first, group = np.unique(np.column_stack([y, limit.X]), axis=0, return_index=True, return_inverse=True)
-    total = np.bincount(group.ravel(), lam)
-    S = first[total > 1e-12 * total.max()]
-    terms = np.diagonal(K) * (evidence.network.second_layer**2 @ cell.slopes**2)
-    smallest = float(np.linalg.eigvalsh(cell.matrix[np.ix_(S, S)])[0])
-    return float(terms[S].max()) / smallest if smallest > 0.0 else float("inf")

@@ -6,7 +6,8 @@ import json
 import math
 import platform
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ class Report(Displayed):
         Five sentences: the data, the conditions, where the flow went, what is proven, what to look at.
     certificate : dict
         `verdict` of the exact certificate (None without one), what it `proves`, and where it `stopped`.
+    data : dict
+        Where the data come from, what was read and how they were prepared, if somebody knows (`about`).
+    remarks : tuple of str
+        Sentences on that, printed above the answer.
     evidence : Evidence or None
         What it was measured on, for pictures; it is not saved with the report.
     """
@@ -61,6 +66,8 @@ class Report(Displayed):
     interrupted: bool = False
     answer: tuple[str, ...] = ()
     certificate: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
     evidence: Evidence | None = None
 
     def __repr__(self) -> str:
@@ -75,6 +82,7 @@ class Report(Displayed):
         data, network, found = evidence.data, evidence.network, evidence.hypotheses
         conditions = [
             {"name": c.name, "title": c.title, "slack": c.slack, "satisfied": c.satisfied, "note": c.note}
+            | _reach_of(c.name, evidence)
             for c in (found.paper, found.instance_wise, found.refined)
         ]
         starts = [
@@ -110,6 +118,10 @@ class Report(Displayed):
             certificate=certificate_as_dict(evidence),
             evidence=evidence,
         )
+
+    def about(self, data: dict[str, Any], remarks: Iterable[str]) -> Report:
+        """This report with where its data come from and what is to be said of them."""
+        return replace(self, data=data, remarks=tuple(remarks))
 
     def facts(self) -> list[tuple[str, str]]:
         """The answer, and each claim with its standing."""
@@ -151,6 +163,8 @@ class Report(Displayed):
             "schema_version": SCHEMA_VERSION,
             "answer": list(self.answer),
             "certificate": self.certificate,
+            "data": self.data,
+            "remarks": list(self.remarks),
             "dataset": self.dataset,
             "network": self.network,
             "conditions": self.conditions,
@@ -199,6 +213,8 @@ class Report(Displayed):
                 interrupted=content["interrupted"],
                 answer=tuple(content.get("answer", ())),
                 certificate=content.get("certificate", {}),
+                data=content.get("data", {}),
+                remarks=tuple(content.get("remarks", ())),
             )
         except FileFormatError:
             raise
@@ -212,6 +228,7 @@ class Report(Displayed):
     def _heading(self) -> Text:
         network = self.network
         lines = [
+            *self.remarks,
             *self.answer,
             f"Network: m = {network['m']} neurons ({network['positive_neurons']} positive), slope "
             f"{network['slope']:g}, {network['loss']} loss; gradient flow ({network['flow_method']}) from scales "
@@ -226,6 +243,15 @@ class Report(Displayed):
             if row.reason:
                 reasons.setdefault(row.reason, []).append(row.id)
         return [Text(f"{', '.join(ids)}: {reason}", style="italic") for reason, ids in reasons.items()]
+
+
+def _reach_of(name: str, evidence: Evidence) -> dict[str, Any]:
+    """On how many samples a condition holds, and the dimension of Gaussian ones; None where nobody looked."""
+    found = vars(evidence).get("reach", {}).get(name)
+    return {
+        "samples": None if found is None else found.samples,
+        "gaussian_dimension": None if found is None else found.gaussian_dimension,
+    }
 
 
 def package_version() -> str:

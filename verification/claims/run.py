@@ -98,7 +98,7 @@ def verify(
     >>> data = Dataset([[1.0, 0.1, 0.0], [0.0, 1.0, 0.1]], [1, -1])
     >>> report = verify(network, data)
     >>> report.exit_code, len(report.claims), report.claims[0].verdict.name
-    (0, 17, 'HOLDS_NUMERICALLY')
+    (0, 18, 'HOLDS_NUMERICALLY')
     """
     check_problem(network, data, "verify")
     seed, loss, method = as_count("seed", seed, 0), as_loss(loss), as_choice("method", method, METHODS)

@@ -21,23 +21,34 @@ ROUNDING = 64.0
 def measure(evidence: Evidence) -> Measurement:
     """Largest decrease of ℓ⁻¹(nL)/‖W‖ between recorded times, in units of max(1, ℓ⁻¹(nL))/‖W‖.
 
-    An unfinished flow counts as far as it went. Each decrease is held against what may be error there: rounding late in
-    one flow hides no decrease elsewhere. Where one is more, and that error is small enough for a verdict, it is shown.
+    An unfinished flow counts as far as it went. Each decrease is held against what may be error there. Times at which
+    that is too large for a verdict tell nothing, and are counted; they hide no decrease elsewhere.
     """
-    found = [decreases(flow, evidence) for flow in evidence.flows]
-    drops = [float(drop.max(initial=start)) for drop, _, start in found]
-    drop, allowed = (np.concatenate(column) for column in list(zip(*found, strict=True))[:2])
+    drops, errors, starts = zip(*(decreases(flow, evidence) for flow in evidence.flows), strict=True)
+    telling = [error <= LARGEST_TOLERANCE for error in errors]
+    silent = any(tells.size and not tells.any() for tells in telling)
+    chosen = np.concatenate([np.ones_like(tells) if silent else tells for tells in telling])
+    drop, allowed = np.concatenate(drops)[chosen], np.concatenate(errors)[chosen]
     real = np.flatnonzero((drop > allowed) & (allowed <= LARGEST_TOLERANCE))
     shown = real[[np.argmax(drop[real])]] if real.size else np.arange(drop.size)
+    hidden = sum(int(np.sum(~tells)) for tells in telling)
     return Measurement(
         quantity="largest relative decrease",
-        value=float(drop[shown].max(initial=max(start for _, _, start in found))),
+        value=float(drop[shown].max(initial=max(starts))),
         bound=0.0,
         tolerance=float(allowed[shown].max(initial=0.0)),
         tolerance_reason="error of one solver step in q, and rounding of q and ‖W‖, relative to the smoothed margin",
-        undecided="" if max(drops) > -np.inf else "The loss did not fall below ℓ(0)/n.",
-        details={"drops": drops, "recorded_times": [int(flow.trajectory.s.size) for flow in evidence.flows]},
+        undecided="" if max(starts) > -np.inf else "The loss did not fall below ℓ(0)/n.",
+        details={
+            "drops": [float(drop.max(initial=start)) for drop, start in zip(drops, starts, strict=True)],
+            "recorded_times": [int(flow.trajectory.s.size) for flow in evidence.flows],
+            "times_that_tell": [int(tells.sum()) for tells in telling],
+        },
+        note=HIDDEN.format(hidden, sum(tells.size for tells in telling)) if hidden else "",
     )
+
+
+HIDDEN = "At {} of {} recorded times rounding of the margins hides whether it decreases."
 
 
 def decreases(flow: FlowResult, evidence: Evidence) -> tuple[Array, Array, float]:

@@ -140,7 +140,8 @@ def _follow(args: argparse.Namespace, problem: options.Problem) -> tuple[list[Ru
     with options.progress() as tell:
         for k in range(args.starts):
             seed, started = args.seed + k, perf_counter()
-            tell(f"gradient flow on {problem.origin}, start {k + 1} of {args.starts}")
+            what = f"gradient flow on {problem.origin}, start {k + 1} of {args.starts}"
+            tell(what)
             try:
                 result = gradient_flow(
                     problem.network,
@@ -151,6 +152,7 @@ def _follow(args: argparse.Namespace, problem: options.Problem) -> tuple[list[Ru
                     max_time=args.max_time,
                     estimate_error=args.estimate_error,
                     time_limit=args.time_limit,
+                    progress=lambda state: tell(f"{what}: {state}"),  # noqa: B023
                 )
             except RunInterrupted as stop:
                 return [*runs, Run(seed, stop.result, perf_counter() - started)], True

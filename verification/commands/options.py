@@ -52,6 +52,7 @@ __all__ = [
     "problem_from",
     "progress",
     "refuse_save_in_tiles",
+    "remarks",
 ]
 
 INPUTS = ("data", "labels", "weights", "check", "skips")
@@ -116,6 +117,19 @@ def heading(problem: Problem) -> list[str]:
     """What stands above a table: the steps of preparation, if there are any."""
     steps = ", ".join(step.name for step in problem.prepared.steps)
     return [f"Preparation: {steps}."] if steps else []
+
+
+def remarks(problem: Problem) -> tuple[list[str], list[str]]:
+    """What the preparation costs and what K is like; and warnings of bad conditioning.
+
+    K of a built-in data set that was not prepared is not spoken of.
+    """
+    said = preparation_sentences(problem.prepared)[len(problem.prepared.steps) :]
+    warnings: list[str] = []
+    if (problem.report is not None or problem.prepared.steps) and problem.conditioning is not None:
+        of_gram, warnings = gram_sentences(problem.prepared, problem.conditioning)
+        said += of_gram
+    return said, warnings
 
 
 def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], Any] = float) -> None:
@@ -256,13 +270,10 @@ def _prepared(args: argparse.Namespace, data: Dataset) -> Prepared:
 
 def _told(problem: Problem) -> Problem:
     """The problem, once it was told how the data were prepared and, if they are the user's, what K is like."""
-    for sentence in preparation_sentences(problem.prepared):
+    said, warnings = remarks(problem)
+    for sentence in [*preparation_sentences(problem.prepared)[: len(problem.prepared.steps)], *said]:
         _remark(sentence)
-    if (problem.report is not None or problem.prepared.steps) and problem.conditioning is not None:
-        remarks, warnings = gram_sentences(problem.prepared, problem.conditioning)
-        for sentence in remarks:
-            _remark(sentence)
-        _remark("", *warnings)
+    _remark("", *warnings)
     return problem
 
 

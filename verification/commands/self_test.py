@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   implicit-bias self-test
   implicit-bias self-test --json self-test.json
   implicit-bias self-test --dtype float32
+  implicit-bias self-test --dtype all          the table of docs/conformance.md
 
 exit codes: 0 every wrong implementation was caught and every right one passed; 1 otherwise"""
 
@@ -30,7 +31,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--dtype", metavar="NAME", help="only: the mistakes that no vector shows in this format")
+    parser.add_argument(
+        "--dtype", metavar="NAME", help="only: mistakes that no vector shows in this format, or all, and why"
+    )
     options.add_output_options(parser)
     parser.set_defaults(run=run)
 
@@ -38,13 +41,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     options.check_outputs(args, "json")
-    from verification.conformance.self_test import self_test, unseen_in
+    from verification.conformance.self_test import self_test
 
     if args.dtype:
-        titles = unseen_in(args.dtype)
-        unseen = sentence(f"{len(titles)} mistakes are not seen in {args.dtype}.")
-        options.deliver(args, [*titles, unseen], {"schema_version": 1, "dtype": args.dtype, "unseen": titles})
-        return 0
+        return _by_format(args)
 
     with options.progress() as tell:
         rows = self_test(tell)
@@ -63,3 +63,26 @@ def run(args: argparse.Namespace) -> int:
     document = {"schema_version": 1, "rows": content, "summary": summary, "environment": environment()}
     options.deliver(args, [table, sentence(summary)], document)
     return 0 if all(row.as_expected for row in rows) else 1
+
+
+def _by_format(args: argparse.Namespace) -> int:
+    """The mistakes that some format hides, and why."""
+    from verification.conformance.precision import FORMATS
+    from verification.conformance.self_test import SEEN, standing_in
+
+    names = [name for name in FORMATS if name != "float64"] if args.dtype == "all" else [args.dtype]
+    found = {}
+    with options.progress() as tell:
+        for name in names:
+            tell(f"mistakes in {name}")
+            found[name] = standing_in(name)
+    titles = [title for title in found[names[0]] if any(found[name][title] != SEEN for name in names)]
+    table = Table("mistake", *names)
+    for title in titles:
+        table.add_row(Text(title), *(found[name][title] for name in names))
+    counts = [sum(found[name][title] != SEEN for title in titles) for name in names]
+    told = ", ".join(f"{count} in {name}" for count, name in zip(counts, names, strict=True))
+    summary = f"Of {len(found[names[0]])} mistakes that a file can show are not seen: {told}."
+    unseen = {name: {title: found[name][title] for title in titles if found[name][title] != SEEN} for name in names}
+    options.deliver(args, [table, sentence(summary)], {"schema_version": 1, "dtype": args.dtype, "unseen": unseen})
+    return 0

@@ -92,9 +92,16 @@ def run(args: argparse.Namespace) -> int:
             )
     except RunInterrupted as stop:
         report = stop.result
+    said, warnings = options.remarks(problem)
+    report = report.about(options.data_record(problem), [*options.heading(problem), *_sentences(said, warnings)])
     html = options.page_output(args, lambda: report.to_html(args.command_line))
     options.deliver(args, [report], report.to_json(), [html, (args.save, report.save)])
     return report.exit_code
+
+
+def _sentences(said: list[str], warnings: list[str]) -> list[str]:
+    """Remarks and warnings on the data as sentences."""
+    return [f"{words[0].upper()}{words[1:]}." for words in [*said, *(f"warning: {words}" for words in warnings)]]
 
 
 def seconds(text: str) -> float:

@@ -179,8 +179,8 @@ def read_board(path: str | Path) -> dict[str, Any]:
     FileFormatError
         If the file is not that.
     """
+    content = read_json(path)
     try:
-        content = read_json(path)
         if content["schema_version"] != 1 or not isinstance(content["badge"], str):
             raise ValueError
         outcomes = {str(item["id"]): Outcome(item["outcome"]) for item in content["items"]}

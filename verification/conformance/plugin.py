@@ -15,11 +15,12 @@ NAME = "verification.conformance"
 
 
 def pytest_addoption(parser: Any) -> None:
-    """--implementation and --skips, if this package's tests are asked for."""
+    """--implementation, --skips and --dtype, if this package's tests are asked for."""
     if any(NAME in argument for argument in sys.argv):
         group = parser.getgroup("conformance")
         group.addoption("--implementation", metavar="PACKAGE.MODULE:OBJECT", help="the implementation under test")
         group.addoption("--skips", metavar="FILE", help="items that are not asked, each with its reason")
+        group.addoption("--dtype", default="float64", metavar="NAME", help="float64, float32, float16 or bfloat16")
 
 
 def pytest_generate_tests(metafunc: Any) -> None:
@@ -54,5 +55,17 @@ def conformance_skips(request: Any) -> Any:
     path = request.config.getoption("--skips", None)
     try:
         return Skips({}) if path is None else read_skips(path)
+    except ImplicitBiasError as error:
+        pytest.exit(str(error), returncode=4)
+
+
+@pytest.fixture(scope="session")
+def conformance_dtype(request: Any) -> str:
+    """What --dtype names."""
+    from refimpl.errors import ImplicitBiasError
+    from verification.conformance.precision import format_named
+
+    try:
+        return format_named(request.config.getoption("--dtype", "float64")).name
     except ImplicitBiasError as error:
         pytest.exit(str(error), returncode=4)

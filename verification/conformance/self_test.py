@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,12 @@ from verification.conformance.calls import call, offers
 from verification.conformance.checks import CHECKS, applicable_checks
 from verification.conformance.contract import ARGUMENTS, REFUSES
 from verification.conformance.judge import judge
-from verification.conformance.precision import Format, InFormat, cases_in, format_named
-from verification.conformance.subjects.mistakes import MISTAKES, WRONG
+from verification.conformance.precision import Format, InFormat, case_in, cases_in, format_named
+from verification.conformance.subjects.mistakes import MISTAKES, WRONG, Mistake
 from verification.conformance.subjects.styles import RIGHT
-from verification.conformance.vectors import VectorCase
+from verification.conformance.vectors import VectorCase, load_vectors
 
-__all__ = ["NAMED_CHECK", "SelfTestRow", "self_test", "unseen_in"]
+__all__ = ["NAMED_CHECK", "SelfTestRow", "self_test", "standing_in", "unseen_in"]
 
 NAMED_CHECK: dict[str, str] = {title: mistake.caught_by.removeprefix("checks/") for title, mistake in MISTAKES.items()}
 """For each wrong implementation, the check that must catch it."""
@@ -87,10 +87,53 @@ def _row(name: str, implementation: Any, check: str, wrong: bool) -> SelfTestRow
     return SelfTestRow(name, check, not result.passed, result.measured, result.tolerance, wrong)
 
 
+SEEN, HIDDEN = "seen", "in the bound"
+"""Some vector shows the mistake; or those that show it in float64 are asked, and its error is within their bounds."""
+
+WHY = {"no a-priori bound": "not asked", "overflow": "overflow", "": "bound too wide"}
+"""Why those vectors are not asked, by what `case_in` says."""
+
+
+def standing_in(dtype: str, titles: Iterable[str] = MISTAKES) -> dict[str, str]:
+    """For each mistake that a file can show in float64: whether some vector shows it in this format, or why none does.
+
+    Where several reasons hold, the one that comes first: in the bound, bound too wide, overflow, not asked.
+
+    Parameters
+    ----------
+    dtype : str
+        A key of `verification.conformance.precision.FORMATS`.
+    titles : iterable of str
+        Keys of `MISTAKES`.
+
+    Examples
+    --------
+    >>> titles = ["slope forgotten", "slope off by 1e-7", "residuals with slopes fixed at kinks"]
+    >>> list(standing_in("bfloat16", titles).values())
+    ['seen', 'in the bound', 'not asked']
+    """
+    form, cases = format_named(dtype), cases_in(dtype)
+    asked = [mistake for mistake in map(MISTAKES.__getitem__, titles) if mistake.vectors]
+    return {mistake.title: SEEN if _is_seen(mistake, form, cases) else _why_unseen(mistake, form) for mistake in asked}
+
+
+def _is_seen(mistake: Mistake, form: Format, cases: Iterable[VectorCase]) -> bool:
+    asked = InFormat(_Cast(mistake.implementation, form), form)
+    return any(_fails(asked, case) for case in cases)
+
+
+def _why_unseen(mistake: Mistake, form: Format) -> str:
+    shown = [case for case in load_vectors() if case.kind in mistake.vectors and _fails(mistake.implementation, case)]
+    reasons = set()
+    for case in shown:
+        other = case_in(case, form)
+        told = next(name for key, name in WHY.items() if key in other) if isinstance(other, str) else HIDDEN
+        reasons.add(told)
+    return next(reason for reason in (HIDDEN, *reversed(WHY.values())) if reason in reasons)
+
+
 def unseen_in(dtype: str) -> list[str]:
     """Titles of the mistakes that some vectors show in float64, and none shows in this format.
-
-    The bound of the rounding hides them, or no case in which they occur fits into the format.
 
     Parameters
     ----------
@@ -99,16 +142,12 @@ def unseen_in(dtype: str) -> list[str]:
 
     Examples
     --------
-    >>> "slope forgotten" in unseen_in("float32"), "slope off by 1e-7" in unseen_in("float32")
+    >>> "slope forgotten" in unseen_in("bfloat16"), "slope off by 1e-7" in unseen_in("bfloat16")
     (False, True)
     """
-    form, unseen = format_named(dtype), []
-    cases = cases_in(dtype)
-    for title, mistake in MISTAKES.items():
-        asked = InFormat(_Cast(mistake.implementation, form), form)
-        if mistake.vectors and not any(_fails(asked, case) for case in cases):
-            unseen.append(title)
-    return unseen
+    form, cases = format_named(dtype), cases_in(dtype)
+    shown = [mistake for mistake in MISTAKES.values() if mistake.vectors]
+    return [mistake.title for mistake in shown if not _is_seen(mistake, form, cases)]
 
 
 def _fails(implementation: Any, case: VectorCase) -> bool:
@@ -133,7 +172,11 @@ class _Cast:
     def _rounded(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def rounded(*arguments: Any) -> Any:
             wide = [x.astype(np.float64) if isinstance(x, np.ndarray) else x for x in arguments]
-            found = function(*wide)
-            return self._form.round(found).astype(self._form.carrier) if isinstance(found, np.ndarray) else found
+            return self._given_back(function(*wide))
 
         return rounded
+
+    def _given_back(self, found: Any) -> Any:
+        if isinstance(found, tuple):
+            return tuple(map(self._given_back, found))
+        return self._form.round(found).astype(self._form.carrier) if isinstance(found, np.ndarray) else found

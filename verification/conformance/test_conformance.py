@@ -9,9 +9,9 @@ import pytest
 from verification.conformance import Outcome, Skips, ask
 
 
-def test_item(conformance_implementation: Any, item_id: str, conformance_skips: Skips) -> None:
+def test_item(conformance_implementation: Any, item_id: str, conformance_skips: Skips, conformance_dtype: str) -> None:
     """Passed, or the message of the scoreboard."""
-    item = ask(conformance_implementation, item_id, conformance_skips)
+    item = ask(conformance_implementation, item_id, conformance_skips, conformance_dtype)
     if item.outcome in (Outcome.SKIPPED, Outcome.NOT_OFFERED):
         pytest.skip(f"{item.outcome.value}: {item.message}")
     differs = f"; first that differs: {item.first_difference}" if item.first_difference else ""

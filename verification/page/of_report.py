@@ -176,7 +176,7 @@ def evidence_sections(evidence: Evidence) -> Iterator[Section]:
 def settings_section(report: Report) -> Section:
     """Data and network."""
     rows = [(name.replace("_", " "), _plain(value)) for name, value in {**report.dataset, **report.network}.items()]
-    return Section("Data and network", tables=[Table("As they were given", ("what", "value"), rows)])
+    return Section("Data and network", list(report.remarks), [Table("As they were given", ("what", "value"), rows)])
 
 
 def _hypothesis(row: ClaimResult) -> str:

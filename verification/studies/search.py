@@ -170,6 +170,9 @@ class SearchResult:
 MOST_UNITS = 4096
 """Largest n times largest m: a flow of so many units takes some seconds, and the clock is looked at before each."""
 
+MOST_SAMPLES = 512
+"""Largest n: the Gram matrices of one direction, of which a clock cannot be looked at, take a fraction of a second."""
+
 EVENTS_OF_A_UNIT = 50
 """A flow with more events than this for each unit (j, i) is given up, so that one evaluation takes a bounded time."""
 
@@ -199,13 +202,13 @@ def search(
     Parameters
     ----------
     seconds : float > 0
-        Budget, in the parts `SHARES`; looked at before each flow, so that the last one may exceed it.
+        Budget, in the parts `SHARES`; looked at before each flow, which may take what is left.
     conclusion : str
         One of `CONCLUSIONS`, or "any".
     condition : str
         One of `CONDITIONS`: whose slack is to come near 1.
     samples, neurons : int
-        Largest n (at least 2) and m, of product at most `MOST_UNITS`.
+        Largest n, from 2 to `MOST_SAMPLES`, and largest m, of product at most `MOST_UNITS`.
     seed : int
     tries : int, optional
         Directions for each of the three methods, instead of a time: the same result everywhere.
@@ -230,6 +233,8 @@ def search(
     """
     seconds, neurons = as_positive("seconds", seconds), as_count("neurons", neurons)
     samples = as_count("samples", samples, 2)
+    if samples > MOST_SAMPLES:
+        raise InvalidParameterError("samples", f"be at most {MOST_SAMPLES}, or one direction takes long", samples)
     if samples * neurons > MOST_UNITS:
         requirement = f"be at most {MOST_UNITS}, or one evaluation takes minutes"
         raise InvalidParameterError("samples * neurons", requirement, samples * neurons)
@@ -269,6 +274,11 @@ class _Search:
         """Called before each flow."""
         if self.left is None and perf_counter() >= self.until:
             raise _TimeUp
+
+    @property
+    def seconds_of_a_flow(self) -> float:
+        """What a flow may take: no more than is left of the budget."""
+        return SECONDS_OF_A_FLOW if self.left is not None else min(SECONDS_OF_A_FLOW, self.until - perf_counter())
 
     def go_on(self, method: str) -> bool:
         """Whether there is a try left; counts a direction."""
@@ -360,7 +370,7 @@ class _Search:
             return []
         self.look_at_the_clock()
         self.result.flows += 1
-        fails = violations(trial, data, self.result.condition, method, self.look_at_the_clock)
+        fails = violations(trial, data, self.result.condition, method, self.look_at_the_clock, self.seconds_of_a_flow)
         found = [x for x in fails if x.conclusion in self.wanted]
         for counterexample in found:
             self.result.see(counterexample)
@@ -383,18 +393,23 @@ def slack_of(network: TwoLayerNetwork, data: Dataset, condition: str) -> float:
 
 
 def violations(
-    trial: Trial, data: Dataset, condition: str, method: str, before_each: Callable[[], None] = lambda: None
+    trial: Trial,
+    data: Dataset,
+    condition: str,
+    method: str,
+    before_each: Callable[[], None] = lambda: None,
+    seconds: float = SECONDS_OF_A_FLOW,
 ) -> Iterator[Counterexample]:
     """The conclusions that fail on the data, from the starts that `verify` draws; none while the condition holds.
 
-    `before_each` is called before each flow.
+    `before_each` is called before each flow, which may take so many `seconds`.
     """
     slack = slack_of(trial.network, data, condition)
     if not 0.0 < slack < 1.0:
         return
     starts = default_starts(trial.network, data, trial.seed)
     most = EVENTS_OF_A_UNIT * data.n * trial.network.m
-    found = survey(trial.network, data, starts, max_events=most, before_each=before_each, time_limit=SECONDS_OF_A_FLOW)
+    found = survey(trial.network, data, starts, max_events=most, before_each=before_each, time_limit=max(seconds, 1e-3))
     if found.unfinished or not found.limits:
         return
     values = {

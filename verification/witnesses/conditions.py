@@ -28,7 +28,14 @@ from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.paper import PAPER_CONSTANTS, flow_condition_slack
 from refimpl.validation import Array, BoolArray
 
-__all__ = ["Condition", "Hypotheses", "check_hypotheses"]
+__all__ = [
+    "Condition",
+    "Hypotheses",
+    "ScaledProblem",
+    "check_hypotheses",
+    "instance_wise_slack",
+    "refined_slack",
+]
 
 MAX_PASSES = 1000
 """Passes of the multiplier bounds; every pass is valid, so stopping early is safe."""
@@ -145,10 +152,10 @@ def check_hypotheses(network: TwoLayerNetwork, data: Dataset) -> Hypotheses:
             None,
             0,
         )
-    problem = _ScaledProblem.of(network, data)
-    slack = _instance_wise_slack(problem)
+    problem = ScaledProblem.of(network, data.gram, data.y)
+    slack = instance_wise_slack(problem)
     instance_wise = Condition("instance-wise", _INSTANCE_WISE, slack, slack > 1.0)
-    slack = _refined_slack(problem)
+    slack = refined_slack(problem)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # for γ near the smallest float
         bounds = _refined_bounds(problem) if slack > 1.0 else _iterated_bounds(problem)
     note = "" if bounds else "There are no bounds on the multipliers: γK_ii > r_i⁻ fails for some i."
@@ -178,7 +185,7 @@ def _paper_condition(network: TwoLayerNetwork, data: Dataset) -> Condition:
 
 
 @dataclass(frozen=True, eq=False)
-class _ScaledProblem:
+class ScaledProblem:
     """K_ii, the parts of S off its diagonal, and the masses, with max K_ii = 1 and Σ a_j² = 1.
 
     Multipliers are then λ · unit, unit = max K_ii · Σ a_j². With b_i = b̃_i/(K_ii η_i), section 5 reads
@@ -198,15 +205,16 @@ class _ScaledProblem:
     unit: float
 
     @classmethod
-    def of(cls, network: TwoLayerNetwork, data: Dataset) -> _ScaledProblem:
-        gamma, scale = network.slope, float(np.diagonal(data.gram).max())
+    def of(cls, network: TwoLayerNetwork, gram: Array, y: Array) -> ScaledProblem:
+        """From K and the labels; of K only the diagonal must be positive."""
+        gamma, scale = network.slope, float(np.diagonal(gram).max())
         mass = network.mass
         plus, minus = Fraction(network.mass_positive), Fraction(network.mass_negative)
         shares = plus / (plus + minus), minus / (plus + minus)
-        S = data.signed_gram / scale
+        S = y[:, None] * y * gram / scale
         K = np.diagonal(S).copy()
         S = S - np.diag(K)
-        return cls(gamma, K, np.maximum(-S, 0.0), np.maximum(S, 0.0), data.y > 0.0, shares, scale * mass)
+        return cls(gamma, K, np.maximum(-S, 0.0), np.maximum(S, 0.0), y > 0.0, shares, scale * mass)
 
     @cached_property
     def beta_by_label(self) -> tuple[Fraction, Fraction]:
@@ -263,7 +271,7 @@ def _product(factor: Array, matrix: Array) -> Array:
         return np.multiply(factor, matrix, out=np.zeros_like(matrix), where=matrix > 0.0)
 
 
-def _instance_wise_slack(problem: _ScaledProblem) -> float:
+def instance_wise_slack(problem: ScaledProblem) -> float:
     """min_k K_kk η_k / (ρ + r_k β_k), ρ = max_i r_i (η_i/γ + β_i): the slack of (5.5).
 
     One pass has λ̄ = Λ = max_k 1/D_k with D_k = K_kk η_k - r_k β_k and U_i = r_i Λ. The conclusion
@@ -277,7 +285,7 @@ def _instance_wise_slack(problem: _ScaledProblem) -> float:
     return _smallest_ratio(problem.K * problem.eta, rho + r * problem.beta)
 
 
-def _refined_slack(problem: _ScaledProblem) -> float:
+def refined_slack(problem: ScaledProblem) -> float:
     """The s at which h(s) = max_i (s B b̃(s))_i = 1 (5.6), b̃(s) = Σ_k (sA)^k 1 the least vector with b̃ >= 1 + sAb̃.
 
     In units of s₀ = 1/max_i (B1)_i the slack σ lies in [1/2, 1], and Σ_k σ^{k+1} (s₀B (s₀A)^k 1)_i is convex in σ:
@@ -305,7 +313,7 @@ def _refined_slack(problem: _ScaledProblem) -> float:
     return sigma / largest
 
 
-def _refined_bounds(problem: _ScaledProblem) -> tuple[Array, Array, int]:
+def _refined_bounds(problem: ScaledProblem) -> tuple[Array, Array, int]:
     """(ℓ, b, terms) with the least b of (5.3), where that holds: b_i = b̃_i/(K_ii η_i), b̃ = Σ_k A^k 1."""
     A, _ = problem.series
     total = power = np.ones(problem.K.size)
@@ -316,7 +324,7 @@ def _refined_bounds(problem: _ScaledProblem) -> tuple[Array, Array, int]:
     return _lower(problem, upper) / problem.unit, upper / problem.unit, TERMS
 
 
-def _iterated_bounds(problem: _ScaledProblem) -> tuple[Array, Array, int] | None:
+def _iterated_bounds(problem: ScaledProblem) -> tuple[Array, Array, int] | None:
     """(ℓ, λ̄, passes) from the start of section 5 by its passes; None where the start fails.
 
     Each pass takes the smaller of the old and the new bound, so λ̄ decreases and every pass is a
@@ -337,7 +345,7 @@ def _iterated_bounds(problem: _ScaledProblem) -> tuple[Array, Array, int] | None
     return _lower(problem, upper) / problem.unit, upper / problem.unit, passes
 
 
-def _lower(problem: _ScaledProblem, upper: Array) -> Array:
+def _lower(problem: ScaledProblem, upper: Array) -> Array:
     """ℓ_i = max(0, (1 - U_i⁺ β_i)/(K_ii η_i)), as λ >= 0."""
     U_plus = problem.push @ upper
     return np.maximum(0.0, (1.0 - U_plus * problem.beta) / (problem.K * problem.eta))

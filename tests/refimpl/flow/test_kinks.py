@@ -9,7 +9,13 @@ import pytest
 
 from refimpl import Dataset, ExponentialLoss, LeakyReLU, LogisticLoss, TwoLayerNetwork, gradient_flow
 from refimpl.flow import FlowStatus
-from refimpl.flow.kinks import independent_samples, resolve_kinks, sample_coordinates, samples_in_span
+from refimpl.flow.kinks import (
+    independent_samples,
+    resolve_kinks,
+    resolve_one_kink,
+    sample_coordinates,
+    samples_in_span,
+)
 from refimpl.losses import sample_weights
 
 
@@ -212,3 +218,24 @@ def test_every_resolution_counts() -> None:
     X, y, a, slope, W0, loss = dependent_instance(DEPENDENT[0])
     result = flow_of(X, y, a, slope, W0, loss, max_events=1)
     assert result.diagnostics["resolutions"] <= 1
+
+
+def test_one_unit_at_its_kink_goes_where_the_local_problem_says() -> None:
+    """Against `resolve_kinks`, the least-squares problem: crossing, sliding, turning, drives of all sizes."""
+    answers = []
+    for seed in range(400):
+        rng = np.random.default_rng([5, seed])
+        n, slope = int(rng.integers(1, 6)), float(rng.choice([0.0, 1e-12, 0.1, 0.9, 1.0]))
+        X = rng.standard_normal((n, n + 1))
+        K, i = X @ X.T, int(rng.integers(n))
+        sides = rng.choice(np.array([-1, 1], np.int8), n)
+        drive = rng.standard_normal(n) * 10.0 ** (rng.choice([0.0, -8.0, -120.0]) * rng.random(n))
+        started = np.where(np.arange(n) == i, -sides, sides).astype(np.int8)
+        expected = resolve_kinks(started, np.arange(n) == i, drive, slope, K, sample_coordinates(K)).sides
+        found = resolve_one_kink(i, sides, drive, slope, K)
+        assert found in (None, expected[i])
+        answers.append(
+            "open" if found is None else "slides" if found == 0 else "turns" if found == sides[i] else "crosses"
+        )
+    assert min(answers.count(answer) for answer in ("slides", "turns", "crosses")) > 20
+    assert answers.count("open") < 60  # no other sample, or slope 0, and nothing moves on one side

@@ -20,7 +20,7 @@ from refimpl import (
 )
 from refimpl.activations import SmoothLeakyReLU
 from refimpl.errors import InvalidParameterError
-from refimpl.flow import FlowStatus
+from refimpl.flow import FlowStatus, piecewise
 from refimpl.flow.cell import Cell
 from refimpl.flow.limit import limit_from_cell
 from refimpl.losses import log_mean_weight, sample_weights
@@ -320,10 +320,10 @@ def test_estimate_error_tells_what_loose_tolerances_cost() -> None:
     """The estimate of a loose run against its true error, which is its distance from a run at 1e-12."""
     network, data, W0, s_end = with_sliding()
     exact = gradient_flow(network, data, W0, max_time=s_end).trajectory.margins[-1]
-    loose = gradient_flow(network, data, W0, rtol=1e-5, atol=1e-5, max_time=s_end, estimate_error=True)
+    loose = gradient_flow(network, data, W0, rtol=1e-4, atol=1e-4, max_time=s_end, estimate_error=True)
     estimate = loose.diagnostics["error_estimate"]
     error = float(np.max(np.abs(loose.trajectory.margins[-1] - exact) / (1.0 + np.abs(exact))))
-    assert estimate["rtol"] == pytest.approx(1e-6)
+    assert estimate["rtol"] == pytest.approx(1e-5)
     assert estimate["same_status"]
     assert estimate["direction"] is None
     assert error > 1e-8  # there is something to estimate
@@ -343,3 +343,15 @@ def test_rtol_below_what_the_solvers_take_is_refused() -> None:
     network, data, W0, _ = with_sliding()
     with pytest.raises(InvalidParameterError, match="`rtol`"):
         gradient_flow(network, data, W0, rtol=1e-15)
+
+
+def test_a_solver_that_gives_up_says_what_makes_the_flow_slow(monkeypatch) -> None:
+    """Samples that are opposite but for 1e-6: the message names the growth of the margins and cond(K)."""
+    failure = "Required step size is less than spacing between numbers."
+    monkeypatch.setattr(piecewise._PiecewiseRun, "step", lambda run, solver: failure)
+    data, network = Dataset([[1.0, 0.0], [-1.0, 1e-6]], [1, 1]), TwoLayerNetwork([1.0], LeakyReLU(0.5))
+    flow = gradient_flow(network, data, [[0.1, 0.1]])
+    assert flow.status is FlowStatus.STALLED
+    assert "(required step size is less than spacing between numbers): float64 resolves no shorter step" in flow.message
+    assert "cond(K) = 4.0e+12" in flow.message  # eigenvalues 2 and 5e-13 of [[1, -1], [-1, 1 + 1e-12]]
+    assert flow.message.endswith("Centring the columns of X and bringing them to one scale often helps.")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import chain, repeat
-
 import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
 from refimpl.flow import watch
-from refimpl.flow.location import first_event, immediate_event
+from refimpl.flow.bernstein import Path
+from refimpl.flow.location import first_event
 from refimpl.flow.segments import Segment
-from refimpl.flow.watch import AllUnits, NearUnits, longest_horizon
+from refimpl.flow.watch import NearUnits
 from refimpl.losses import sample_weights
 from refimpl.span import SpanCoordinates
 
@@ -30,66 +29,76 @@ def many() -> tuple[Segment, np.ndarray, np.ndarray]:
     return segment, W0 @ X.T, sample_weights(LogisticLoss(), segment.q)
 
 
-def times_of_arrival(segment: Segment, Z: np.ndarray, w: np.ndarray) -> dict[tuple[int, int], float]:
-    """The earliest possible: |z_ji| / (√e |a_j| Σ_k |K_ik| w_k), weights growing by √e at most."""
-    a, K = segment.span.network.second_layer, segment.K
+def scalar_rows(segment: Segment, Z: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+    """∂(P z)_ji/∂c = P_ji a_j y_k Φ_jk K_ik."""
+    a, y, K = segment.span.network.second_layer, segment.span.y, segment.K
+    slopes = np.where(Z > 0.0, 1.0, 0.3)
+    return {(j, i): np.sign(Z[j, i]) * a[j] * y * slopes[j] * K[i] for j in range(6) for i in range(4)}
+
+
+def names(units: NearUnits) -> list[tuple[int, int]]:
+    return [units.unit(k) for k in range(units.j.size)]
+
+
+def scalar_reach(segment: Segment, Z: np.ndarray, r: np.ndarray) -> dict[tuple[int, int], float]:
+    """|a_j| (Φ_ji K_ii r_i + Σ_{k≠i} |K_ik| r_k), term by term."""
+    a, K = np.abs(segment.span.network.second_layer), np.abs(segment.K)
+    slopes = np.where(Z > 0.0, 1.0, 0.3)
     return {
-        (j, i): abs(Z[j, i]) / (np.e**0.5 * abs(a[j]) * sum(abs(K[i, k]) * w[k] for k in range(4)))
+        (j, i): a[j] * sum((slopes[j, i] if k == i else 1.0) * K[i, k] * r[k] for k in range(4))
         for j in range(6)
         for i in range(4)
     }
 
 
-def test_near_units_are_those_that_can_arrive_first(many, monkeypatch) -> None:
+@pytest.mark.parametrize("size", [0.1, 1.0, 10.0, 100.0])
+def test_units_in_reach_are_those_whose_bound_says_so_and_have_scalar_distances(many, size: float) -> None:
     segment, Z, w = many
-    monkeypatch.setattr(watch, "NEAR_COUNT", 7)
-    monkeypatch.setattr(watch, "ALL_UP_TO", 0)
-    units = NearUnits(segment, Z, w)
-    soonest = times_of_arrival(segment, Z, w)
-    in_order = sorted(soonest, key=soonest.__getitem__)
-    assert {units.unit(k) for k in range(7)} == set(in_order[:7])
-    mass = sum(a * a for a in segment.span.network.second_layer)
-    fastest = max(sum(abs(segment.K[i, k]) * w[k] for k in range(4)) for i in range(4))
-    weights_known = 0.5 / (2.0 * np.e**0.5 * mass * fastest)
-    assert longest_horizon(segment, w) == pytest.approx(weights_known, rel=1e-13)
-    assert units.horizon == pytest.approx(min(soonest[in_order[7]], weights_known), rel=1e-13)
+    rows, units = scalar_rows(segment, Z), NearUnits(segment)
+    C = size * np.column_stack([0.0 * w, 0.3 * w[::-1], w])
+    distances = units.in_reach(C).T
+    assert set(names(units)) >= {unit for unit in rows if abs(Z[unit]) + min(rows[unit] @ C) <= 0.0}
+    reach = scalar_reach(segment, Z, watch.AHEAD * np.abs(C).max(axis=1))
+    assert set(names(units)) == {unit for unit in rows if abs(Z[unit]) <= (1.0 + 1e-6) * reach[unit] + 1e-11}
+    for unit, distance, row in zip(names(units), distances, units.rows(np.arange(units.j.size)), strict=True):
+        np.testing.assert_allclose(distance, abs(Z[unit]) + rows[unit] @ C, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(row, rows[unit], rtol=1e-12)
 
 
-def test_horizon_is_the_arrival_of_the_first_unit_that_is_left_out(many, monkeypatch) -> None:
-    """One unit near its kink and left out: then its arrival, not the growth of weights, is the horizon."""
+def test_units_are_chosen_anew_when_c_leaves_the_reach(many) -> None:
     segment, Z, w = many
-    monkeypatch.setattr(watch, "NEAR_COUNT", 1)
-    monkeypatch.setattr(watch, "ALL_UP_TO", 0)
-    Z = Z * np.where(np.arange(24).reshape(6, 4) % 11 == 0, 1e-4, 1.0)  # three near units
-    soonest = times_of_arrival(segment, Z, w)
-    units = NearUnits(segment, Z, w)
-    assert units.unit(0) == min(soonest, key=soonest.__getitem__)
-    assert units.horizon == pytest.approx(sorted(soonest.values())[1], rel=1e-13)
-    assert units.horizon < longest_horizon(segment, w)
+    rows, units = scalar_rows(segment, Z), NearUnits(segment)
+    units.in_reach(np.column_stack([0.0 * w, 0.01 * w]))
+    near = len(names(units))
+    units.in_reach(np.column_stack([0.01 * w, 0.02 * w]))  # within `AHEAD` times the first step
+    assert len(names(units)) == near
+    C = np.column_stack([0.02 * w, 50.0 * w])
+    units.in_reach(C)
+    assert set(names(units)) >= {unit for unit in rows if abs(Z[unit]) + min(rows[unit] @ C) <= 0.0}
+    assert len(names(units)) > near
+    units.in_reach(np.column_stack([0.0 * w, 0.01 * w]))  # a short step after a long one
+    assert len(names(units)) <= near + 1
 
 
-def test_watched_units_have_the_distances_and_speeds_of_all_units(many, monkeypatch) -> None:
-    segment, Z, w = many
-    monkeypatch.setattr(watch, "NEAR_COUNT", 7)
-    monkeypatch.setattr(watch, "ALL_UP_TO", 0)
-    near, every = NearUnits(segment, Z, w), AllUnits(segment)
-    place = [4 * j + i for j, i in map(near.unit, range(7))]
-    c = 0.01 * w
-    np.testing.assert_allclose(near.distances(c), every.distances(c)[place], rtol=1e-12)
-    np.testing.assert_allclose(near.speeds(w), every.speeds(w)[place], rtol=1e-12)
-
-
-def test_a_released_unit_is_watched_from_then_on(many, monkeypatch) -> None:
-    segment, Z, w = many
-    monkeypatch.setattr(watch, "NEAR_COUNT", 3)
-    monkeypatch.setattr(watch, "ALL_UP_TO", 0)
-    units = NearUnits(segment, Z, w)
-    watched = {units.unit(k) for k in range(3)}
-    j, i = next((j, i) for j in range(6) for i in range(4) if (j, i) not in watched)
-    units.update_neuron(Z, j, np.array([i]))
-    units.update_neuron(Z, j, np.array([i]))  # and once only
-    assert [units.unit(k) for k in range(3, len(units.j))] == [(j, i)]
-    assert units.distances(np.zeros(4))[3] == pytest.approx(abs(Z[j, i]), rel=1e-14)
+@pytest.mark.parametrize("side", [0, 1, -1])
+def test_a_neuron_that_changed_keeps_its_units_and_those_that_it_releases(many, side: int) -> None:
+    segment, _, w = many
+    C = np.column_stack([0.0 * w, 0.3 * w])
+    j, i, everything = 2, 1, np.zeros(4, dtype=bool)
+    row = segment.pattern[j].copy()
+    row[i] = 0
+    segment._set_row(j, row, np.arange(4) == i, segment.row_at(j, 0.0 * w))
+    assert (j, i) not in names(segment.units)
+    segment.units.in_reach(C)
+    before = names(segment.units)
+    row = segment.pattern[j].copy()
+    row[i] = side
+    segment._set_row(j, row, everything, segment.row_at(j, 0.0 * w))
+    assert names(segment.units) == sorted({*before, (j, i)} if side else before)
+    z = [segment.preactivations(c) for c in C.T]
+    distances = segment.units.in_reach(C).T
+    for unit, distance in zip(names(segment.units), distances, strict=True):
+        np.testing.assert_allclose(distance, [segment.pattern[unit] * at[unit] for at in z], rtol=1e-11, atol=1e-13)
 
 
 # --- one neuron, a = 1, γ = 1/2, K = [[1, -0.6], [-0.6, 1]], y = (1, 1): dz/dc = ((1, -0.6), (-0.6, 1)) -------------
@@ -101,55 +110,65 @@ def weights_for(z: list[float]) -> np.ndarray:
     return np.linalg.solve(np.array(X), np.array(z))[None]
 
 
-def along(points: list[tuple[float, float]], power: int = 1):
-    """c(s) = Σ_k points_k s^k."""
-    coefficients = np.array(points).T
-
-    def c(s):
-        s = np.asarray(s, dtype=float)
-        return np.tensordot(coefficients, np.array([s ** (k + 1) for k in range(len(points))]), axes=(1, 0))
-
-    return c
+def along(points: list[tuple[float, float]], end: float) -> Path:
+    """c(s) = Σ_k points_k s^{k+1} from 0 to `end`."""
+    powers = [np.zeros(2), *(np.array(point) * end ** (k + 1) for k, point in enumerate(points))]
+    return Path.from_powers(0.0, end, np.array(powers).T)
 
 
 def test_first_crossing_on_a_straight_path() -> None:
     """c = (s, 0): z_1 = 0.6 - 0.6 s reaches 0 at s = 1, and z_0 recedes."""
     segment = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.6]))
-    event = first_event(segment, along([(1.0, 0.0)]), 0.0, 3.0)
+    event = first_event(segment, along([(1.0, 0.0)], 3.0))
     assert (event.neuron, event.sample, event.side) == (0, 1, 0)
     assert event.s == pytest.approx(1.0, rel=1e-14)
-    assert first_event(segment, along([(1.0, 0.0)]), 0.0, 0.99) is None
+    assert first_event(segment, along([(1.0, 0.0)], 0.99)) is None
 
 
 def test_the_earlier_of_two_crossings() -> None:
     """c = (-s, -s): z_0 = 0.1 - 0.4 s and z_1 = 0.3 - 0.4 s arrive at 1/4 and 3/4, whatever the order of samples."""
     for z, sample in (([0.1, 0.3], 0), ([0.3, 0.1], 1)):
         segment = segment_of([1.0], 0.5, X, [1, 1], weights_for(z))
-        event = first_event(segment, along([(-1.0, -1.0)]), 0.0, 2.0)
+        event = first_event(segment, along([(-1.0, -1.0)], 2.0))
         assert (event.sample, event.s) == (sample, pytest.approx(0.25, rel=1e-14))
 
 
 def test_a_dip_through_the_kink_within_one_step() -> None:
     """c = (s - s², 0): z_1 = 0.12 - 0.6 (s - s²) is negative from s = (1 - √0.2)/2 to (1 + √0.2)/2 only."""
     segment = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.12]))
-    path = along([(1.0, 0.0), (-1.0, 0.0)])
-    start_then_end = chain([np.array([0.9, 0.1])], repeat(np.array([0.1, 0.9])))  # the unit approaches, then recedes
-    segment.weights = lambda c: next(start_then_end)
-    event = first_event(segment, path, 0.0, 1.0)
+    path = along([(1.0, 0.0), (-1.0, 0.0)], 1.0)
+    event = first_event(segment, path)
     assert event.sample == 1
     assert event.s == pytest.approx((1.0 - np.sqrt(0.2)) / 2.0, rel=1e-13)
+    np.testing.assert_allclose(event.c, [0.2, 0.0], rtol=1e-13)
     shallow = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.16]))  # least value 0.01: no crossing
-    start_then_end = chain([np.array([0.9, 0.1])], repeat(np.array([0.1, 0.9])))
-    shallow.weights = lambda c: next(start_then_end)
-    assert first_event(shallow, path, 0.0, 1.0) is None
+    assert first_event(shallow, path) is None
 
 
-def test_a_unit_at_its_kink_that_moves_the_wrong_way_is_an_event_at_once() -> None:
+def test_two_dips_within_one_step() -> None:
+    """c_0 = u (0.3 - u)/0.6 with u = s (1 - s), so z_1 = δ - u (0.3 - u): least at u = 0.15, on the way there and back.
+
+    With δ = 0.02 it is negative for u from 0.1 to 0.2 only; between the two dips it is 0.0075. The first time counts.
+    """
+    path = along([(0.5, 0.0), (-13.0 / 6.0, 0.0), (10.0 / 3.0, 0.0), (-5.0 / 3.0, 0.0)], 1.0)
+    s = np.linspace(0.0, 1.0, 1001)
+    z = 0.02 - 0.6 * path(s)[0]
+    np.testing.assert_allclose(z, 0.02 - s * (1.0 - s) * (0.3 - s * (1.0 - s)), atol=1e-15)
+    assert np.flatnonzero(np.diff(np.sign(z))).size == 4
+    segment = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.02]))
+    event = first_event(segment, path)
+    assert event.s == pytest.approx((1.0 - np.sqrt(0.6)) / 2.0, rel=1e-12)
+    above = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.0226]))
+    assert first_event(above, path) is None
+
+
+def test_a_unit_at_its_kink_that_moves_the_wrong_way_is_an_event_at_the_start() -> None:
+    """c = (1 + s, 0): z_1 = 0.6 - 0.6 (1 + s) falls from 0; with c = (1, s) it rises."""
     segment = segment_of([1.0], 0.5, X, [1, 1], weights_for([1.0, 0.6]))
-    assert immediate_event(segment) is None
     segment.advance(np.array([1.0, 0.0]))  # z_1 = 0 to rounding
-    segment.weights = lambda c: np.array([0.9, 0.1])  # dz_1/ds = -0.54 + 0.1
-    assert segment.preactivations(np.zeros(2))[0, 1] <= 0.0
-    assert immediate_event(segment) == (0, 1)
-    segment.weights = lambda c: np.array([0.1, 0.9])  # dz_1/ds = -0.06 + 0.9
-    assert immediate_event(segment) is None
+    assert abs(segment.preactivations(np.zeros(2))[0, 1]) < 1e-15
+    event = first_event(segment, along([(1.0, 0.0)], 1.0))
+    assert (event.sample, event.s) == (1, 0.0)
+    assert first_event(segment, along([(0.0, 1.0)], 1.0)) is None
+    back = first_event(segment, along([(-2.0, 0.0), (1.0, 0.0)], 4.0))  # z_1 = 0.6 (2 s - s²) comes back at s = 2
+    assert (back.sample, back.s) == (1, pytest.approx(2.0, rel=1e-14))

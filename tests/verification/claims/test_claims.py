@@ -11,7 +11,7 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork, datasets
 from refimpl.errors import ImplicitBiasError, InvalidDataError
-from refimpl.flow import FlowStatus, piecewise
+from refimpl.flow import FlowEvent, FlowStatus, piecewise
 from verification.claims import CLAIMS, HypothesisResult, Measurement, Verdict
 from verification.claims.base import judge
 from verification.claims.evidence import Evidence
@@ -388,6 +388,33 @@ def test_a_cancellation_in_a_sliding_units_matrix_is_an_error_of_the_limit() -> 
     assert verdict("flow-limit-is-kkt", evidence) in HOLD
 
 
+def test_the_error_of_a_limit_holds_it_against_the_rationals() -> None:
+    """Nearly dependent samples: λ_min(M) is 1e-8 of its terms, and W is known to eight digits more than λ is.
+
+    One neuron, all units active, so that M = K and W = Σ λ_i x_i with K λ = 1, solved by fractions.
+    """
+    X = np.array([[1.0, 1e-3, 0.0], [1.0, -1e-3, 1e-4], [1.0, 0.0, -1e-4]])
+    data, network = Dataset(X, [1.0, 1.0, 1.0]), TwoLayerNetwork([1.0], LeakyReLU(0.5))
+    evidence = Evidence(network, data, LogisticLoss(), _starts(network, data, None, 0, DEFAULT_SCALES))
+    exact = least_norm_by_fractions(X)
+    limit = evidence.limits[0]
+    off = np.linalg.norm(limit.weights()[0] - exact) / np.linalg.norm(exact)
+    assert off <= evidence.flow_error < 1e-9
+
+
+def least_norm_by_fractions(X: np.ndarray) -> np.ndarray:
+    """The w with X w = 1, X square."""
+    rows = [[Fraction(float(x)) for x in row] + [Fraction(1)] for row in X]
+    for i in range(len(rows)):
+        pivot = next(r for r in range(i, len(rows)) if rows[r][i] != 0)
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [x / rows[i][i] for x in rows[i]]
+        for r in range(len(rows)):
+            if r != i:
+                rows[r] = [x - rows[r][i] * p for x, p in zip(rows[r], rows[i], strict=True)]
+    return np.array([float(row[-1]) for row in rows])
+
+
 def test_a_limit_that_is_not_polished_has_the_root_of_its_gap(honest: Evidence) -> None:
     """λ that is off by 1e-4 in one sample: ‖W - W*‖² = δλᵀMδλ, and the gap knows it."""
 
@@ -557,8 +584,14 @@ def test_the_tolerances_by_hand(honest: Evidence) -> None:
     gamma, plus, minus = network.slope, network.mass_positive, network.mass_negative
     c, c_prime = np.where(data.y > 0, 1.0, gamma), np.where(data.y > 0, gamma, 1.0)
     M = data.signed_gram * (plus * np.outer(c, c) + minus * np.outer(c_prime, c_prime))
-    eps, W = np.finfo(np.float64).eps, honest.limits[0].weights()
-    error = 64.0 * data.n * eps * np.diagonal(M).max() * np.linalg.norm(np.linalg.inv(M), 2)
+    scale = np.sqrt(np.diagonal(M))
+    smallest = np.linalg.eigvalsh(M / np.outer(scale, scale))[0]
+    errors, W = [], honest.limits[0].weights()
+    for limit in honest.limits:
+        z = 16.0 * np.finfo(np.float64).eps * np.outer(np.abs(limit.coefficients) @ data.norms, data.norms)
+        off = np.abs(limit.margins - 1.0) + np.abs(network.second_layer) @ z
+        errors.append(np.linalg.norm(off / scale) / np.sqrt(smallest) / np.linalg.norm(W))
+    error = max(errors)
     outputs = error * np.linalg.norm(network.second_layer) * np.linalg.norm(W) * data.R_max
     expected = {
         "flow-limit-is-kkt": max(error, 1e-12),
@@ -656,6 +689,59 @@ def test_rounding_of_one_flow_hides_no_decrease_of_another(honest: Evidence) -> 
     assert verdict(claim, evidence) is Verdict.VIOLATED
 
 
+def test_times_that_tell_nothing_are_counted_and_hide_no_decrease_before_them(honest: Evidence) -> None:
+    claim, flows = "smoothed-margin-monotone", list(honest.flows)
+    path = flows[0].trajectory
+    late = np.flatnonzero(path.log_loss < log_threshold(honest))
+    s = path.s.copy()
+    s[late[-3:]] *= 1e12
+    flows[0] = replace(flows[0], trajectory=replace(path, s=s))
+    row = BY_ID[claim].evaluate(honest.supposing(flows=tuple(flows)), perf_counter)
+    assert row.verdict is Verdict.HOLDS_NUMERICALLY
+    assert row.reason.startswith("At 3 of ")
+    q = path.smoothed_margin.copy()
+    q[late[2] :] -= 1e-2
+    flows[0] = replace(flows[0], trajectory=replace(path, s=s, smoothed_margin=q))
+    assert verdict(claim, honest.supposing(flows=tuple(flows))) is Verdict.VIOLATED
+
+
+# --- trapped in the last cell ---------------------------------------------------------------------
+
+
+def test_an_event_after_the_flow_is_trapped_is_seen(honest: Evidence) -> None:
+    """A unit that leaves the last pattern and comes back to it contradicts section 7."""
+    claim = "flow-stays-in-last-cell"
+    row = BY_ID[claim].evaluate(honest, perf_counter)
+    assert row.verdict is Verdict.HOLDS_NUMERICALLY
+    flow, since = honest.flows[1], row.measurement.details["trapped_since"][1]
+    side = int(flow.limit.pattern[0, 0])
+    late = (float(since) + float(flow.trajectory.s[-1])) / 2.0
+    there, back = (FlowEvent(late * (1.0 + x), 0, 0, "crossed", way) for x, way in ((0.0, -side), (1e-3, side)))
+    flows = (honest.flows[0], replace(flow, events=(*flow.events, there, back)), honest.flows[2])
+    row = BY_ID[claim].evaluate(honest.supposing(flows=flows), perf_counter)
+    assert row.verdict is Verdict.VIOLATED
+    assert row.measurement.value == 3.0
+
+
+def test_weights_that_leave_the_ball_are_seen(honest: Evidence) -> None:
+    claim, flow = "flow-stays-in-last-cell", honest.flows[0]
+    w = flow.trajectory.sample_weights.copy()
+    w[-1] = np.roll(w[-1], 1) + 0.2 * (np.arange(w.shape[1]) == 0)
+    w[-1] /= w[-1].sum()
+    flows = (replace(flow, trajectory=replace(flow.trajectory, sample_weights=w)), *honest.flows[1:])
+    assert verdict(claim, honest.supposing(flows=flows)) is Verdict.VIOLATED
+
+
+def test_a_flow_that_is_not_deep_in_its_cell_does_not_meet_the_hypothesis(honest: Evidence) -> None:
+    claim, flow = "flow-stays-in-last-cell", honest.flows[0]
+    w = np.roll(flow.trajectory.sample_weights, 1, axis=1) ** 4
+    w /= w.sum(axis=1, keepdims=True)
+    flows = (replace(flow, trajectory=replace(flow.trajectory, sample_weights=w)), *honest.flows[1:])
+    row = BY_ID[claim].evaluate(honest.supposing(flows=flows), perf_counter)
+    assert row.verdict is Verdict.HYPOTHESIS_NOT_MET
+    assert row.hypothesis.slack < 1.0
+
+
 # --- the first step -------------------------------------------------------------------------------
 
 
@@ -730,8 +816,8 @@ def test_the_bound_of_the_sampling_error_by_hand(monkeypatch: pytest.MonkeyPatch
     assert error == pytest.approx((lam * first + s * second) / lam, rel=1e-12)
 
 
-def test_there_are_seventeen_claims() -> None:
-    assert len(BY_ID) == 17
+def test_there_are_eighteen_claims() -> None:
+    assert len(BY_ID) == 18
 
 
 def test_only_quantities_that_are_computed_can_be_supposed(honest: Evidence) -> None:

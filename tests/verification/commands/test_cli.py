@@ -57,7 +57,7 @@ def test_verify_a_file_and_write_json(data_file, tmp_path, capsys) -> None:
     html = (tmp_path / "r.html").read_text()
     assert all(claim.id in html for claim in CLAIMS)
     table = capsys.readouterr().out
-    assert "17 claims" in table
+    assert "18 claims" in table
 
 
 def test_json_on_standard_output_is_json(data_file, capsys) -> None:
@@ -322,7 +322,7 @@ def test_an_output_that_fails_takes_no_other_with_it(data_file, tmp_path, capsys
     outputs = ["--json", str(out), "--save", str(saved), "--html", str(page)]
     assert cli.main(["verify", "--data", data_file, *SMALL, *outputs]) == 2
     captured = capsys.readouterr()
-    assert "17 claims" in captured.out
+    assert "18 claims" in captured.out
     assert "flow-limit-is-kkt" in page.read_text()
     for path in (out, saved):
         assert f"`{path}`: No space left on device" in captured.err

@@ -1,5 +1,8 @@
 """Ctrl-C reaches the caller: what keeps what it has hands it over with the interrupt, and a loop over runs stops."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -113,3 +116,25 @@ def test_one_interrupt_ends_the_search_which_hands_over_what_it_found(k, monkeyp
         search(tries=8, samples=3, neurons=2)
     assert pressed.calls < k + 20
     assert stop.value.result.flows > 0
+
+
+def test_a_signal_while_the_command_is_imported_leaves_no_traceback(tmp_path) -> None:
+    """Ctrl-C arrives when the first of its modules is looked for, which is before any guard of `shell` stands."""
+    early = (
+        "import os, signal, sys\n"
+        "from verification import cli\n"
+        "class Press:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'verification.shell':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Press())\n"
+        "sys.exit(cli.main(['verify']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "implicit-bias: interrupted.\n")
+
+
+def test_the_entry_point_imports_nothing_that_takes_time() -> None:
+    before = "import sys; before = set(sys.modules); import verification.cli; print(*(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", before], capture_output=True, text=True, timeout=60, check=True)
+    assert set(done.stdout.split()) <= {"__future__", "verification", "verification.cli"}

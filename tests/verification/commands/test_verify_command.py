@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from verification.claims.report import Report
 
 COMMAND = str(Path(sys.executable).with_name("implicit-bias"))
 PROBLEM = ["--data", "data.npz", "--slope", "0.5", "--positive", "2", "--negative", "1", "--steps", "20"]
@@ -90,3 +93,32 @@ def test_a_terminal_is_told_each_row_as_it_is_decided(folder) -> None:
     rows = json.loads((folder / "report.json").read_text())["claims"]
     places = [told.index(f"{row['id']}: {row['verdict']}") for row in rows]
     assert places == sorted(places)
+
+
+def test_the_report_names_the_preparation_and_what_it_costs(folder) -> None:
+    """In print, JSON, HTML and the saved report; a person who gets one of them later knows what the data are."""
+    rows = "1,0.1,0,1000,1\n0,1,0.1,-3000,-1\n0.5,0,1,2000,1\n"
+    (folder / "table.csv").write_text(rows)
+    outputs = ("--json", "report.json", "--html", "report.html", "--save", "report.npz")
+    done = started("--data", "table.csv", *PROBLEM[2:], "--centre", *outputs)
+    report = json.loads((folder / "report.json").read_text())
+    assert [step["name"] for step in report["data"]["preparation"]] == ["centre"]
+    assert report["data"]["read"]["n"] == 3
+    assert report["data"]["sha256"] == report["dataset"]["sha256"]
+    text, page = (" ".join(s.split()) for s in (done.stdout, (folder / "report.html").read_text()))
+    for told in (text, " ".join(re.sub("<[^>]*>", " ", page).split())):
+        assert "Preparation: centre. Centring makes K singular" in told
+        assert "costs the rows descent-converges, descent-stable-rank-bounded" in told
+    loaded = Report.load(folder / "report.npz")
+    assert loaded.data == report["data"]
+    assert list(loaded.remarks) == report["remarks"]
+
+
+def test_the_report_warns_of_bad_conditioning_with_the_number(folder) -> None:
+    (folder / "table.csv").write_text("1e6,1,0,1\n1e6,0,1,-1\n1e6,1,1,1\n")
+    done = started("--data", "table.csv", *PROBLEM[2:], "--json", "report.json")
+    report = json.loads((folder / "report.json").read_text())
+    warned = [words for words in report["remarks"] if words.startswith("Warning: cond(K) is ")]
+    X = np.array([[1e6, 1, 0], [1e6, 0, 1], [1e6, 1, 1]])
+    assert float(warned[0].split()[3].rstrip(":")) == pytest.approx(np.linalg.cond(X) ** 2, rel=0.05)
+    assert " ".join(warned[0].split()) in " ".join(done.stdout.split())

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from verification.conformance import (
 from verification.conformance.checks import CHECKS
 from verification.conformance.contract import ARGUMENTS, KINDS, OPERATIONS, contract_text
 from verification.conformance.judge import judge, judge_intermediates
+from verification.conformance.precision import cases_in
 from verification.conformance.probe import first_difference
 from verification.conformance.properties import PROPERTIES, run_property
 from verification.conformance.subjects.mistakes import MISTAKES, WRONG
@@ -296,6 +298,11 @@ def test_as_tests_of_a_user(tmp_path: Path) -> None:
     found = subprocess.run(right, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "18 passed" in found.stdout
+    single = subprocess.run([*right, "--dtype", "float32"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert single.returncode == 0, single.stdout + single.stderr
+    unknown = subprocess.run([*right, "--dtype", "float8"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert unknown.returncode == 4
+    assert "`dtype` must be one of" in unknown.stdout + unknown.stderr
     nothing = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert nothing.returncode == 4
     assert "--implementation" in nothing.stdout + nothing.stderr
@@ -323,6 +330,26 @@ def test_answers_of_a_program_in_c(tmp_path: Path, capsys) -> None:
     assert "loss-002" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_answers_of_a_program_in_rust(tmp_path: Path, dtype: str) -> None:
+    compiler = shutil.which("rustc")
+    if compiler is None:
+        pytest.skip("there is no Rust compiler")
+    source, program = Path(__file__).parents[3] / "docs" / "conformance.rs", tmp_path / "answers"
+    subprocess.run([compiler, "-O", "-D", "warnings", "-o", program, source], check=True)
+    export_cases(tmp_path / "cases", cases=cases_in(dtype))
+    single = ["--single"] if dtype == "float32" else []
+    subprocess.run([program, *single, *sorted((tmp_path / "cases").glob("?*-???.txt"))], check=True)
+    board = judge_answers(tmp_path / "cases", dtype)
+    assert board.failed == []
+    offered = ("forward", "loss", "gradient", "descent", "stable_rank")
+    assert board.count(Outcome.PASSED) == sum(case.function in offered for case in cases_in(dtype))
+    if dtype == "float32":  # what is computed in float32 is not right in float64
+        for path in sorted((tmp_path / "cases").glob("loss-00?.answer.txt")):
+            path.write_text(str(float(path.read_text()) * (1.0 + 1e-4)))
+        assert judge_answers(tmp_path / "cases", dtype).failed != []
+
+
 def test_the_file_route_needs_no_hypothesis(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['hypothesis'] = None\n"
@@ -335,6 +362,21 @@ def test_the_file_route_needs_no_hypothesis(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("[conformance]") == 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_keras(dtype: str) -> None:
+    """On the backend that is there; in float64 it says why it cannot be asked."""
+    if find_spec("keras") is None or not any(map(find_spec, ("tensorflow", "jax", "torch"))):
+        pytest.skip("there is no Keras, or no backend")  # the adapter chooses the backend before it imports Keras
+    from verification.conformance.subjects.keras import BACKEND
+
+    keras = load_implementation("verification.adapters.keras:implementation")
+    asked = [case.id for case in cases_in(dtype) if case.kind != "refusals"][::4]
+    found = [ask(keras, f"vectors/{id}", dtype=dtype) for id in asked]
+    assert [item.message for item in found if item.outcome is not Outcome.PASSED] == []
+    if BACKEND != "tensorflow":
+        assert "float32, float16 or bfloat16" in ask(keras, "vectors/forward-001").message
 
 
 @pytest.mark.parametrize("name", ["pytorch", "jax"])

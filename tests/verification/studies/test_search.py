@@ -208,3 +208,8 @@ def test_no_constants_are_collected_from_source_code(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(providers, "_get_local_constants", lambda: collected.append(1) or providers.Constants())
     assert search(tries=20, samples=2, neurons=2, conclusion="limits").directions["targeted"] > 0
     assert not collected
+
+
+def test_so_many_samples_that_one_direction_takes_long_are_refused() -> None:
+    with pytest.raises(InvalidParameterError, match="`samples` must be at most 512"):
+        search(seconds=1.0, samples=4096, neurons=1)

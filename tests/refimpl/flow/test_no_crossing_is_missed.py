@@ -1,0 +1,112 @@
+"""Polynomials in Bernstein form against companion matrices, and steps of random flows against 10⁴ points each."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, gaussian_weights, gradient_flow
+from refimpl.flow import piecewise
+from refimpl.flow.bernstein import Path, earliest_zeros, first_crossing
+from refimpl.flow.location import NOISE, first_event
+
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+
+
+def bernstein_of(powers: np.ndarray) -> list[float]:
+    return Path.from_powers(0.0, 1.0, powers[None]).B[0].tolist()
+
+
+def test_values_and_derivatives_of_a_path() -> None:
+    powers = np.random.default_rng(0).standard_normal((3, 5))
+    path, s = Path.from_powers(2.0, 2.5, powers), np.linspace(2.0, 2.5, 11)
+    for row, (values, slopes) in zip(
+        powers, zip(path(s), Path(0.0, 1.0, path.derivative).at(2 * s - 4), strict=True), strict=True
+    ):
+        polynomial = np.polynomial.Polynomial(row)
+        np.testing.assert_allclose(values, polynomial(2.0 * s - 4.0), rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(slopes, 2.0 * polynomial.deriv()(2.0 * s - 4.0), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("seed", range(5000 if THOROUGH else 400))
+def test_first_crossing_is_the_first_zero_of_the_companion_matrix(seed: int) -> None:
+    """Polynomials by their zeros, some of them in (0, 1), positive at 0; and by random coefficients."""
+    rng = np.random.default_rng([3, seed])
+    degree = int(rng.integers(1, 5))
+    if seed % 2:
+        polynomial = np.polynomial.Polynomial(rng.standard_normal(degree + 1))
+    else:
+        polynomial = np.polynomial.Polynomial.fromroots(rng.uniform(-0.5, 1.5, degree))
+    polynomial *= np.sign(polynomial(0.0))
+    roots = polynomial.roots()
+    inside = sorted(r.real for r in roots if abs(r.imag) < 1e-9 and 0.0 < r.real < 1.0)
+    b = bernstein_of(polynomial.coef)
+    found = first_crossing(b, 0.0)
+    if not inside:
+        assert found is None
+    else:
+        assert found == pytest.approx(inside[0], abs=1e-9)
+        assert earliest_zeros(np.array([b]))[0] <= found * (1.0 + 1e-15)
+        if len(inside) == 1 or inside[1] - inside[0] > 1e-3:
+            assert abs(polynomial(found)) <= 1e-14 * np.abs(polynomial.coef).sum()
+
+
+def test_dips_that_come_within_rounding_have_not_crossed() -> None:
+    """(x - 1/2)² (x² + 1) + δ touches δ at 1/2."""
+    touching = np.polynomial.Polynomial([0.25, -1.0, 1.0]) * np.polynomial.Polynomial([1.0, 0.0, 1.0])
+    for depth, crosses in ((1e-13, False), (1e-11, True)):
+        found = first_crossing(bernstein_of((touching - depth).coef), 1e-12)
+        assert (found is not None) == crosses
+    assert found == pytest.approx(0.5 - np.sqrt(1e-11 / 1.25), abs=1e-9)
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_zeros_at_the_start_are_divided_out(power: int) -> None:
+    """x^k (x - 0.3)(-1)^... rises from 0 and comes back at 0.3; with the other sign it falls at once."""
+    polynomial = np.polynomial.Polynomial([0.0] * power + [0.3, -1.0])
+    assert first_crossing(bernstein_of(polynomial.coef), 1e-15) == pytest.approx(0.3, rel=1e-13)
+    assert first_crossing(bernstein_of(-polynomial.coef), 1e-15) == 0.0
+
+
+def random_flow(seed: int) -> tuple[TwoLayerNetwork, Dataset, np.ndarray]:
+    rng = np.random.default_rng([41, seed])
+    n, m, slope = int(rng.integers(3, 7)), int(rng.choice([2, 4, 6])), float(rng.choice([0.0, 0.1, 0.5]))
+    d = int(rng.integers(2, n + 4))
+    data = Dataset(rng.standard_normal((n, d)), rng.choice([-1.0, 1.0], n))
+    return (
+        TwoLayerNetwork.with_signs(m // 2, m // 2, LeakyReLU(slope)),
+        data,
+        gaussian_weights(m, d, 10.0 ** rng.uniform(-2, 1), rng),
+    )
+
+
+@pytest.mark.parametrize("seed", range(500 if THOROUGH else 40))
+def test_no_step_of_a_flow_crosses_unseen(seed: int, monkeypatch) -> None:
+    """At 10⁴ points of each step no unit is beyond its kink before the event, by more than the dense output is off."""
+    x = np.linspace(0.0, 1.0, 10_001)
+    steps = 0
+
+    def checked(segment, path):
+        nonlocal steps
+        steps += 1
+        event = first_event(segment, path)
+        end = 1.0 if event is None else (event.s - path.s_a) / (path.s_b - path.s_a)
+        n, P = segment.q.size, segment.pattern
+        rows = np.stack([segment.cell().unit_speeds(e) for e in np.eye(n)], axis=2)  # dz_ji = row · dc
+        start = segment.span.preactivations(segment.coefficients(np.zeros(n)))
+        distances = (P[:, :, None] * (start[:, :, None] + rows @ path.at(x))).reshape(-1, x.size)[P.ravel() != 0]
+        noise = NOISE * path.error if isinstance(path.error, float) else np.abs(rows) @ path.error
+        noise = np.broadcast_to(noise, P.shape).ravel()[P.ravel() != 0]
+        rounding = 4.0 * segment.rounding(path.at(1.0), np.arange(P.shape[0])[:, None], np.arange(n)).ravel()
+        rounding = rounding[P.ravel() != 0]
+        floor = np.where(distances[:, -1] < 0.0, 0.0, noise) + rounding
+        before = x < end - 2e-4 - np.spacing(path.s_b) / (path.s_b - path.s_a)
+        onward = np.where(distances[:, :1] < 0.0, distances[:, :1], 0.0)  # a tie that is resolved next
+        assert (distances[:, before] >= onward - floor[:, None]).all()
+        return event
+
+    monkeypatch.setattr(piecewise, "first_event", checked)
+    gradient_flow(*random_flow(seed), max_steps=120)
+    assert steps > 0

@@ -1,0 +1,80 @@
+"""Conditions, (C) and the closed form at the edges of what they promise (docs/theory.md, sections 3, 5 and 6)."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets
+from verification.witnesses.conditions import check_hypotheses
+from verification.witnesses.convex_program import SolveStatus, _with_vectors, least_norm, max_margin
+from verification.witnesses.limit_formula import closed_form
+
+TOUCHING = Dataset([[1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.5]], [1, -1])
+"""K = 1 and S_12 = -1/2."""
+
+
+def test_a_unit_on_its_kink_is_not_certified() -> None:
+    """γ = 1/2, A₊ = A₋: M = (5/8, -1/4; -1/4, 5/8), λ = 8/3, and ⟨v, x_2⟩ ∝ λ₁/2 - λ₂/2 = 0: no strict sign."""
+    found = closed_form(TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5)), TOUCHING)
+    np.testing.assert_allclose(found.multipliers, [8.0 / 3.0] * 2, rtol=1e-14)
+    assert (found.sign_slack, found.solves_program, found.is_kkt_point) == (0.0, True, False)
+
+
+def test_the_start_of_section_five_is_strict() -> None:
+    """γK_ii = 1/2 = r_i⁻: the start proves nothing there, and there are no bounds; just inside there are."""
+    at_the_edge = check_hypotheses(TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5)), TOUCHING)
+    assert at_the_edge.multiplier_upper is None
+    assert "γK_ii > r_i⁻ fails" in at_the_edge.refined.note
+    inside = check_hypotheses(TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5 + 2.0**-20)), TOUCHING)
+    assert inside.multiplier_upper is not None
+
+
+@pytest.mark.parametrize("counts", [(2, 0), (0, 2), (1, 0), (0, 3)])
+def test_a_vector_of_a_sign_that_a_has_not_is_zero(counts: tuple[int, int]) -> None:
+    data = datasets.gaussian(3, 20, np.random.default_rng(0))
+    for found in (
+        program(TwoLayerNetwork.with_signs(*counts, LeakyReLU(0.5)), data) for program in (max_margin, closed_form)
+    ):
+        absent, there = (found.u, found.v) if counts[0] else (found.v, found.u)
+        coefficients = found.u_coefficients if counts[0] else found.v_coefficients
+        assert not absent.any()
+        assert not coefficients.any()
+        assert there.any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_solutions_meet_their_constraints_over_the_rationals(seed: int) -> None:
+    """m = 4, a = ±1/2, so that no root is rounded: every margin of (v, u) is at least 1, exactly."""
+    rng = np.random.default_rng([17, seed])
+    n, d = int(rng.integers(2, 6)), int(rng.integers(6, 30))
+    data = Dataset(rng.standard_normal((n, d)), rng.choice([-1.0, 1.0], n))
+    gamma = Fraction(1, 4)
+    found = max_margin(TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.25)), data)
+    assert found.status is SolveStatus.SOLVED
+    v, u = ([Fraction(x) for x in row.tolist()] for row in (found.v, found.u))
+    for x, y in zip(data.X.tolist(), data.y, strict=True):
+        along_v, along_u = (sum(Fraction(s) * t for s, t in zip(x, row, strict=True)) for row in (v, u))
+        margin = along_v - gamma * along_u if y > 0 else along_u - gamma * along_v  # √m A₊ = √m A₋ = 1
+        assert margin >= 1
+
+
+def test_vectors_that_rounding_makes_too_short_are_made_longer_and_that_counts() -> None:
+    """G = I, x = (1, 1), sums short by 1e-6, rows known to 1e-6: 1 - (1 + √2) 1e-6 is brought to 1."""
+    short, rounding = 1.0 - 1e-6, 1e-6
+    answer = least_norm(np.eye(2))
+    found, vectors = _with_vectors(np.eye(2), answer, rounding, lambda mu: short * mu, lambda x: x)
+    factor = 1.0 / (short - np.sqrt(2.0) * rounding)
+    np.testing.assert_allclose(vectors, factor * short, rtol=1e-12)
+    assert vectors.min() >= 1.0
+    assert found.error_estimate >= factor - 1.0 > 2e-6
+
+
+def test_sums_that_are_off_are_corrected_before_they_are_made_longer() -> None:
+    """One of two margins is short by 1e-4: that one is corrected, and the other is not made longer."""
+    off = np.array([1.0, 1.0 - 1e-4])
+    found, vectors = _with_vectors(np.eye(2), least_norm(np.eye(2)), 1e-12, lambda mu: off * mu, lambda x: x)
+    assert found.status is SolveStatus.SOLVED
+    np.testing.assert_allclose(vectors, 1.0, atol=1e-7)
