@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.linalg import LinAlgError
 
 from refimpl.errors import ImplicitBiasError
 from verification.claims.evidence import Evidence
+from verification.claims.proofs import ExactConclusion, by_proofs
 
 __all__ = ["Claim", "ClaimResult", "Conclusion", "HypothesisResult", "Measurement", "Verdict", "judge_conclusion"]
 
@@ -161,6 +162,8 @@ class ClaimResult:
     reason: str
     seconds: float
     conclusion: Conclusion = Conclusion.UNDECIDED
+    proven: str = ""
+    """What `verify --prove` proved of the conclusion: "holds" from every start, "refuted" by one limit, else empty."""
 
     @property
     def standing(self) -> str:
@@ -170,6 +173,8 @@ class ClaimResult:
         """
         if self.verdict is not Verdict.HYPOTHESIS_NOT_MET:
             return self.verdict.name
+        if self.proven:
+            return f"{self.verdict.name} ({PROVEN[self.proven]})"
         if self.measurement.vacuous and not self.measurement.reason_for_doubt:
             return f"{self.verdict.name} (bound says nothing)"
         return f"{self.verdict.name} (conclusion {WORDS[self.conclusion]})"
@@ -194,6 +199,7 @@ class ClaimResult:
             "details": m.details,
             "verdict": self.verdict.name,
             "conclusion": self.conclusion.name,
+            "proven": self.proven,
             "reason": self.reason,
             "seconds": self.seconds,
         }
@@ -201,6 +207,9 @@ class ClaimResult:
 
 WORDS = {Conclusion.HOLDS: "holds", Conclusion.FAILS: "fails", Conclusion.UNDECIDED: "undecided"}
 """A conclusion as a verb."""
+
+PROVEN = {"holds": "conclusion holds, proven", "refuted": "refuted, proven"}
+"""What proofs of flows or points say where the hypothesis is not met."""
 
 
 @dataclass(frozen=True)
@@ -215,8 +224,10 @@ class Claim:
     measure : callable
         Evidence -> Measurement.
     about_kkt_points : bool
-        Whether the conclusion is about every KKT point, so that an exact certificate proves it. A
-        trajectory is never called certified.
+        Whether the conclusion is about every KKT point, so that an exact certificate proves it.
+    exact : callable, optional
+        Whether a proven KKT point has the conclusion. With `verify --prove` the flows of all starts can certify the
+        row, and one of their limits can refute it.
     applies : callable
         Evidence -> whether the claim can be checked at this size; where not, it has no row.
     """
@@ -228,6 +239,7 @@ class Claim:
     measure: Callable[[Evidence], Measurement]
     about_kkt_points: bool = False
     applies: Callable[[Evidence], bool] = lambda evidence: True
+    exact: ExactConclusion | None = None
 
     def evaluate(self, evidence: Evidence, seconds: Callable[[], float]) -> ClaimResult:
         """The verdict on the evidence; `seconds` is a clock.
@@ -247,7 +259,23 @@ class Claim:
         verdict, reason = judge(hypothesis, measurement)
         if verdict is Verdict.HOLDS_NUMERICALLY and self.about_kkt_points and _is_certified(evidence):
             verdict = Verdict.HOLDS_CERTIFIED
-        return self._row(hypothesis, measurement, verdict, reason, seconds() - started)
+        row = self._row(hypothesis, measurement, verdict, reason, seconds() - started)
+        return self._with_proofs(row, evidence) if evidence.prove and self.exact is not None else row
+
+    def _with_proofs(self, row: ClaimResult, evidence: Evidence) -> ClaimResult:
+        """The row after what was proven of the starts; where a proof cannot be had, as it was."""
+        try:
+            holds, told = by_proofs(evidence, self.exact or (lambda *_: None))
+        except NOT_TO_BE_HAD:
+            return row
+        if holds is None:
+            return row
+        verdict, reason = row.verdict, " ".join(filter(None, (told, row.reason)))
+        if row.hypothesis.satisfied and not row.hypothesis.undecided:
+            verdict = Verdict.HOLDS_CERTIFIED if holds else Verdict.VIOLATED
+            verdict = Verdict.VACUOUS if holds and row.verdict is Verdict.VACUOUS else verdict
+        conclusion, proven = (Conclusion.HOLDS, "holds") if holds else (Conclusion.FAILS, "refuted")
+        return replace(row, verdict=verdict, reason=reason, conclusion=conclusion, proven=proven)
 
     def not_reached(self, reason: str) -> ClaimResult:
         """The row of a claim that was not looked at, and why."""

@@ -89,6 +89,8 @@ class Report(Displayed):
             {"scale": start.scale, "status": flow.status.name, "message": flow.message, "events": len(flow.events)}
             for start, flow in zip(evidence.starts, vars(evidence).get("flows", ()), strict=False)
         ]
+        for start, proof in zip(starts, vars(evidence).get("proofs", ()), strict=False):
+            start["proven"] = proof.told
         dataset = {
             "n": data.n,
             "d": evidence.dimension,
@@ -233,6 +235,11 @@ class Report(Displayed):
             f"Network: m = {network['m']} neurons ({network['positive_neurons']} positive), slope "
             f"{network['slope']:g}, {network['loss']} loss; gradient flow ({network['flow_method']}) from scales "
             + ", ".join(f"{start['scale']:g}" for start in self.starts),
+            *(
+                f"Proven from scale {start['scale']:g}: {start['proven']}."
+                for start in self.starts
+                if "proven" in start
+            ),
         ]
         return Text("\n".join(lines))
 
@@ -307,4 +314,5 @@ def _row_from_dict(row: dict[str, Any]) -> ClaimResult:
         reason=row["reason"],
         seconds=row["seconds"],
         conclusion=Conclusion[row["conclusion"]] if "conclusion" in row else judge_conclusion(measurement),
+        proven=row.get("proven", ""),
     )

@@ -45,6 +45,7 @@ def verify(
     time_limit: float | None = None,
     flow_time_limit: float | None = None,
     decided: Callable[[ClaimResult], None] = lambda row: None,
+    prove: bool = False,
 ) -> Report:
     """Check every claim of docs/theory.md on `data` and report what holds, with what slack.
 
@@ -78,6 +79,9 @@ def verify(
         Seconds for each flow.
     decided : callable, optional
         Called with each `ClaimResult` as it is decided.
+    prove : bool
+        Prove what can be proven of the flows and their limits in half of the time that the flows leave (sections 18 and
+        19): rows about limits are then HOLDS_CERTIFIED for these starts, or "refuted, proven".
 
     Returns
     -------
@@ -126,6 +130,7 @@ def verify(
         network, scaled, loss, starts, seed, method, progress, sha256, k, e, alpha, descent_steps,
         time_limit=seconds, flow_time_limit=flow_seconds, started=began,
         source=None if small is None else given.scaled_by(-k, scaled.gram), draw=drawn[-1] if drawn else None,
+        prove=bool(prove),
     )  # fmt: skip
     rows: list[ClaimResult] = []
     try:

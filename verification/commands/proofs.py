@@ -115,7 +115,8 @@ def optimum_table(optimum: OptimumCertificate) -> Table:
     """What was proven of the optimum, and of the point above it."""
     table, above = point_table(optimum.point), optimum.above
     if optimum.bounds:
-        count = f"{optimum.programs} programs by {len(optimum.bounds)} dual bounds"
+        bounds = "1 dual bound" if len(optimum.bounds) == 1 else f"{len(optimum.bounds)} dual bounds"
+        count = f"{optimum.programs} programs by {bounds}"
         table.add_row("proven", f"W is a global optimum of (P): {count}")
     if above is not None:
         table.add_row("proven", f"not global: another KKT point, of rank {above.rank}, with")
