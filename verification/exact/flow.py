@@ -355,7 +355,8 @@ class _Integration:
                     sides[j, k] = side
                 if self.cell.with_sides(sides).goes_on(j, [i, *sliding], w):
                     return ("crossed" if to else "began to slide"), to, also
-        raise _UndecidedError(f"what unit ({j}, {i}) does at its kink at s = {float(self.clock):.12g} is not decided")
+        reason = f"what unit ({j}, {i}) does at its kink at s = {float(self.clock):.12g} is not decided"
+        raise _UndecidedError(reason, LAST_BITS_OF_A_TIE)
 
 
 def _dot(w: Array, x: Array) -> Fraction:

@@ -101,6 +101,11 @@ PROVEN = {  # certificate: rank, number of margins above 1, events
     "margin-smallest.flow": (1, 1, 3),
 }
 
+OPTIMA = {  # certificate: rank of the limit, percent above the optimum, certificate of the flow
+    "limits-closest.optimum": (2, 90.4, "limits-closest.flow-2"),
+    "rank-closest.optimum": (3, 46.3, "rank-closest.flow"),
+}
+
 
 @pytest.mark.parametrize("name", PROVEN)
 def test_the_findings_are_theorems(name):
@@ -115,8 +120,23 @@ def test_the_findings_are_theorems(name):
 
 def test_there_are_no_other_certificates_and_all_are_told():
     text = (FOUND.parent / "findings.md").read_text()
-    assert {path.stem for path in FOUND.glob("*.json")} == set(PROVEN)
-    assert all(f"--out {name}.json" in text for name in PROVEN)
+    assert {path.stem for path in FOUND.glob("*.json")} == {*PROVEN, *OPTIMA}
+    assert all(f"--out {name}.json" in text for name in [*PROVEN, *OPTIMA])
+
+
+@pytest.mark.parametrize("name", OPTIMA)
+def test_limits_that_are_not_global_are_theorems(name):
+    """The flow's certificate and the optimum's are of the same limit, and how far it lies above is as told."""
+    rank, percent, flow = OPTIMA[name]
+    text, way = (FOUND / f"{name}.json").read_text(), json.loads((FOUND / f"{flow}.json").read_text())
+    data = datasets.read(FOUND / f"{name.split('.')[0]}.csv")[0]
+    assert check_certificate(text, data.X, data.y).verdict == "proven_not_global_and_optimum"
+    document = json.loads(text)
+    assert document["above"] == way["point"]
+    assert (document["point"]["rank"], document["above"]["rank"]) == (1, rank)
+    best, above = (Fraction(*(int(x, 16) for x in document[key]["objective"].split("/"))) for key in ("point", "above"))
+    assert round(100 * float(above / best - 1), 1) == percent
+    assert f"{percent}% above" in (FOUND.parent / "findings.md").read_text()
 
 
 def test_one_of_two_limits_is_not_the_global_optimum():
