@@ -71,6 +71,29 @@ def test_proven_flows_are_those_of_gradient_flow(seeds):
     assert decided >= len(seeds) - (6 if THOROUGH else 0)
 
 
+def test_a_release_is_late_by_what_the_release_delay_says(monkeypatch):
+    """docs/numerics.md, "Accuracy of event times": δ/|dθ/ds|, the rate from the proof, δ = 1e-7 beyond [γ, 1]."""
+    rates, honest = {}, prover._Integration._happen
+
+    def happen(self, unit, rate, h):
+        if unit[2]:  # the guard is w_i(1 - θ) or w_i(θ - γ), 0 here
+            rates[float(self.clock)] = abs(float(rate.mid()) / float(self.cell.weights(self.t)[unit[1]].mid()))
+        return honest(self, unit, rate, h)
+
+    monkeypatch.setattr(prover._Integration, "_happen", happen)
+    network, data, W0 = instance(8)
+    proof = certify_flow(network, data, W0)
+    flow = gradient_flow(network, data, W0, "exponential", rtol=1e-12, atol=1e-12)
+    late = [
+        (theirs.s - float(mine.time), 1e-7 / rates[float(mine.time)])
+        for mine, theirs in zip(proof.events, flow.events, strict=True)
+        if mine.kind == theirs.kind == "released" and float(mine.time) in rates
+    ]
+    assert max(delay for delay, _ in late) > 1e-6
+    for delay, expected in late:
+        assert delay == pytest.approx(expected, rel=0.1, abs=1e-12)
+
+
 def test_the_first_event_is_where_a_closed_form_puts_it():
     """n = 1: w = 1, so z moves at a γ ‖x‖² from below its kink and reaches it at s = -z(0)/(a γ ‖x‖²)."""
     network, data = TwoLayerNetwork([2.0], LeakyReLU(0.25)), Dataset([[1.0, 1.0]], [1])
