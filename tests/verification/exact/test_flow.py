@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
+from verification import check_hypotheses
 from verification.exact import flow as prover
 from verification.exact import flow_checker, pattern, steps
 from verification.exact.checker import check_certificate
@@ -122,11 +123,19 @@ PROVEN = {  # certificate: rank, number of margins above 1, events
     "limits-closest.flow-2": (2, 0, 1),
     "margin-closest.flow": (1, 1, 3),
     "margin-smallest.flow": (1, 1, 3),
+    "limits-edge.flow-1": (1, 0, 3),
+    "limits-edge.flow-2": (2, 0, 0),
+    "rank-edge.flow": (3, 0, 3),
+    "limits-smallest.flow-1": (1, 0, 0),
+    "limits-smallest.flow-2": (1, 0, 0),
 }
 
 OPTIMA = {  # certificate: rank of the limit, percent above the optimum, certificate of the flow
     "limits-closest.optimum": (2, 90.4, "limits-closest.flow-2"),
     "rank-closest.optimum": (3, 46.3, "rank-closest.flow"),
+    "limits-edge.optimum": (2, 99.8, "limits-edge.flow-2"),
+    "rank-edge.optimum": (3, 49.9, "rank-edge.flow"),
+    "limits-smallest.optimum": (1, 29.4, "limits-smallest.flow-2"),
 }
 
 
@@ -139,6 +148,17 @@ def test_the_findings_are_theorems(name):
     document = json.loads(text)
     point = document["point"]
     assert (point["rank"], len(point["margins_above_one"]), len(document["legs"])) == PROVEN[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "m", "slope", "told"),
+    [("limits-edge", 2, 2.0**-10, 0.998), ("rank-edge", 3, 2.0**-10, 0.998), ("limits-smallest", 3, 0.25, 0.117)],
+)
+def test_the_slack_is_as_told(name, m, slope, told):
+    network = TwoLayerNetwork.with_signs(m, 0, LeakyReLU(slope))
+    found = check_hypotheses(network, datasets.read(FOUND / f"{name}.csv")[0]).refined
+    assert not found.satisfied
+    assert round(found.slack, 3) == told
 
 
 def test_there_are_no_other_certificates_and_all_are_told():
