@@ -6,11 +6,11 @@ docs/theory.md in the same letters.
 
 from refimpl import datasets
 from refimpl.activations import LeakyReLU, SmoothLeakyReLU
-from refimpl.datasets import Dataset
+from refimpl.dataset import Dataset
 from refimpl.descent import gradient_descent
 from refimpl.flow import gradient_flow
 from refimpl.initialization import GaussianInitialization, gaussian_weights
-from refimpl.losses import ExponentialLoss, LogisticLoss
+from refimpl.losses import ExponentialLoss, HingeLoss, LogisticLoss
 from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import numerical_rank, stable_rank
 from refimpl.stochastic import stochastic_gradient_descent
@@ -19,6 +19,7 @@ __all__ = [
     "Dataset",
     "ExponentialLoss",
     "GaussianInitialization",
+    "HingeLoss",
     "LeakyReLU",
     "LogisticLoss",
     "SmoothLeakyReLU",

@@ -16,7 +16,7 @@ from scipy.special import expit, log_expit
 from refimpl.errors import InvalidParameterError
 from refimpl.validation import Array, as_real_array
 
-__all__ = ["ExponentialLoss", "LogisticLoss", "Loss", "as_loss", "has_exponential_tail", "loss_by_name"]
+__all__ = ["ExponentialLoss", "HingeLoss", "LogisticLoss", "Loss", "as_loss", "has_exponential_tail", "loss_by_name"]
 
 
 @runtime_checkable
@@ -170,8 +170,58 @@ class ExponentialLoss:
         return -as_real_array("log_value", log_value)
 
 
+@dataclass(frozen=True)
+class HingeLoss:
+    """Hinge loss ℓ(q) = max(0, 1 - q), for descent: it has no exponential tail, and its weights end.
+
+    g is 1 where q < 1 and 0 elsewhere, so descent ends once all margins are at least 1; log ℓ and log g are -inf there.
+
+    References
+    ----------
+    docs/theory.md, section 17.
+
+    Examples
+    --------
+    >>> loss = HingeLoss()
+    >>> loss.value([-1.0, 1.0, 3.0]), loss.weight([-1.0, 1.0, 3.0])
+    (array([2., 0., 0.]), array([1., 0., 0.]))
+    """
+
+    name: str = "hinge"
+
+    def value(self, q: Any) -> Array:
+        """ℓ(q) = max(0, 1 - q)."""
+        return np.maximum(0.0, 1.0 - as_real_array("q", q))
+
+    def log_value(self, q: Any) -> Array:
+        """log ℓ(q); -inf from q = 1 on."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.value(q))
+
+    def weight(self, q: Any) -> Array:
+        """g(q): 1 where q < 1, else 0."""
+        return np.where(as_real_array("q", q) < 1.0, 1.0, 0.0)
+
+    def log_weight(self, q: Any) -> Array:
+        """log g(q): 0 where q < 1, else -inf."""
+        return np.where(as_real_array("q", q) < 1.0, 0.0, -np.inf)
+
+    def curvature(self, q: Any) -> Array:
+        """ℓ''(q) = 0 but at the corner."""
+        return np.zeros_like(as_real_array("q", q))
+
+    def log_weight_decay(self, q: Any) -> Array:
+        """η(q) = 0 where g > 0; 0 elsewhere too, where it is not defined."""
+        return np.zeros_like(as_real_array("q", q))
+
+    def inverse_of_log_value(self, log_value: Any) -> Array:
+        """ℓ⁻¹(v) = 1 - v for v > 0; the smallest, 1, for v = 0."""
+        with np.errstate(over="ignore"):
+            return 1.0 - np.exp(as_real_array("log_value", log_value))
+
+
 def loss_by_name(name: str) -> Loss:
-    """The loss called `name`: "logistic" or "exponential".
+    """The loss with an exponential tail called `name`: "logistic" or "exponential".
 
     Raises
     ------
@@ -190,7 +240,7 @@ def loss_by_name(name: str) -> Loss:
 
 
 def as_loss(loss: Any) -> Loss:
-    """What every argument `loss` may be: a `Loss`, the name of one, or None for the logistic loss.
+    """What every argument `loss` may be: a `Loss`, the name of one ("hinge" too), or None for the logistic loss.
 
     Raises
     ------
@@ -199,13 +249,13 @@ def as_loss(loss: Any) -> Loss:
 
     Examples
     --------
-    >>> as_loss(None), as_loss("exponential")
-    (LogisticLoss(name='logistic'), ExponentialLoss(name='exponential'))
+    >>> as_loss(None), as_loss("exponential"), as_loss("hinge")
+    (LogisticLoss(name='logistic'), ExponentialLoss(name='exponential'), HingeLoss(name='hinge'))
     """
     if loss is None:
         return LogisticLoss()
     if isinstance(loss, str):
-        return loss_by_name(loss)
+        return HingeLoss() if loss == HingeLoss.name else loss_by_name(loss)
     if isinstance(loss, type) or not isinstance(loss, Loss):
         raise InvalidParameterError("loss", 'be "logistic", "exponential" or a loss such as LogisticLoss()', loss)
     return loss

@@ -1,9 +1,9 @@
 """Constants of the paper, in one table: where each comes from and whether it was checked.
 
 The paper is Frei, Vardi, Bartlett, Srebro, Hu, *Implicit Bias in Leaky ReLU Networks Trained on
-High-Dimensional Data*, ICLR 2023, arXiv 2210.07082. A constant that is not `checked` was recalled
-and is marked † wherever it is shown. One verdict rests on such constants, that of
-`paper-descent-theorem`; none on the flow does (docs/theory.md, sections 5 and 11).
+High-Dimensional Data*, ICLR 2023, arXiv 2210.07082. A constant without a `source` was recalled and is marked †
+wherever it is shown. One verdict rests on such constants, that of `paper-descent-theorem`; none on the flow does
+(docs/theory.md, sections 5 and 11).
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ class PaperConstant:
     value : float
     meaning : str
         Where it stands, in the paper's letters.
-    checked : bool
-        Whether it was compared with the paper's text.
+    source : str
+        The printed text that it was compared with; empty if it was recalled.
     """
 
     value: float
     meaning: str
-    checked: bool
+    source: str = ""
 
     @property
     def mark(self) -> str:
-        """ "" if checked, else †."""
-        return "" if self.checked else "†"
+        """ "" where it was compared with a printed text, else †."""
+        return "" if self.source else "†"
 
 
 PAPER_CONSTANTS: dict[str, PaperConstant] = {
-    "flow_condition": PaperConstant(3.0, "gradient flow: R_min² >= 3 γ⁻³ R² n max_{i≠k} |<x_i, x_k>|", checked=False),
-    "descent_C_R": PaperConstant(10.0, "gradient descent: C_R = 10 R² γ⁻² + 10", checked=False),
-    "descent_condition": PaperConstant(
-        5.0, "gradient descent: R_min² >= 5 γ⁻² C_R n max_{i≠k} |<x_i, x_k>|", checked=False
+    "flow_condition": PaperConstant(
+        3.0,
+        "gradient flow: R_min² >= 3 γ⁻³ R² n max_{i≠k} |<x_i, x_k>|",
+        "Frei, Vardi, Bartlett, Srebro, COLT 2023, Lemma 16",
     ),
-    "descent_step": PaperConstant(5.0, "gradient descent: α <= γ² / (5 n R_max² R² C_R max(1, H))", checked=False),
-    "descent_initialization": PaperConstant(
-        72.0, "gradient descent: ω <= α γ² R_min / (72 R C_R n √(m d log(4m/δ)))", checked=False
-    ),
-    "margin_bound": PaperConstant(2.0, "gradient flow: ‖z‖ <= 2/(κ+γ) ‖z*‖", checked=False),
+    "descent_C_R": PaperConstant(10.0, "gradient descent: C_R = 10 R² γ⁻² + 10"),
+    "descent_condition": PaperConstant(5.0, "gradient descent: R_min² >= 5 γ⁻² C_R n max_{i≠k} |<x_i, x_k>|"),
+    "descent_step": PaperConstant(5.0, "gradient descent: α <= γ² / (5 n R_max² R² C_R max(1, H))"),
+    "descent_initialization": PaperConstant(72.0, "gradient descent: ω <= α γ² R_min / (72 R C_R n √(m d log(4m/δ)))"),
+    "margin_bound": PaperConstant(2.0, "gradient flow: ‖z‖ <= 2/(κ+γ) ‖z*‖"),
 }
 
 

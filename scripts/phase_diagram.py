@@ -9,7 +9,7 @@
 For each number of samples n, each dimension d (Gaussian samples) or correlation (in d = 2,000) and each slope the
 exact flow is followed from several starts of several scales on several data sets. Maps show the fraction of limits of
 rank at most 2, the fraction that is the closed form, the number of different limits of a data set and the units that
-rest on their kinks; lines show where the paper's condition†, the instance-wise and the refined one begin to hold.
+rest on their kinks; lines show where the paper's condition, the instance-wise and the refined one begin to hold.
 --paper-size follows the flow at n = 100, d = 10,000, m = 512†, slope 0.1† instead. With --store each data set is kept
 as soon as it is done, and the same command carries on after an interruption (docs/sweeps.md). docs/findings.md tells
 what comes out.
@@ -238,7 +238,7 @@ def draw_boundary(
     scale = np.log if places[0] > 0.0 else np.asarray
     middle = np.arange(len(places)) + 0.5
     line = [(float(np.interp(scale(x), scale(places), middle)), y) for x, y in points if x is not None]
-    label = condition.replace("_", "-") + ("†" if condition == "paper" else "") + " condition"
+    label = condition.replace("_", "-") + " condition"
     axis.plot(*(zip(*line, strict=True) if line else ((), ())), style, marker=".", color="red", label=label, lw=1.8)
     axis.set_facecolor("lightgray")
     axis.set_xlim(0, len(places))
@@ -249,7 +249,7 @@ def table_of(rows: list[Row], against: str) -> Table:
     """For each n and slope: where each conclusion begins to hold in all of the flows, and each condition."""
     first = "smallest d" if against == "dimension" else "largest correlation"
     table = Table(
-        "n", "slope", f"{first}: rank ≤ 2", "closed form", "refined", "instance-wise", "paper†", "largest rank"
+        "n", "slope", f"{first}: rank ≤ 2", "closed form", "refined", "instance-wise", "paper", "largest rank"
     )
     for n, slope in sorted({(row.n, row.slope) for row in rows}):
         own = [row for row in rows if (row.n, row.slope) == (n, slope)]
@@ -468,8 +468,7 @@ def run_maps(args: argparse.Namespace) -> None:
     sentence = f"{count} {story_of(points)}"
     caption = (
         f"Limits of gradient flow from {args.starts} starts (scales {SCALES} relative to 1/R_max) on {args.seeds} data "
-        f"sets a place; lines: where the median slack of a condition reaches 1. † The paper's condition has a recalled "
-        f"constant. {sentence}\n"
+        f"sets a place; lines: where the median slack of a condition reaches 1. {sentence}\n"
     )
     document = {"caption": caption, "seconds": perf_counter() - started, "environment": environment()}
     document |= {"rows": [asdict(row) for row in rows], "data sets": [asdict(point) for point in points]}

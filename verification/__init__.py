@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from verification.audits.recorder import Recorder
     from verification.audits.report import AuditReport
     from verification.audits.run import audit
+    from verification.claims.base import Claim, HypothesisResult, Measurement
+    from verification.claims.evidence import Evidence
+    from verification.claims.registry import installed_claims, load_claims
     from verification.claims.report import Report
     from verification.claims.run import verify
     from verification.exact.certificate import certify, reject_early
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from verification.exact.flow import certify_flow
     from verification.exact.optimum import certify_optimum
     from verification.exact.point import certify_point
+    from verification.witnesses.boundary import mixture_error, robust_radii
     from verification.witnesses.conditions import check_hypotheses
     from verification.witnesses.convex_program import linear_max_margin, max_margin
     from verification.witnesses.enumeration import count_programs, global_optimum
@@ -28,6 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuditReport",
+    "Claim",
+    "Evidence",
+    "HypothesisResult",
+    "Measurement",
     "Recorder",
     "Report",
     "audit",
@@ -40,16 +48,24 @@ __all__ = [
     "closed_form",
     "count_programs",
     "global_optimum",
+    "installed_claims",
     "kkt_residuals",
     "linear_max_margin",
+    "load_claims",
     "max_margin",
+    "mixture_error",
     "reject_early",
+    "robust_radii",
     "verify",
 ]
 
 _HOMES = {
     "AuditReport": "audits.report",
     "Recorder": "audits.recorder",
+    "Claim": "claims.base",
+    "Evidence": "claims.evidence",
+    "HypothesisResult": "claims.base",
+    "Measurement": "claims.base",
     "Report": "claims.report",
     "audit": "audits.run",
     "certify": "exact.certificate",
@@ -61,10 +77,14 @@ _HOMES = {
     "closed_form": "witnesses.limit_formula",
     "count_programs": "witnesses.enumeration",
     "global_optimum": "witnesses.enumeration",
+    "installed_claims": "claims.registry",
     "kkt_residuals": "witnesses.kkt",
     "linear_max_margin": "witnesses.convex_program",
+    "load_claims": "claims.registry",
     "max_margin": "witnesses.convex_program",
+    "mixture_error": "witnesses.boundary",
     "reject_early": "exact.certificate",
+    "robust_radii": "witnesses.boundary",
     "verify": "claims.run",
 }
 """Public name -> its module."""

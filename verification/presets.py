@@ -98,6 +98,22 @@ PRESETS: dict[str, Preset] = {
             negative=256,
             draw=lambda slope, rng: datasets.gaussian_mixture(100, 10_000, rng, mean_norm=10_000**0.26),
         ),
+        Preset(
+            "descent",
+            "4 samples so nearly orthogonal that the paper's condition for descent† holds with slack 1.2",
+            slope=0.5,
+            positive=4,
+            negative=4,
+            draw=lambda slope, rng: datasets.nearly_orthogonal(4, 40, 50.0, slope, rng),
+        ),
+        Preset(
+            "orthogonal",
+            "5 orthogonal samples and 48 neurons of slope 0, whose pattern at the start decides the limit",
+            slope=0.0,
+            positive=24,
+            negative=24,
+            draw=lambda slope, rng: Dataset(np.eye(5, 8)[:, rng.permutation(8)], rng.permutation([1, 1, 1, -1, -1])),
+        ),
     )
 }
 

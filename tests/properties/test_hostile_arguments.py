@@ -274,6 +274,11 @@ def calls(p: Problem) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "reject_early": (verification.reject_early, problem | {"slope": Fraction(1, 2)}),
         "count_programs": (verification.count_programs, problem),
         "global_optimum": (verification.global_optimum, problem | {"n_jobs": 1, "progress": print_nothing}),
+        "mixture_error": (
+            verification.mixture_error,
+            {"z": p.X[0], "mean": p.X[0], "noise": 1.0, "flip_probability": 0.1},
+        ),
+        "robust_radii": (verification.robust_radii, {"z": p.X[0], "X": p.X}),
         "check_certificate": (
             verification.check_certificate,
             {"certificate": verification.certify(p.network, p.data).to_json(), "X": p.X, "y": p.y},
@@ -283,7 +288,7 @@ def calls(p: Problem) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             problem
             | {"W0": p.W, "seed": 0, "loss": LogisticLoss(), "scales": (0.01, 0.1, 1.0), "method": "piecewise"}
             | {"progress": print_nothing, "step_size": 0.1, "descent_steps": 20}
-            | {"time_limit": 100.0, "flow_time_limit": 100.0, "decided": print_nothing},
+            | {"time_limit": 100.0, "flow_time_limit": 100.0, "decided": print_nothing, "claims": ()},
         ),
     }
     for method in ("preactivations", "forward", "input_gradient"):
@@ -350,7 +355,7 @@ def outcome(function: Callable[..., Any], arguments: dict[str, Any]) -> str | No
 def _no_claims(monkeypatch):
     """`verify` checks its arguments; what the claims make of them takes seconds, and is for the thorough profile."""
     if not THOROUGH:
-        monkeypatch.setattr(sys.modules["verification.claims.run"], "CLAIMS", ())
+        monkeypatch.setattr(sys.modules["verification.claims.registry"], "CLAIMS", ())
 
 
 @pytest.mark.parametrize(("name", "argument"), CASES, ids=[f"{name}-{argument}" for name, argument in CASES])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from refimpl import (
     Dataset,
     ExponentialLoss,
+    HingeLoss,
     LeakyReLU,
     LogisticLoss,
     TwoLayerNetwork,
@@ -19,6 +20,8 @@ from refimpl import (
 )
 from refimpl.errors import InvalidParameterError
 from refimpl.losses import (
+    as_loss,
+    has_exponential_tail,
     log_mean_weight,
     log_sum_exp,
     loss_by_name,
@@ -206,6 +209,27 @@ def test_loss_by_name():
     assert loss_by_name("exponential") == ExponentialLoss()
     with pytest.raises(InvalidParameterError, match='`loss` must be "logistic" or "exponential"; got \'hinge\''):
         loss_by_name("hinge")
+
+
+def test_the_hinge_loss_is_for_descent_only():
+    """Values by hand; log 0 is -inf without a warning; the flow refuses it in one sentence."""
+    loss = as_loss("hinge")
+    assert loss == HingeLoss()
+    q = np.array([-1e300, -2.0, 0.5, np.nextafter(1.0, 0.0), 1.0, 1e300])
+    np.testing.assert_array_equal(loss.value(q), [1e300, 3.0, 0.5, EPS / 2.0, 0.0, 0.0])
+    np.testing.assert_array_equal(loss.weight(q), [1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(loss.log_weight(q), [0.0, 0.0, 0.0, 0.0, -np.inf, -np.inf])
+    np.testing.assert_array_equal(loss.log_value(q)[-2:], -np.inf)
+    np.testing.assert_allclose(loss.inverse_of_log_value([math.log(3.0), -np.inf]), [-2.0, 1.0], rtol=4.0 * EPS)
+    assert not has_exponential_tail(loss)
+    network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5))
+    data, W0 = Dataset([[1.0, 0.0], [0.0, 1.0]], [1, -1]), np.full((2, 2), 0.1)
+    with pytest.raises(InvalidParameterError, match="exponential tail"):
+        gradient_flow(network, data, W0, "hinge")
+    found = gradient_descent(network, data, W0, 1.0, 50, "hinge").trajectory
+    assert found.smallest_margin[-1] >= 1.0
+    assert found.loss[-1] == 0.0
+    assert found.log_loss[-1] == -np.inf
 
 
 @pytest.mark.parametrize("q", [709.5, 710.0, 720.0, 740.0])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import figure1
 import figure2
+import figure3
 import numpy as np
 import pytest
 
@@ -21,10 +22,11 @@ SCRIPTS = ROOT / "scripts"
 ENDINGS = ("png", "svg", "json", "caption.txt")
 
 
-MODULES = {"figure1": figure1, "figure2": figure2}
+MODULES = {"figure1": figure1, "figure2": figure2, "figure3": figure3}
 
 TINY = {
     "figure1": "--dimensions 8,30,60 --scales 0.001,1 --at-dimension 40 --samples 10 --neurons 7 --seeds 2 --steps 12",
+    "figure3": "--dimensions 12,200 --noise 0,0.2 --at-dimension 60 --samples 6 --neurons 4 --seeds 2 --steps 20",
     "figure2": "--limit 12 --neurons 6 --epochs 3 --batch-size 5 --seeds 2 --scales 0.01,1",
 }
 
@@ -39,7 +41,9 @@ def document(name: str, folder: Path) -> dict:
 
 def numbers(name: str, folder: Path) -> dict:
     content = document(name, folder)
-    return {key: content[key] for key in ("summary", "points" if name == "figure1" else "curves")}
+    return {
+        key: content[key] for key in ("summary", {"figure1": "points", "figure2": "curves", "figure3": "runs"}[name])
+    }
 
 
 @pytest.fixture(scope="module")
@@ -141,13 +145,13 @@ def test_figure1_small_starts_lose_their_rank_and_large_ones_do_not(tmp_path) ->
 
 def test_figure1_marks_what_was_recalled() -> None:
     usual = figure1.caption_of(figure1.settings_of(figure1.build_parser().parse_args([])))
-    for text in ("n = 100 (n is reported second-hand)", "m = 512†", "γ = 0.1†", "d^0.26†", "α = 0.01†", "α = 0.16†"):
+    for text in ("n = 100‡", "m = 512†", "γ = 0.1†", "d^0.26†", "α = 0.01‡", "α = 0.16‡", "d = 10000‡"):
         assert text in usual
     args = figure1.build_parser().parse_args(["--neurons", "64", "--samples", "30", "--step-size", "0.01,1"])
     own = figure1.caption_of(figure1.settings_of(args))
     assert "m = 64 neurons" in own
     assert "n = 30, " in own
-    assert "α = 0.01†" in own
+    assert "α = 0.01‡" in own
     assert "α = 1," in own
 
 
@@ -195,6 +199,7 @@ def test_figure2_against_plain_sgd(made) -> None:
         "step_size": 0.05,
         "batch_size": 5,
         "epochs": 3,
+        "positive": 0,
     }
     data = figure2.images_of(figure2.build_parser().parse_args(TINY["figure2"].split()))
     X, y = data.train.X, data.train.y
@@ -258,7 +263,7 @@ def test_nothing_is_overwritten_without_force(tmp_path, capsys, monkeypatch, nam
 def test_force_overwrites(tmp_path, name) -> None:
     for ending in ENDINGS:
         (tmp_path / f"{name}.{ending}").write_text("old")
-    assert run(name, tmp_path, "--force", "--seeds", "1", "--scales", "1") == 0
+    assert run(name, tmp_path, "--force", "--seeds", "1") == 0
     assert all((tmp_path / f"{name}.{ending}").read_bytes() != b"old" for ending in ENDINGS)
 
 
@@ -332,3 +337,38 @@ def test_as_commands_in_two_processes_each(made, tmp_path) -> None:
         for ours, theirs in zip(document(name, made)[key], document(name, tmp_path / "out")[key], strict=True):
             assert ours["run"] == theirs["run"]
             np.testing.assert_allclose(ours["stable_rank"], theirs["stable_rank"], rtol=1e-9)
+
+
+def test_figure3_is_exact_where_the_boundary_is_linear(made) -> None:
+    """The flow's limit in high dimension: error by sampling forward passes in R^d agrees with the closed form."""
+    points = [figure3.Point(**point) for point in document("figure3", made)["runs"]]
+    flat = next(p for p in points if figure3.Run(**p.run).d == 200 and p.exact[0])
+    run_ = figure3.Run(**flat.run)
+    data, mu, _ = figure3.draw(run_)
+    network = figure3.TwoLayerNetwork.with_signs(2, 2, figure3.LeakyReLU(run_.slope))
+    W0 = figure3.gaussian_weights(4, run_.d, 1e-4 / data.R_max, np.random.default_rng([run_.seed, run_.d, 1]))
+    W = figure3.gradient_flow(network, data, W0).limit.weights()
+    rng = np.random.default_rng(0)
+    y = rng.choice([-1.0, 1.0], 20_000)
+    wrong = y * network.forward(W, y[:, None] * mu + rng.standard_normal((20_000, run_.d))) <= 0.0
+    wrong ^= rng.random(20_000) < run_.flips
+    assert flat.test_error[0] == pytest.approx(float(wrong.mean()), abs=5.0 * np.sqrt(0.25 / 20_000))
+    assert max(p.training_error[0] for p in points) == 0.0
+    assert all(radius <= 1.0 + 1e-9 for p in points for radius in p.radius if radius == radius and radius != "nan")
+
+
+def test_figure2_takes_all_ten_classes(tmp_path) -> None:
+    """Ten binary problems, one against the rest; the caption says that this deviates."""
+    options = "--classes all --limit 4 --neurons 4 --epochs 1 --seeds 1 --scales 0.1 --jobs 1 --out"
+    assert figure2.main([*options.split(), str(tmp_path)]) == 0
+    content = document("figure2", tmp_path)
+    assert sorted(curve["run"]["positive"] for curve in content["curves"]) == list(range(10))
+    assert content["settings"]["n_train"] == content["settings"]["n_test"] == 40
+    for text in ("ten outputs are ten networks", "a deviation", "SYNTHETIC IMAGES, NOT CIFAR-10"):
+        assert text in content["caption"]
+    images = figure2.images_of(figure2.build_parser().parse_args(["--classes", "all", "--limit", "3"]))
+    train = images.against_the_rest(7).train
+    np.testing.assert_array_equal(train.y > 0.0, images.classes[0] == 7)
+    np.testing.assert_allclose(train.X.mean(axis=0), 0.0, atol=1e-12)
+    assert train.n == 30
+    assert int(np.sum(train.y > 0.0)) == 3

@@ -93,7 +93,7 @@ def _conditions(evidence: Evidence) -> str:
     conditions = (found.refined, found.instance_wise, found.paper)
     holding = [c.name for c in conditions if c.satisfied]
     told = f"{_slack_in_words(found.refined)}, the instance-wise one {_number(found.instance_wise.slack)}, "
-    told += f"the paper's† {_number(found.paper.slack)}"
+    told += f"the paper's {_number(found.paper.slack)}"
     slope_one = evidence.network.slope == 1.0
     linear = "; slope 1 makes the problem convex, so that separable data are enough" if slope_one else ""
     told += _far(evidence, [c.name for c in conditions if not c.satisfied])

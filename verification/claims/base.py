@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -14,7 +15,16 @@ from refimpl.errors import ImplicitBiasError
 from verification.claims.evidence import Evidence
 from verification.claims.proofs import ExactConclusion, by_proofs
 
-__all__ = ["Claim", "ClaimResult", "Conclusion", "HypothesisResult", "Measurement", "Verdict", "judge_conclusion"]
+__all__ = [
+    "Claim",
+    "ClaimError",
+    "ClaimResult",
+    "Conclusion",
+    "HypothesisResult",
+    "Measurement",
+    "Verdict",
+    "judge_conclusion",
+]
 
 LARGEST_TOLERANCE = 1e-6
 """No tolerance of a verdict is a larger part of max(1, bound, value); a larger error estimate makes it INCONCLUSIVE."""
@@ -212,6 +222,14 @@ PROVEN = {"holds": "conclusion holds, proven", "refuted": "refuted, proven"}
 """What proofs of flows or points say where the hypothesis is not met."""
 
 
+class ClaimError(ImplicitBiasError):
+    """The code of a claim failed: a fault of the claim, neither of the data nor of the theory."""
+
+    def __init__(self, claim: str, error: BaseException) -> None:
+        self.claim = claim
+        super().__init__(f"the claim `{claim}` failed with {type(error).__name__}: {error}")
+
+
 @dataclass(frozen=True)
 class Claim:
     """One statement of the theory and how it is checked.
@@ -219,17 +237,22 @@ class Claim:
     Attributes
     ----------
     id, title, source : str
+        A short name in lower case with hyphens; the statement as a sentence; where it is stated and proved.
     hypothesis : callable
-        Evidence -> HypothesisResult.
+        Evidence -> HypothesisResult. Its docstring says what is asked for.
     measure : callable
-        Evidence -> Measurement.
+        Evidence -> Measurement. Its docstring says what is measured.
     about_kkt_points : bool
         Whether the conclusion is about every KKT point, so that an exact certificate proves it.
     exact : callable, optional
         Whether a proven KKT point has the conclusion. With `verify --prove` the flows of all starts can certify the
         row, and one of their limits can refute it.
     applies : callable
-        Evidence -> whether the claim can be checked at this size; where not, it has no row.
+        Evidence -> whether the claim speaks about this network and these data; where not, it has no row.
+
+    Examples
+    --------
+    docs/extending.md has a complete one, for a claim that is true and for one that is not.
     """
 
     id: str
@@ -252,10 +275,12 @@ class Claim:
             hypothesis = self.hypothesis(evidence)
         except NOT_TO_BE_HAD as error:
             hypothesis = HypothesisResult("not decided", False, None, _told(error))
+        _require(hypothesis, HypothesisResult, "hypothesis")
         try:
             measurement = self.measure(evidence)
         except NOT_TO_BE_HAD as error:
             measurement = Measurement.missing("nothing", 0.0, _told(error))
+        _require(measurement, Measurement, "measure")
         verdict, reason = judge(hypothesis, measurement)
         if verdict is Verdict.HOLDS_NUMERICALLY and self.about_kkt_points and _is_certified(evidence):
             verdict = Verdict.HOLDS_CERTIFIED
@@ -276,6 +301,18 @@ class Claim:
             verdict = Verdict.VACUOUS if holds and row.verdict is Verdict.VACUOUS else verdict
         conclusion, proven = (Conclusion.HOLDS, "holds") if holds else (Conclusion.FAILS, "refuted")
         return replace(row, verdict=verdict, reason=reason, conclusion=conclusion, proven=proven)
+
+    @contextmanager
+    def own_errors(self) -> Iterator[None]:
+        """Errors of a claim from elsewhere become a `ClaimError`, those of the package stay what they are."""
+        try:
+            yield
+        except ImplicitBiasError:
+            raise
+        except Exception as error:
+            if (getattr(self.measure, "__module__", "") or "").startswith("verification.claims."):
+                raise
+            raise ClaimError(self.id, error) from error
 
     def not_reached(self, reason: str) -> ClaimResult:
         """The row of a claim that was not looked at, and why."""
@@ -298,6 +335,12 @@ NOT_TO_BE_HAD = (ImplicitBiasError, LinAlgError)
 def _told(error: Exception) -> str:
     """The error as the reason of a row."""
     return str(error) if isinstance(error, ImplicitBiasError) else f"Linear algebra failed: {error}."
+
+
+def _require(found: Any, kind: type, name: str) -> None:
+    """What a claim's function returns is what a verdict can be made of."""
+    if not isinstance(found, kind):
+        raise TypeError(f"`{name}` must return a {kind.__name__}; it returned {type(found).__name__}")
 
 
 def _is_certified(evidence: Evidence) -> bool:

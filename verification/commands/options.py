@@ -22,7 +22,7 @@ from refimpl.documents import json_text
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, OutputFileError
 from refimpl.files import check_paths, open_output
 from refimpl.initialization import GaussianInitialization, gaussian_weights
-from refimpl.losses import Loss, loss_by_name
+from refimpl.losses import Loss, as_loss
 from refimpl.network import TwoLayerNetwork
 from refimpl.preparation import STEPS, Conditioning, Prepared, conditioning, prepare
 from refimpl.tables import DEFAULT, Choices, ReadReport
@@ -172,7 +172,9 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
     parser.add_argument("--slope", type=slope, metavar="GAMMA", help="slope of the leaky ReLU, in [0, 1]")
     parser.add_argument("--positive", type=count, metavar="M1", help="number of neurons with a_j > 0")
     parser.add_argument("--negative", type=count, metavar="M2", help="number of neurons with a_j < 0")
-    parser.add_argument("--loss", default="logistic", metavar="NAME", help="logistic (default) or exponential")
+    parser.add_argument(
+        "--loss", default="logistic", metavar="NAME", help="logistic (default) or exponential; for descend, hinge too"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
 
 
@@ -228,7 +230,7 @@ def check_outputs(args: argparse.Namespace, *names: str, more: Mapping[str, Path
 
 def problem_from(args: argparse.Namespace) -> Problem:
     """Build network, data and loss."""
-    loss, args.seed = loss_by_name(args.loss), as_count("seed", args.seed, 0)
+    loss, args.seed = as_loss(args.loss), as_count("seed", args.seed, 0)
     choices = _choices(args)
     if args.data is None:
         if choices != DEFAULT or (args.labels, args.memory, args.scheduler) != (None, None, None):

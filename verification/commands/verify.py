@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from refimpl.errors import RunInterrupted
+from verification.claims.base import Claim
+from verification.claims.registry import among, chosen, explain, installed_claims, load_claims, one_line
 from verification.claims.run import DEFAULT_SCALES, verify
 from verification.commands import options
+from verification.streams import printable, write_output
 
 __all__ = ["add_parser", "run"]
 
@@ -22,6 +26,10 @@ EXAMPLES = """examples:
   implicit-bias verify --prove --data small.csv --loss exponential --positive 2 --negative 1
   implicit-bias verify --data X.npy --labels y.npy --memory 500MB
   implicit-bias verify --data data.npz --init-scales 1e-6,1e-3,1,10 --json report.json
+  implicit-bias verify --list-claims
+  implicit-bias verify --explain predictor-is-uniform
+  implicit-bias verify --only loss-between-bounds,loss-times-time --loss exponential
+  implicit-bias verify --claims mypackage.mymodule --data measurements.csv
 
 exit codes: 0 nothing violated; 1 a claim is VIOLATED while its hypothesis holds; 2 bad input;
 3 INCONCLUSIVE while the hypothesis holds, or out of time (and nothing violated); 130 interrupted (what was decided is
@@ -54,7 +62,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=seconds,
         default=TIME_LIMIT,
         metavar="SECONDS",
-        help=f"end with what was decided by then (default: {TIME_LIMIT:g}; inf for no limit)",
+        help="end with what was decided by then, counted from when the data were gone through "
+        f"(default: {TIME_LIMIT:g}; inf for no limit)",
     )
     parser.add_argument(
         "--flow-time-limit",
@@ -69,6 +78,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="prove, in part of the time, where the flows go and what their limits are; for flows with --loss "
         "exponential and few samples and neurons",
     )
+    claims = parser.add_argument_group("which claims")
+    claims.add_argument("--list-claims", action="store_true", help="list every claim, and stop")
+    claims.add_argument(
+        "--explain", metavar="ID", help="statement, source, hypothesis and measurement of a claim; stop"
+    )
+    claims.add_argument(
+        "--only", metavar="ID,ID", help="check these claims only, whether or not they usually have a row"
+    )
+    claims.add_argument(
+        "--claims",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="claims of your own, in `CLAIM` or `CLAIMS` of a module, checked after the others (may be repeated); "
+        "docs/extending.md shows how they are written",
+    )
     parser.add_argument("--wide", action="store_true", help="show all columns, whatever the width of the terminal")
     options.add_html_option(parser)
     parser.add_argument("--save", metavar="FILE", help="save the report as .npz (Report.load reads it)")
@@ -78,6 +103,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
+    own = (*installed_claims(), *(claim for name in args.claims for claim in load_claims(name)))
+    if args.list_claims or args.explain is not None:
+        write_output(listed(own) if args.explain is None else explained(own, args.explain))
+        return 0
     options.check_outputs(args, "json", "html", "save")
     options.check_steps(args.steps)
     problem = options.problem_from(args)
@@ -97,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
                 flow_time_limit=_limit(args.flow_time_limit),
                 prove=args.prove,
                 decided=lambda row: tell(f"{row.id}: {row.standing}", lasting=True),
+                claims=own,
+                only=None if args.only is None else [name.strip() for name in args.only.split(",")],
             )
     except RunInterrupted as stop:
         report = stop.result
@@ -110,6 +141,18 @@ def run(args: argparse.Namespace) -> int:
 def _sentences(said: list[str], warnings: list[str]) -> list[str]:
     """Remarks and warnings on the data as sentences."""
     return [f"{words[0].upper()}{words[1:]}." for words in [*said, *(f"warning: {words}" for words in warnings)]]
+
+
+def listed(own: Sequence[Claim]) -> str:
+    """Every claim in a line."""
+    claims = among(own)
+    return "".join(printable(one_line(claim)) + "\n" for claim in claims) + f"{len(claims)} claims.\n"
+
+
+def explained(own: Sequence[Claim], name: str) -> str:
+    """All about one claim."""
+    (claim,) = chosen(among(own), [name])
+    return "".join(printable(line) + "\n" for line in explain(claim).split("\n"))
 
 
 def seconds(text: str) -> float:

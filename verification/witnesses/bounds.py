@@ -1,4 +1,4 @@
-"""The bounds and predictions of docs/theory.md, sections 8, 9, 10 and 11, each in one place."""
+"""The bounds and predictions of docs/theory.md, sections 8, 9, 10, 11 and 15, each in one place."""
 
 from __future__ import annotations
 
@@ -23,8 +23,13 @@ __all__ = [
     "largest_stable_rank_with_start",
     "margin_bound",
     "off_diagonal_sums",
+    "orthogonality",
     "paper_margin_bound",
     "predicted_stable_rank",
+    "predictor_weights",
+    "printed_linear_uniformity",
+    "printed_multipliers",
+    "printed_uniformity",
     "rate_of_descent",
     "smallest_eigenvalue",
 ]
@@ -202,3 +207,46 @@ def _occurring_labels(labels: Any) -> set[float]:
     if y.size == 0 or not np.isin(y, (-1.0, 1.0)).all():
         raise InvalidParameterError("labels", "hold at least one label, each +1 or -1", labels)
     return set(y.tolist())
+
+
+# --- section 15: multipliers and uniformity ---------------------------------------------------------
+
+
+def predictor_weights(network: TwoLayerNetwork, y: Array) -> Array:
+    """β_i = A₊ + γA₋ where y_i = +1 and A₋ + γA₊ elsewhere: z = Σ λ_i β_i y_i x_i (15.1), shape (n,)."""
+    plus, minus, gamma = network.mass_positive, network.mass_negative, network.slope
+    return np.where(y > 0.0, plus + gamma * minus, minus + gamma * plus)
+
+
+def orthogonality(data: Dataset) -> float:
+    """P = R_min²/(R² n p), R = R_max/R_min: the data are P-orthogonal (section 15); inf where p = 0.
+
+    Examples
+    --------
+    >>> orthogonality(Dataset([[1.0, 0.0], [0.25, 1.0]], [1, -1])) < 2.0
+    True
+    """
+    return (data.R_min / data.R_max) ** 2 * data.R_min**2 / (data.n * data.p) if data.p > 0.0 else float("inf")
+
+
+def printed_multipliers(network: TwoLayerNetwork, data: Dataset) -> tuple[float, float]:
+    """The interval of (15.3) for every λ_i, divided by A = Σ a_j²; it asks for P >= 3γ⁻³."""
+    least = 0.5 / (data.R_max**2 * network.mass)
+    return least, 1.5 / (network.slope**2 * data.R_min**2 * network.mass)
+
+
+def printed_uniformity(network: TwoLayerNetwork, data: Dataset) -> float:
+    """(R²/γ²)(1 + 2/(γPR² - 2)), the printed bound of (15.4) on max s/min s; inf where γPR² <= 2."""
+    R, gamma = data.R_max / data.R_min, network.slope
+    return (R / gamma) ** 2 * _one_and(gamma * orthogonality(data) * R**2)
+
+
+def printed_linear_uniformity(data: Dataset) -> float:
+    """R² (1 + 2/(PR² - 2)), the printed bound of (15.5); inf where PR² <= 2."""
+    R = data.R_max / data.R_min
+    return R**2 * _one_and(orthogonality(data) * R**2)
+
+
+def _one_and(product: float) -> float:
+    """1 + 2/(product - 2)."""
+    return 1.0 + 2.0 / (product - 2.0) if product > 2.0 else float("inf")

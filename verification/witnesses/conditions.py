@@ -1,6 +1,6 @@
 """Near-orthogonality of the data: three sufficient conditions, each with its slack (docs/theory.md, sections 3, 5).
 
-    paper          R_min² >= 3 γ⁻³ R² n p                             (constant recalled: †)
+    paper          R_min² >= 3 γ⁻³ R² n p                             (restated in [FVBS], Lemma 16)
     instance-wise  K_kk η_k > max_i r_i (η_i/γ + β_i) + r_k β_k        for all k
     refined        some b > 0 has b >= F(b) and γ ℓ_i K_ii > U_i⁻(b) for all i
 
@@ -172,16 +172,14 @@ _REFINED = "one vector of multiplier bounds from the signed Gram matrix, the lea
 
 
 def _paper_condition(network: TwoLayerNetwork, data: Dataset) -> Condition:
-    title = _PAPER + PAPER_CONSTANTS["flow_condition"].mark
+    title = f"{_PAPER} ({PAPER_CONSTANTS['flow_condition'].source})"
     sizes = np.abs(network.second_layer)
     if sizes.max() - sizes.min() > 1e-12 * sizes.max():
         return Condition("paper", title, 0.0, False, "The paper's network has equal |a_j|; these differ.")
     if network.slope == 0.0:
         return Condition("paper", title, 0.0, False, "The condition has γ⁻³ and the slope is 0.")
     slack = flow_condition_slack(data.R_min, data.R_max, data.p, data.n, network.slope)
-    checked = PAPER_CONSTANTS["flow_condition"].checked
-    note = "" if checked else "† The constant 3 was recalled; the instance-wise condition is implied for any n."
-    return Condition("paper", title, slack, slack >= 1.0, note)
+    return Condition("paper", title, slack, slack >= 1.0)
 
 
 @dataclass(frozen=True, eq=False)

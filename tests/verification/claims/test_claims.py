@@ -700,7 +700,7 @@ def test_times_that_tell_nothing_are_counted_and_hide_no_decrease_before_them(ho
     assert row.verdict is Verdict.HOLDS_NUMERICALLY
     assert row.reason.startswith("At 3 of ")
     q = path.smoothed_margin.copy()
-    q[late[2] :] -= 1e-2
+    q[late[2] :] -= q[late[2]] - q[late[1]] + 1e-2
     flows[0] = replace(flows[0], trajectory=replace(path, s=s, smoothed_margin=q))
     assert verdict(claim, honest.supposing(flows=tuple(flows))) is Verdict.VIOLATED
 
@@ -816,8 +816,8 @@ def test_the_bound_of_the_sampling_error_by_hand(monkeypatch: pytest.MonkeyPatch
     assert error == pytest.approx((lam * first + s * second) / lam, rel=1e-12)
 
 
-def test_there_are_eighteen_claims() -> None:
-    assert len(BY_ID) == 18
+def test_there_are_at_least_26_claims() -> None:
+    assert len(BY_ID) == len(CLAIMS) >= 26
 
 
 def test_only_quantities_that_are_computed_can_be_supposed(honest: Evidence) -> None:

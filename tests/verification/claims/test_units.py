@@ -23,6 +23,7 @@ POWERS = {
     "descent-converges.details.step_size": -2,
     "descent-norms-grow.details.smallest_norm_at_the_start": -1,
     "descent-norms-grow.details.smallest_norm_at_the_end": -1,
+    "flow-stays-in-last-cell.details.trapped_since": -2,
     "paper-descent-theorem.details.step_size": -2,
     "paper-descent-theorem.details.scale": -1,
 }
@@ -36,7 +37,8 @@ def report(k: int) -> Report:
     X = np.array([[1.0, 0.1, 0.0], [0.0, 1.0, 0.1], [0.1, 0.0, 1.0]])
     W0 = np.random.default_rng(0).standard_normal((3, 3))
     data = Dataset(np.ldexp(X, k), [1, -1, 1])
-    return verify(network, data, np.ldexp(W0, -k), step_size=0.25 * 4.0**-k, descent_steps=40)
+    ids = [claim.id for claim in CLAIMS]  # those too that do not speak about these data
+    return verify(network, data, np.ldexp(W0, -k), step_size=0.25 * 4.0**-k, descent_steps=40, only=ids)
 
 
 def leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
