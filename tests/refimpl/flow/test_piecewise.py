@@ -367,7 +367,8 @@ def test_a_unit_that_the_limit_lets_go_by_less_than_the_delay_is_released() -> N
     data = Dataset([[1.0, epsilon], [-1.0, epsilon]], [1, 1])
     network = TwoLayerNetwork([1.0, -1.0], LeakyReLU(slope))
     flow = gradient_flow(network, data, gaussian_weights(2, 2, 1.0, np.random.default_rng(0)))
-    assert flow.status is FlowStatus.CONVERGED and flow.limit.polished
+    assert flow.status is FlowStatus.CONVERGED
+    assert flow.limit.polished
     assert flow.events[-1].kind == "released"
     length = 1.0 / (epsilon * (1.0 + slope**2))
     expected = np.array([[0.0, length], [0.0, -slope * length]])

@@ -11,8 +11,8 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork, datasets
 from refimpl.errors import ImplicitBiasError, InvalidDataError
-from refimpl.flow import FlowEvent, FlowStatus, piecewise
-from verification.claims import CLAIMS, HypothesisResult, Measurement, Verdict
+from refimpl.flow import FlowEvent, FlowStatus, gradient_flow, piecewise
+from verification.claims import CLAIMS, Conclusion, HypothesisResult, Measurement, Verdict
 from verification.claims.base import judge
 from verification.claims.evidence import Evidence
 from verification.claims.hypotheses import log_threshold
@@ -118,6 +118,33 @@ def test_a_loss_that_stays_is_seen(honest: Evidence) -> None:
         evidence = fresh()
         evidence = evidence.supposing(flows=tuple(flows))
         assert verdict("flow-zero-loss", evidence) is Verdict.VIOLATED
+
+
+def test_a_flow_that_was_stopped_is_held_against_what_is_proven_of_it(honest: Evidence) -> None:
+    """Stopped after 20 steps, at a large loss: (16.2) decides. A loss that has not fallen for long contradicts it."""
+    separable = fresh()
+    stopped = tuple(
+        gradient_flow(separable.network, separable.data, start.W0, separable.loss, max_steps=20)
+        for start in separable.starts
+    )
+    assert {flow.status for flow in stopped} == {FlowStatus.MAX_EVENTS}
+    row = BY_ID["flow-zero-loss"].evaluate(separable.supposing(flows=stopped), perf_counter)
+    assert row.verdict is Verdict.HOLDS_NUMERICALLY
+    assert row.reason.count("(16.2) proves L -> 0") == 3
+    path = stopped[1].trajectory
+    waited = replace(path, log_time=np.append(path.log_time[:-1], 40.0))
+    flows = (stopped[0], replace(stopped[1], trajectory=waited), stopped[2])
+    assert verdict("flow-zero-loss", fresh().supposing(flows=flows)) is Verdict.VIOLATED
+
+
+def test_nothing_is_proven_of_a_stopped_flow_where_no_hyperplane_separates() -> None:
+    network, data = TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [-1.0, 0.0]], [1, 1])
+    starts = _starts(network, data, None, 0, DEFAULT_SCALES)
+    evidence = Evidence(network, data, LogisticLoss(), starts)
+    flows = tuple(gradient_flow(network, data, start.W0, max_steps=2) for start in starts)
+    assert {flow.status for flow in flows} == {FlowStatus.MAX_EVENTS}
+    row = BY_ID["flow-zero-loss"].evaluate(evidence.supposing(flows=flows), perf_counter)
+    assert (row.verdict, row.conclusion) == (Verdict.HYPOTHESIS_NOT_MET, Conclusion.UNDECIDED)
 
 
 def test_a_falling_smoothed_margin_is_seen(honest: Evidence) -> None:
@@ -555,7 +582,7 @@ def test_the_threshold_of_the_loss_is_sharp(honest: Evidence, wrong: int) -> Non
         path = flows[wrong].trajectory
         log_loss = np.append(path.log_loss[:-1], threshold + np.log(factor))
         stopped = replace(path, log_loss=log_loss)
-        flows[wrong] = replace(flows[wrong], trajectory=stopped, limit=None, status=FlowStatus.MAX_TIME)
+        flows[wrong] = replace(flows[wrong], trajectory=stopped, limit=None, status=FlowStatus.STALLED)
         return evidence.supposing(flows=tuple(flows))
 
     assert edges(honest, "flow-zero-loss", change) == [Verdict.HOLDS_NUMERICALLY, Verdict.INCONCLUSIVE]
