@@ -178,7 +178,7 @@ class _PiecewiseRun:
 
     def bound_reached(self) -> Outcome | None:
         """The outcome if a bound on events, steps or time is reached, with what makes the flow slow."""
-        self.bounds.tell(self.s, len(self.events), self.counts["steps"], self.growth)
+        self.bounds.tell(self.s, len(self.events), self.counts["steps"], self.growth, self.recorder.log_loss)
         bound = self.bounds.reached(self.s, max(len(self.events), self.counts["resolutions"]), self.counts["steps"])
         if bound is None:
             return None
