@@ -6,7 +6,7 @@ docs/theory.md in the same letters.
 
 from refimpl import datasets
 from refimpl.activations import LeakyReLU, SmoothLeakyReLU
-from refimpl.datasets import Dataset
+from refimpl.dataset import Dataset
 from refimpl.descent import gradient_descent
 from refimpl.flow import gradient_flow
 from refimpl.initialization import GaussianInitialization, gaussian_weights

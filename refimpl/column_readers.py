@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.archive import read_npy
-from refimpl.datasets import Dataset
+from refimpl.dataset import Dataset
 from refimpl.errors import FileFormatError, InvalidDataError, InvalidParameterError, MissingExtraError, ShapeError
 from refimpl.files import as_path
 from refimpl.sparse_files import SVMLIGHT_ENDINGS, read_sparse_npz, read_svmlight

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
-from refimpl.datasets import Dataset
+from refimpl.dataset import Dataset
 from refimpl.display import Displayed, frame, shown
 from refimpl.documents import as_plain
 from refimpl.errors import InvalidParameterError, RunInterrupted

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.activations import Activation, LeakyReLU
-from refimpl.datasets import Dataset, as_dataset
+from refimpl.dataset import Dataset, as_dataset
 from refimpl.errors import InvalidParameterError, ShapeError
 from refimpl.losses import Loss, as_loss
 from refimpl.tiles.accumulate import combination, products_with_weights

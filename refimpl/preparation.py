@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.datasets import Dataset, as_dataset, in_memory
+from refimpl.dataset import Dataset, as_dataset, in_memory
 from refimpl.errors import InvalidDataError, InvalidParameterError, ShapeError
 from refimpl.reduction import reduced
 from refimpl.spectrum import row_norms

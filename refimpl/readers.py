@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from refimpl.archive import map_npy, read_npy, read_npz
 from refimpl.column_readers import dataset_from_file, is_zarr, read_columns
-from refimpl.datasets import Dataset
+from refimpl.dataset import Dataset
 from refimpl.errors import FileFormatError, InvalidParameterError
 from refimpl.files import as_path, read_bytes
 from refimpl.sparse_files import SVMLIGHT_ENDINGS

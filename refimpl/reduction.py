@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.datasets import Dataset, with_gram
+from refimpl.dataset import Dataset, with_gram
 from refimpl.errors import InvalidParameterError, ShapeError
 from refimpl.initialization import GaussianInitialization, GaussianWeights
 from refimpl.network import TwoLayerNetwork

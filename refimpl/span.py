@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.datasets import Dataset
+from refimpl.dataset import Dataset
 from refimpl.errors import InvalidDataError, InvalidParameterError, ShapeError
 from refimpl.initialization import GaussianInitialization
 from refimpl.losses import Loss, as_loss, sample_weights

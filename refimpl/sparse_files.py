@@ -98,6 +98,8 @@ def read_svmlight(path: str | Path) -> tuple[Any, list[str]]:
             continue
         pairs = [part.partition(":") for part in parts[1:] if not part.startswith("qid:")]
         try:
+            if any("_" in part for part in parts[1:]):  # which Python leaves out of numbers
+                raise ValueError
             where = np.array([int(index) for index, _, _ in pairs], dtype=np.int64)
             what = np.array([float(value) for _, _, value in pairs], dtype=np.float64)
         except (ValueError, OverflowError) as error:

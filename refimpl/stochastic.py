@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
-from refimpl.datasets import Dataset, as_dataset, in_memory
+from refimpl.dataset import Dataset, as_dataset, in_memory
 from refimpl.descent import DescentStatus, as_initial_weights
 from refimpl.errors import RunInterrupted, ShapeError
 from refimpl.losses import Loss, as_loss, mean_log_value

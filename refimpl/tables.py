@@ -29,7 +29,7 @@ from typing import IO, Any
 import numpy as np
 
 from refimpl.archive import LIMIT_BYTES
-from refimpl.datasets import Dataset
+from refimpl.dataset import Dataset
 from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError, MissingExtraError
 from refimpl.files import open_regular
 from refimpl.validation import Array

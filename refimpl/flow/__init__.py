@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.datasets import Dataset
+from refimpl.dataset import Dataset
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow.adaptive import adaptive_flow
 from refimpl.flow.bounds import Bounds, Teller

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,14 @@ from refimpl.errors import InvalidDataError, InvalidParameterError
 from refimpl.tiles.columns import Columns
 from refimpl.validation import Array
 
-__all__ = ["check_equal_rows", "check_tiles", "exponent_of_largest_norm", "refuse_not_finite", "refuse_zero_row"]
+__all__ = [
+    "check_equal_rows",
+    "check_tiles",
+    "equal_rows",
+    "exponent_of_largest_norm",
+    "refuse_not_finite",
+    "refuse_zero_row",
+]
 
 NEAR = 1e-9
 """‖x_i - x_k‖² below this part of ‖x_i‖² + ‖x_k‖² may be rounding of K: such rows are compared number by number."""
@@ -27,14 +35,30 @@ def check_tiles(X: Columns) -> None:
 
 
 def check_equal_rows(X: Columns, y: Array, K: Array) -> None:
-    """Refuse equal rows with opposite labels: only those are compared whose distance, from K, may be rounding."""
+    """Refuse equal rows with opposite labels."""
+    for i, k in equal_rows(X, K, y[:, None] != y):
+        raise InvalidDataError("X", f"`X` has equal rows with opposite labels: rows {i} and {k}.")
+
+
+def equal_rows(X: Columns, K: Array, among: Any) -> Iterator[tuple[int, int]]:
+    """Pairs i < k, in order, of equal rows that `among`, shape (n, n), names.
+
+    Only those are compared number by number whose distance, from K, may be rounding.
+
+    Examples
+    --------
+    >>> from refimpl.tiles.columns import as_columns
+    >>> X = np.array([[1.0, 2.0], [3.0, 0.0], [1.0, 2.0]])
+    >>> list(equal_rows(as_columns(X), X @ X.T, np.full((3, 3), True)))
+    [(0, 2)]
+    """
     squares = np.diagonal(K)
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = squares[:, None] + squares
-        near = np.triu(~(sizes - 2.0 * K > NEAR * sizes) & (y[:, None] != y), 1)
+        near = np.triu(~(sizes - 2.0 * K > NEAR * sizes) & among, 1)
     for i, k in np.argwhere(near):
         if all(np.array_equal(*X.dense(start, stop)[[i, k]]) for start, stop in X.tiles()):
-            raise InvalidDataError("X", f"`X` has equal rows with opposite labels: rows {i} and {k}.")
+            yield int(i), int(k)
 
 
 def refuse_not_finite(piece: Array, first_row: int, first_column: int) -> None:

@@ -18,7 +18,7 @@ from refimpl.tables import Choices
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     """All samples with more than 100 numbers stay in tiles."""
-    monkeypatch.setattr(refimpl.datasets, "TILE_ENTRIES", 100)
+    monkeypatch.setattr(refimpl.dataset, "TILE_ENTRIES", 100)
 
 
 def sparse_samples(n=6, d=200):
@@ -91,6 +91,7 @@ def test_classes_of_svmlight_are_chosen(tmp_path):
         ("", "no samples"),
         ("1\n-1\n", "no samples"),
         ("1 1:1\n-1 2\n", "line 2 is not `label index:value"),
+        ("1 1:1\n-1 1_0:2\n", "line 2 is not `label index:value"),
         ("1 1:1\n-1 2:a\n", "line 2 is not"),
         ("1 a:1\n", "line 1 is not"),
         ("1 99999999999999999999:1\n", "line 1 is not"),

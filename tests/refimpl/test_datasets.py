@@ -124,7 +124,7 @@ def test_sha256_is_that_of_the_bytes_packed_by_hand():
         ([1.0, 2.0], [1, 1], ShapeError, "`X` must have shape with 2 axes"),
         (np.empty((0, 3)), [], ShapeError, r"`X` must have shape \(n, d\) with n >= 1 and d >= 1; got \(0, 3\)"),
         (np.empty((3, 0)), [1, 1, 1], ShapeError, r"got \(3, 0\)"),
-        ([[1.0], [2.0]], [0, 1], InvalidDataError, r"it holds 0 and 1: convert it with y = 2\*y - 1"),
+        ([[1.0], [2.0]], [0, 1], InvalidDataError, r"convert it with y = 2\*y - 1 \(.*--positive-label 1\)"),
         ([[1.0], [2.0]], [1, 3], InvalidDataError, r"`y` must be \+1 or -1; y\[1\] is 3"),
         ([[1.0], [2.0]], [1, np.nan], InvalidDataError, r"`y` must be \+1 or -1; y\[1\] is nan"),
         ([[1.0], [2.0]], ["a", "b"], InvalidParameterError, "`y` must hold real numbers"),

@@ -35,7 +35,7 @@ def pair(tmp_path):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 1000 numbers, so that small arrays are gone through in many."""
-    monkeypatch.setattr(refimpl.datasets, "BLOCK_BYTES", 8000)
+    monkeypatch.setattr(refimpl.dataset, "BLOCK_BYTES", 8000)
 
 
 def samples(n=7, d=530, seed=0):
@@ -67,7 +67,7 @@ def test_blocks_change_nothing(pair, small_blocks, shape):
 
 
 def test_loading_and_gram_matrix_take_little_memory(pair, monkeypatch):
-    monkeypatch.setattr(refimpl.datasets, "BLOCK_BYTES", 2**18)
+    monkeypatch.setattr(refimpl.dataset, "BLOCK_BYTES", 2**18)
     monkeypatch.setattr(refimpl.tiles.columns, "LARGEST_WIDTH", 2**11)
     X, y = samples(20, 200_000)
     paths, size = pair(X, y), X.nbytes

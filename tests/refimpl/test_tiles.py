@@ -56,7 +56,7 @@ UNIT = 2.0**-53
 def small_tiles(monkeypatch):
     """Tiles of at most 64 columns; all samples with more than 100 numbers stay in tiles."""
     monkeypatch.setattr(refimpl.tiles.columns, "LARGEST_WIDTH", 64)
-    monkeypatch.setattr(refimpl.datasets, "TILE_ENTRIES", 100)
+    monkeypatch.setattr(refimpl.dataset, "TILE_ENTRIES", 100)
     monkeypatch.setattr(refimpl.readers, "TILE_ENTRIES", 100)
 
 

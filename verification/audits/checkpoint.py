@@ -123,7 +123,8 @@ def as_checkpoints(value: Any) -> list[Checkpoint]:
     if isinstance(value, Mapping):
         value = list(value.items())
     elif getattr(value, "ndim", None) == 3:
-        value = [Checkpoint(k, W, format=as_stored("W", W)[1], numbered=False) for k, W in enumerate(value)]
+        run, form = as_stored("checkpoints", value)
+        value = [Checkpoint(k, W, format=form, numbered=False) for k, W in enumerate(run)]
     if not isinstance(value, Iterable):
         raise InvalidParameterError("checkpoints", "be checkpoints, or pairs of a step and its W", value)
     found = [_as_checkpoint(item, k) for k, item in enumerate(value)]

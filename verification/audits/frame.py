@@ -2,7 +2,8 @@
 
 Everything here is invariant under rotations of R^d. With X = R Qᵀ, R of shape (n, r), the rows of W become W Q; what W
 has outside of the span of the data, E = W - (W Q) Qᵀ, keeps its Gram matrix as [W Q, F] with F Fᵀ = E Eᵀ. Work of
-order m n d remains for W Q and E, and m² d for F where E is not rounding.
+order m n d remains for W Q and E, and m² d for F where E is not rounding. Samples in tiles have no Q: W Q comes from
+W Xᵀ = (W Q) Rᵀ, and E from W - C X, in a pass each.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
-from refimpl.datasets import Dataset
+from refimpl.dataset import Dataset, with_gram
+from refimpl.reduction import reduced
+from refimpl.tiles.accumulate import combination, products_with_weights
+from refimpl.tiles.columns import ArrayColumns, as_columns
 from refimpl.validation import Array
 
 __all__ = ["Frame"]
@@ -45,8 +49,10 @@ class Frame:
     m: int
 
     @cached_property
-    def _basis(self) -> tuple[Array, Array]:
-        """Q, shape (d, r), and R, shape (n, r), with X = R Qᵀ."""
+    def _basis(self) -> tuple[Array | None, Array]:
+        """Q, shape (d, r), and R, shape (n, r), with X = R Qᵀ; no Q of samples in tiles."""
+        if self.samples.in_tiles:
+            return None, reduced(self.samples).data.X
         Q, triangle = np.linalg.qr(self.samples.X.T)
         return Q, triangle.T
 
@@ -57,7 +63,7 @@ class Frame:
     @property
     def is_reduced(self) -> bool:
         """Whether the coordinates are fewer than d."""
-        return self._rank + self.m < self.samples.d
+        return self.samples.in_tiles or self._rank + self.m < self.samples.d
 
     @cached_property
     def data(self) -> Dataset:
@@ -65,7 +71,10 @@ class Frame:
         if not self.is_reduced:
             return self.samples
         R = self._basis[1]
-        return Dataset(np.hstack([R, np.zeros((len(R), self.m))]), self.samples.y)
+        X = np.hstack([R, np.zeros((len(R), self.m))])
+        if self.samples.in_tiles:
+            return with_gram(X, self.samples.y, self.samples.gram, exact=False)
+        return Dataset(X, self.samples.y)
 
     def weights(self, W: Array) -> Array:
         """[W Q, F], shape (m, r + m); W itself where that is not shorter."""
@@ -79,7 +88,13 @@ class Frame:
 
     def split(self, W: Array) -> tuple[Array, Array]:
         """W Q, shape (m, r), and the part of W outside of the span of the samples, shape (m, d)."""
-        Q = self._basis[0]
+        Q, R = self._basis
+        if Q is None:
+            X = as_columns(self.samples.X)
+            ((Z, _),) = products_with_weights(X, [ArrayColumns(W)])
+            inside: Array = np.linalg.lstsq(R, Z.T, rcond=None)[0].T.astype(np.float64)
+            C: Array = np.linalg.lstsq(R.T, inside.T, rcond=None)[0].T.astype(np.float64)
+            return inside, np.asarray(W - combination(C, X))
         inside = W @ Q
         return inside, W - inside @ Q.T
 

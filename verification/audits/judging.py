@@ -54,10 +54,13 @@ class Increment:
         max_j c_ji, the least G_i that would do.
     slack : float
         min over units of c_ji/(γ max_j c_ji), after what rounding may have taken; at least 1 where the form is met.
+        0 where c is not unique.
     outside : float
         Part of it outside of the span of the samples, beside what rounding may have put there; at most 1 where met.
     rounding : float
         What the format may have changed in it, as a part of its norm.
+    is_unique : bool
+        Whether K is invertible, and c unique; without it nothing is told of the form.
     """
 
     norms: Array
@@ -66,6 +69,7 @@ class Increment:
     slack: float
     outside: float
     rounding: float
+    is_unique: bool = True
 
     @property
     def is_sum_of_gradients(self) -> bool:
@@ -96,7 +100,13 @@ def increment_of(network: TwoLayerNetwork, frame: Frame, W0: Array, W: Array, ep
     else:
         ratios = np.zeros(1)
     return Increment(
-        row_norms(delta), stable_rank_by_norms(delta), sums, float(ratios.min()), outside / error, error / grown
+        row_norms(delta),
+        stable_rank_by_norms(delta),
+        sums,
+        float(ratios.min()),
+        outside / error,
+        error / grown,
+        smallest > 0.0,
     )
 
 
@@ -181,8 +191,8 @@ def judged(trajectory: Trajectory) -> tuple[ClaimResult, ...]:
         return ()
     evidence = trajectory.evidence()
     bounded, grow = descent_stable_rank_bounded.CLAIM, descent_norms_grow.CLAIM
-    rank_of = partial(_in_format, trajectory, evidence, bounded.measure)
-    growth_of = partial(_in_format, trajectory, evidence, grow.measure)
+    rank_of = partial(_in_format, trajectory, evidence, bounded.measure, _change_of_stable_rank)
+    growth_of = partial(_in_format, trajectory, evidence, grow.measure, _change_of_growth)
     claims = [
         replace(bounded, hypothesis=lambda _: _sum_of_gradients(trajectory, evidence), measure=lambda _: rank_of()),
         replace(grow, hypothesis=lambda _: _sum_of_gradients(trajectory, evidence), measure=lambda _: growth_of()),
@@ -212,17 +222,43 @@ def _sum_of_gradients(trajectory: Trajectory, evidence: Evidence) -> HypothesisR
     return HypothesisResult(name, met and bool(np.isfinite(evidence.increment_bound)), slack)
 
 
-def _in_format(trajectory: Trajectory, evidence: Evidence, measure: Callable[[Evidence], Measurement]) -> Measurement:
-    """A measurement of `verify`, with what the rounding of W(t) and W(0) to their format may have changed.
+def _change_of_stable_rank(value: float, bound: float, e: float) -> float:
+    """What a change of Δ by e ‖Δ‖_F may make of its stable rank s.
 
-    A relative change e of Δ changes a norm by e and its square, and so the stable rank, by less than 6e, e < 1/6.
+    √(s - 1) is the distance of Δ from rank 1 over σ₁. Both change by at most e ‖Δ‖_F = e √s σ₁, so √(s - 1) becomes at
+    most (√(s - 1) + e √s)/(1 - e √s). The other way s changes by less. Near s = 1 this is of the order of e².
+
+    Examples
+    --------
+    >>> round(_change_of_stable_rank(1.0, 1.0, 1e-3), 9)
+    1.002e-06
     """
+    moved = e * float(np.sqrt(value))
+    return (
+        ((float(np.sqrt(max(0.0, value - 1.0))) + moved) / (1.0 - moved)) ** 2 - (value - 1.0)
+        if moved < 1.0
+        else float("inf")
+    )
+
+
+def _change_of_growth(value: float, bound: float, e: float) -> float:
+    """What a change of norms by e of them may make of a quotient of their squares, e < 1/6."""
+    return 6.0 * e * max(value, bound if np.isfinite(bound) else 0.0)
+
+
+def _in_format(
+    trajectory: Trajectory,
+    evidence: Evidence,
+    measure: Callable[[Evidence], Measurement],
+    change: Callable[[float, float, float], float],
+) -> Measurement:
+    """A measurement of `verify`, with what the rounding of W(t) and W(0) to their format may have changed."""
     with np.errstate(divide="ignore"):  # a row that stayed as it was, which no sum of gradients does
         found = measure(evidence)
     if found.value is None or not np.isfinite(found.value):
         return found
     worst = max(increment.rounding for increment in trajectory.increments)
-    error = 6.0 * worst * max(found.value, found.bound if np.isfinite(found.bound) else 0.0)
+    error = change(found.value, found.bound, worst)
     largest = LARGEST_TOLERANCE * max(1.0, found.bound if np.isfinite(found.bound) else 1.0)
     clear = worst < 1.0 / 6.0 and abs(found.value - found.bound) > error
     undecided = "" if clear or error <= largest else f"Rounding to the format may have changed it by {error:.1e}."

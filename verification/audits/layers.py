@@ -13,6 +13,11 @@ from refimpl.errors import FileFormatError
 
 __all__ = ["Layers", "Names", "find_layers"]
 
+TRAINED = ("weight", "negative_slope")
+"""How the names of single numbers end that PyTorch's and Flax's `PReLU` train."""
+
+AUDITED = "two layers with one fixed slope are audited"
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -56,7 +61,7 @@ def find_layers(path: str, arrays: Arrays, d: int, names: Names) -> Layers:
     ------
     FileFormatError
         If an array that is named is missing, several could be a layer, none could, or the network has more outputs,
-        more layers, or an output bias.
+        more layers, a trained slope, or an output bias.
 
     Examples
     --------
@@ -119,12 +124,15 @@ def _seconds(arrays: Arrays, d: int, first: str, names: Names) -> list[str]:
 def _bias(path: str, arrays: Arrays, names: Names, m: int, taken: set[str | None]) -> str | None:
     if names.bias is not None:
         return names.bias
-    found = [name for name, x in arrays.items() if name not in taken and x.shape == (m,) and (m > 1 or _is_bias(name))]
-    if len(found) > 1 and m > 1:
+    found = [name for name, x in arrays.items() if name not in taken and x.shape == (m,) and m > 1]
+    if len(found) > 1:
         raise FileFormatError(
             path, f"{_listed(arrays, found)} could each be the first layer's bias: --first-bias names it"
         )
-    return found[0] if found and m > 1 else None
+    if found and not _is_bias(found[0]):
+        what = "is no bias by its name, and could be a norm's or a trained slope: --first-bias says that it is one"
+        raise FileFormatError(path, f"{_listed(arrays, found)} {what}")
+    return found[0] if found else None
 
 
 def _check_others(path: str, arrays: Arrays, names: Names, taken: set[str], complete: bool) -> None:
@@ -135,12 +143,15 @@ def _check_others(path: str, arrays: Arrays, names: Names, taken: set[str], comp
         raise FileFormatError(path, f"{biases[0]} is an output bias, and the theory speaks of networks without one")
     if names.first is not None and names.second is not None:
         return
-    outputs = [name for name, x in rest.items() if x.ndim == 2 and min(x.shape) > 1]
+    slopes = [name for name, x in rest.items() if x.size == 1 and name.lower().endswith(TRAINED)]
+    if slopes:
+        raise FileFormatError(path, f"{slopes[0]} is a trained slope, or one more layer: {AUDITED}")
+    outputs = [name for name, x in rest.items() if x.ndim >= 2 and x.size > max(x.shape)]
     if outputs and not complete:
         what = "is a second layer with more outputs, or one more layer: one output is audited"
         raise FileFormatError(path, f"{_listed(rest, outputs)} {what}")
     if outputs:
-        raise FileFormatError(path, f"{_listed(rest, outputs)} is one more layer, and two layers are audited")
+        raise FileFormatError(path, f"{_listed(rest, outputs)} is one more layer: {AUDITED}")
 
 
 def _width(x: NDArray[Any], d: int) -> int | None:

@@ -57,8 +57,10 @@ class Measured:
         Singular values above `RANK_MULTIPLE` eps ‖W‖_F.
     stable_rank, singular_value_ratio : float
         ‖W‖_F²/‖W‖₂², σ₃/σ₁.
+    increment_rank : int
+        Of W - W(0), W(0) the first checkpoint: singular values above `RANK_MULTIPLE` eps max(‖W‖_F, ‖W(0)‖_F).
     increment_stable_rank, increment_norm : float
-        Of W - W(0), W(0) the first checkpoint.
+        Of W - W(0).
     outside_span : float
         Part of W - W(0) outside of the span of the samples.
     spread_positive, spread_negative : float
@@ -101,6 +103,7 @@ class Measured:
     rank: int
     stable_rank: float | None
     singular_value_ratio: float
+    increment_rank: int
     increment_stable_rank: float | None
     increment_norm: float
     outside_span: float | None
@@ -204,6 +207,7 @@ class Measurer:
             rank=int(np.sum(sigma > RANK_MULTIPLE * checkpoint.eps * norm)),
             stable_rank=stable_rank_of(sigma) if some else None,
             singular_value_ratio=third_ratio(sigma),
+            increment_rank=self._increment_rank(increment, checkpoint.eps, norm),
             increment_stable_rank=stable_rank_by_norms(increment) if grown > 0.0 else None,
             increment_norm=grown,
             outside_span=float(np.linalg.norm(self.frame.split(increment)[1])) / grown if grown > 0.0 else None,
@@ -222,6 +226,11 @@ class Measurer:
             floors=self._floors(checkpoint.eps, network, kkt, norm, float(sigma[0])) if some else {},
             margins=q,
         )
+
+    def _increment_rank(self, increment: Array, eps: float, norm: float) -> int:
+        """Rank of W - W(0), both of them rounded to the format."""
+        largest = max(norm, float(np.linalg.norm(self.W0)))
+        return int(np.sum(singular_values(self.frame.weights(increment)) > RANK_MULTIPLE * eps * largest))
 
     def _computed_references(self, second_layer: bytes) -> tuple[Array | None, Array | None]:
         """W of the closed form and of (C) for this second layer; None where there is none."""

@@ -74,7 +74,8 @@ def expand(patterns: Sequence[str]) -> list[str]:
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Numbers in a name compare as numbers."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"([0-9]+)", name)]
+    parts = enumerate(re.split(r"([0-9]+)", name))
+    return [(0, int(part), "") if place % 2 else (1, 0, part) for place, part in parts]
 
 
 def step_in_name(path: str) -> int | None:
@@ -99,7 +100,8 @@ def read_checkpoints(paths: Sequence[str], d: int, names: Names | None = None) -
     Parameters
     ----------
     paths : sequence of str
-        At least one. A `.npz` may hold a whole run: `W` of shape (steps, m, d), `step` of shape (steps,).
+        At least one. A `.npz` may hold a whole run: `W` of shape (steps, m, d), `step` of shape (steps,), the second
+        layer and the bias of shape (m,), or (steps, m).
     d : int
         Dimension of the samples, by which the first layer is found.
     names : Names, optional
@@ -127,9 +129,9 @@ def read_checkpoints(paths: Sequence[str], d: int, names: Names | None = None) -
 
 def _read(path: str, d: int, names: Names) -> list[Checkpoint]:
     content = _content(path)
-    W = content.arrays.get(names.first or "W")
-    if W is not None and W.ndim == 3:
-        return list(_run(path, content, W, names))
+    run = _first_of_run(content.arrays, d, names)
+    if run is not None:
+        return list(_run(path, content, run, d, names))
     told = _as_step(path, content.step)
     step = step_in_name(path) if told is None else told
     layers = find_layers(path, content.arrays, d, names)
@@ -145,19 +147,32 @@ def _read(path: str, d: int, names: Names) -> list[Checkpoint]:
     return [checkpoint]
 
 
-def _run(path: str, content: _Content, W: NDArray[Any], names: Names) -> Iterator[Checkpoint]:
-    """The checkpoints of an array of shape (steps, m, d); a second layer of shape (m,), or one for each step."""
-    count, m = W.shape[:2]
-    steps, a = content.step, content.arrays.get(names.second or "second_layer")
-    steps = np.arange(count) if steps is None else np.atleast_1d(steps)
+def _first_of_run(arrays: Mapping[str, NDArray[Any]], d: int, names: Names) -> NDArray[Any] | None:
+    """The first layer at all steps of a run, (steps, m, d): by its name, as `W`, or by its shape; None for no run."""
+    W = arrays.get(names.first or "W")
+    if W is not None:
+        return W if W.ndim == 3 else None
+    fitting = [] if names.first else [x for x in arrays.values() if x.ndim == 3 and d in x.shape[1:]]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _run(path: str, content: _Content, W: NDArray[Any], d: int, names: Names) -> Iterator[Checkpoint]:
+    """The checkpoints of a run; each other array has one part for each step, or is the same at all of them."""
+    count = len(W)
+    if count == 0:
+        raise FileFormatError(path, f"its run has no steps: W has shape {W.shape}")
+    steps = np.arange(count) if content.step is None else np.atleast_1d(content.step)
     if steps.shape != (count,):
         raise FileFormatError(path, f"its step has shape {steps.shape} beside W of shape {W.shape}")
-    if a is not None and a.shape not in ((m,), (count, m)):
-        raise FileFormatError(path, f"its second_layer has shape {a.shape} beside W of shape {W.shape}")
+    by_step = {
+        name: x.ndim > 0 and len(x) == count and (x.ndim > 1 or count not in W.shape[1:])
+        for name, x in content.arrays.items()
+    }
     for k, step in enumerate(steps):
-        own = a if a is None or a.ndim == 1 else a[k]
-        number, form = _as_step(path, step), content.formats[names.first or "W"]
-        yield Checkpoint(int(number or 0), W[k], own, None, form, f"{path}[{k}]", content.step is not None)
+        arrays = {name: np.asarray(x[k]) if by_step[name] else x for name, x in content.arrays.items()}
+        layers, number = find_layers(path, arrays, d, names), _as_step(path, step)
+        form, numbered = content.formats[layers.first_name], content.step is not None
+        yield Checkpoint(int(number or 0), layers.W, layers.second_layer, layers.bias, form, f"{path}[{k}]", numbered)
 
 
 def _as_step(path: str, value: Any) -> int | None:

@@ -44,8 +44,9 @@ TABLES: dict[str, Columns] = {
     ),
     "shape of W": (
         ("rank", "rank"),
+        ("rank Δ", "increment_rank"),
         ("st.rank", "stable_rank"),
-        ("of W-W(0)", "increment_stable_rank"),
+        ("st.rank Δ", "increment_stable_rank"),
         ("σ₃/σ₁", "singular_value_ratio"),
         ("spread +", "spread_positive"),
         ("spread -", "spread_negative"),

@@ -105,11 +105,11 @@ def _next(rows: Sequence[Measured], increments: Sequence[Increment], claims: Seq
     moved = max(row.second_layer_moved for row in rows)
     if moved > 0.0:
         return f"Look first at the second layer, which moved by {shown(moved)} of its length: the claims need it fixed."
-    other = next((k for k, increment in enumerate(increments) if not increment.is_sum_of_gradients), None)
+    other = next((k for k, x in enumerate(increments) if x.is_unique and not x.is_sum_of_gradients), None)
     if other is not None:
         return (
             f"Look first at how it was trained: at step {rows[other].step} W - W(0) is not a sum of gradients with "
-            "slopes in [γ, 1] (another slope, Adam, or weight decay), or K is singular, which hides it."
+            "slopes in [γ, 1] (another slope, Adam, or weight decay)."
         )
     if rows[-1].kkt_status == KKTStatus.NOT_SEPARATING.name:
         return "Look next at later checkpoints: the theory of the limit speaks of networks that separate the data."

@@ -19,7 +19,7 @@ from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array
 from verification.claims.descents import DescentRun, run_descent, unit_step
 from verification.claims.limit_error import limit_error
-from verification.exact.certificate import Certificate, certify, reject_early
+from verification.exact.certificate import Certificate, certify, certify_unless_rejected
 from verification.witnesses.bounds import increment_bound
 from verification.witnesses.conditions import Hypotheses, check_hypotheses
 from verification.witnesses.convex_program import LinearMaxMargin, MaxMargin, linear_max_margin, max_margin
@@ -89,7 +89,7 @@ class Evidence:
     time_limit, flow_time_limit : float
         Seconds for everything, counted from `started`, and for each flow.
     started : float
-        `perf_counter()` at the start.
+        `perf_counter()` when the samples had been gone through.
     source, draw : Dataset, ndarray, optional
         Where `data` are samples in tiles in coordinates of their span (`refimpl.reduction`): these samples, and one
         more standard Gaussian W(0) in the same coordinates.
@@ -307,10 +307,10 @@ class Evidence:
             return f"the closed form is not determined, because M has a rank of at most {rank}, below n = {n}"
         self.tell("exact certificate")
         try:
-            failed = reject_early(self.network, self.samples) if n > DECIDED_WHOLE else None
-            if failed is not None:
-                return f"balls stop the exact certificate early: {failed}"
-            return certify(self.network, self.samples, progress=self.tell)
+            if n <= DECIDED_WHOLE:
+                return certify(self.network, self.samples, progress=self.tell)
+            found = certify_unless_rejected(self.network, self.samples, self.tell)
+            return f"balls stop the exact certificate early: {found}" if isinstance(found, str) else found
         except MissingExtraError:
             return "the exact certificate needs python-flint (the extra `exact`)"
 

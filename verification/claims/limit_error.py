@@ -9,6 +9,8 @@ from refimpl.flow import FlowLimit
 from refimpl.flow.cell import Cell
 from refimpl.flow.kinks import independent_samples, sample_coordinates
 from refimpl.network import TwoLayerNetwork
+from refimpl.tiles.checks import equal_rows
+from refimpl.tiles.columns import as_columns
 from refimpl.validation import Array, IndexArray
 
 __all__ = ["EPS", "limit_error"]
@@ -58,7 +60,7 @@ def error_on_support(limit: FlowLimit, network: TwoLayerNetwork, data: Dataset, 
         T = independent_samples(factor, np.flatnonzero(limit.pattern[j] == 0))
         lost[j] = energy_bound(K[np.ix_(T, T)], off_kink[j, T])
     off = np.abs(limit.margins - 1.0) + of_margins(rounding + np.outer(lost, data.norms), network)
-    S, total, others = support(limit, y)
+    S, total, others = support(limit, y, data.gram)
     M = cell.matrix[np.ix_(S, S)]
     distance = float(np.linalg.norm(lost)) + energy_bound(M, off[S])
     if not distance < float("inf"):
@@ -84,10 +86,13 @@ def energy_bound(A: Array, r: Array) -> float:
     return float(np.linalg.norm(r / scale) / np.sqrt(smallest)) if smallest > 0.0 else float("inf")
 
 
-def support(limit: FlowLimit, y: Array) -> tuple[IndexArray, Array, IndexArray]:
+def support(limit: FlowLimit, y: Array, K: Array) -> tuple[IndexArray, Array, IndexArray]:
     """Samples with λ_i > 0, the first of equal ones; the sums of λ over equal ones; and the samples without λ."""
     lam = limit.multipliers
-    _, first, group = np.unique(np.column_stack([y, limit.X]), axis=0, return_index=True, return_inverse=True)
-    total = np.bincount(group.ravel(), lam)
+    first = np.arange(y.size)
+    for i, k in equal_rows(as_columns(limit.X), K, y[:, None] == y):
+        first[k] = first[i]
+    total = np.bincount(first, lam, y.size)
     kept = total > 1e-12 * total.max()
-    return first[kept], total[kept], np.flatnonzero(~kept[group.ravel()])
+    S = np.flatnonzero(kept)
+    return S, np.asarray(total[S], dtype=np.float64), np.flatnonzero(~kept[first])

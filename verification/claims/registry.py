@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from verification.claims import CLAIMS
 from verification.claims.base import Claim
+from verification.user_code import load
 
 __all__ = ["GROUP", "among", "chosen", "explain", "installed_claims", "load_claims", "one_line", "sections_of"]
 
@@ -40,13 +40,8 @@ def load_claims(name: str) -> tuple[Claim, ...]:
     >>> [claim.id for claim in load_claims("verification.claims.flow_zero_loss")]
     ['flow-zero-loss']
     """
-    path, _, attribute = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the user's own folder
     try:
-        found: Any = importlib.import_module(path)
-        for part in filter(None, attribute.split(".")):
-            found = getattr(found, part)
+        found = load(name)
     except (ImplicitBiasError, KeyboardInterrupt):
         raise
     except BaseException as error:  # whatever the module does when it is imported, SystemExit too

@@ -73,7 +73,8 @@ def verify(
     descent_steps : int >= 10
         Number of steps of each descent.
     time_limit : float > 0, optional
-        Seconds for everything. The flows share 60% of it, and what is still to be done at its end is left: rows that
+        Seconds for everything after the passes over the samples for K, their hash and the initial weights, which cost
+        d; the clock starts then. The flows share 60% of it, and what is still to be done at its end is left: rows that
         were not reached are INCONCLUSIVE with the reason "time". One call into a solver may exceed it. No limit by
         default.
     flow_time_limit : float > 0, optional
@@ -135,7 +136,7 @@ def verify(
     alpha = None if step_size is None else _scaled_step(step_size, k + e)
     evidence = Evidence(
         network, scaled, loss, starts, seed, method, progress, sha256, k, e, alpha, descent_steps,
-        time_limit=seconds, flow_time_limit=flow_seconds, started=began,
+        time_limit=seconds, flow_time_limit=flow_seconds, started=perf_counter(),
         source=None if small is None else given.scaled_by(-k, scaled.gram), draw=drawn[-1] if drawn else None,
     )  # fmt: skip
     rows: list[ClaimResult] = []

@@ -10,6 +10,8 @@ from typing import Any
 from rich.table import Table
 
 from refimpl.errors import InvalidParameterError
+from refimpl.tiles.columns import as_columns
+from refimpl.validation import check_memory
 from verification.commands import options
 from verification.commands.exact_numbers import decimal, exact_slope, slope_text
 from verification.commands.proofs import prove_flow, prove_limit
@@ -18,6 +20,9 @@ from verification.exact.checker import CertificateCheck, check_certificate
 from verification.printing import sentence
 
 __all__ = ["add_parser", "run"]
+
+CHECKER_WORDS = 25
+"""Eight bytes each that a number of X takes in the checker, as floats and integers of Python."""
 
 EXAMPLES = """examples:
   implicit-bias certify --out theorem.json
@@ -112,7 +117,9 @@ def _check(args: argparse.Namespace, problem: options.Problem, slope: Fraction |
     """Check the file, and that it is of the network that the options ask for, so far as they do."""
     with options.progress() as tell:
         tell(f"checking {args.check} with integers and fractions only")
-        result = check_certificate(args.check, problem.data.X, problem.data.y)
+        X, y = problem.data.X, problem.data.y
+        check_memory("data", problem.data, CHECKER_WORDS * X.size)
+        result = check_certificate(args.check, as_columns(X).array() if problem.data.in_tiles else X, y)
     accepted, verdict = _judged(args, result, slope)
     options.deliver(args, [sentence(verdict)])
     return 0 if accepted else 1

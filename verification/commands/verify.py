@@ -61,7 +61,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=seconds,
         default=TIME_LIMIT,
         metavar="SECONDS",
-        help=f"end with what was decided by then (default: {TIME_LIMIT:g}; inf for no limit)",
+        help="end with what was decided by then, counted from when the data were gone through "
+        f"(default: {TIME_LIMIT:g}; inf for no limit)",
     )
     parser.add_argument(
         "--flow-time-limit",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 import select
@@ -19,6 +18,7 @@ from refimpl.validation import Array
 from verification.conformance.contract import ARGUMENTS
 from verification.conformance.habits import adapted
 from verification.conformance.vectors import Answer
+from verification.user_code import load
 
 __all__ = [
     "ArgumentChangedError",
@@ -79,18 +79,12 @@ def load_implementation(name: str) -> Any:
 
 
 def _found(path: str, name: str) -> Any:
-    module, _, attribute = path.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the user's own folder
     try:
-        found: Any = importlib.import_module(module)
-        for part in filter(None, attribute.split(".")):
-            found = getattr(found, part)
+        return load(path)
     except (InvalidParameterError, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit too
         raise _cannot_import(error, name) from error
-    return found
 
 
 def _cannot_import(error: BaseException, name: str) -> InvalidParameterError:

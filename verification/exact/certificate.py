@@ -47,6 +47,8 @@ __all__ = ["Certificate", "certify", "reject_early"]
 SCHEMA = "implicit-bias-certificate"
 SCHEMA_VERSION = 1
 
+_Problem = tuple[ExactNetwork, IntMatrix, int, list[bool]]
+
 CONCLUSIONS = {
     "solves_convex_program": "(v, u) is the unique solution of the convex program (C)",
     "kkt_point": "the closed form is a KKT point of (P)",
@@ -215,7 +217,29 @@ def certify(
     ('unique_kkt_point', Fraction(1, 1))
     """
     check_problem(network, data)
-    exact, S, exponent, positive_label = _exact_problem(network, data, slope, progress)
+    return _certified(data, _exact_problem(network, data, slope, progress), progress)
+
+
+def certify_unless_rejected(
+    network: TwoLayerNetwork, data: Dataset, progress: Callable[[str], None] = lambda message: None
+) -> Certificate | str:
+    """`reject_early`, and where it leaves that open `certify`, with one exact Gram matrix, which costs d.
+
+    Examples
+    --------
+    >>> from refimpl import LeakyReLU
+    >>> network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5))
+    >>> certify_unless_rejected(network, Dataset([[1.0, 0.0], [4.0, 0.1]], [1, 1]))
+    'the multiplier of sample 1 is negative: not all margins are tight'
+    """
+    check_problem(network, data)
+    problem = _exact_problem(network, data, None, progress)
+    failed = _rejected(problem)
+    return _certified(data, problem, progress) if failed is None else failed
+
+
+def _certified(data: Dataset, problem: _Problem, progress: Callable[[str], None]) -> Certificate:
+    exact, S, exponent, positive_label = problem
     progress(f"{data.n} linear equations over the integers")
     form = exact_closed_form(exact, S, exponent, positive_label, progress)
     progress("bounds of section 5")
@@ -259,7 +283,11 @@ def reject_early(network: TwoLayerNetwork, data: Dataset, slope: Fraction | None
     True
     """
     check_problem(network, data)
-    exact, S, exponent, positive_label = _exact_problem(network, data, slope)
+    return _rejected(_exact_problem(network, data, slope))
+
+
+def _rejected(problem: _Problem) -> str | None:
+    exact, S, exponent, positive_label = problem
     negative = first_surely_negative(integer_system(exact, S, positive_label)[0])
     if negative is not None:
         return _negative_multiplier(negative)
@@ -274,7 +302,7 @@ def _exact_problem(
     data: Dataset,
     slope: Fraction | None,
     progress: Callable[[str], None] = lambda message: None,
-) -> tuple[ExactNetwork, IntMatrix, int, list[bool]]:
+) -> _Problem:
     """The network over Q, S = integers · 2^exponent, and which labels are positive."""
     exact = exact_network(network, slope)
     K, exponent = gram_of_samples(data, progress)

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
-from refimpl.tiles.columns import Columns, as_columns
+from refimpl.tiles.columns import Columns, as_columns, as_dense
 from refimpl.validation import Array
 
 __all__ = ["IntMatrix", "exact_gram", "gram_of_samples"]
 
 EXPONENTS = (-1100, 1100)  # below and above those of every float
 
-LIMB_BITS, BLOCK = 21, 4096  # (2**20)**2 * 4096 = 2**52: products of limbs add up exactly in float64
+LIMB_BITS, BLOCK = 21, 1024  # (2 * 2**20)**2 * 1024 = 2**52: squares of sums of two limbs add up exactly in float64
+FEW = 1 / 32  # a limb with fewer entries than this part that are not 0 is kept sparse
 
 IntMatrix = np.ndarray[Any, np.dtype[np.object_]]  # arrays of Python integers
 
@@ -37,8 +39,9 @@ def gram_of_samples(data: Dataset, progress: Callable[[str], None] = lambda mess
 def exact_gram(X: Array | Columns, progress: Callable[[str], None] = lambda message: None) -> tuple[IntMatrix, int]:
     """K = X Xᵀ without rounding, as Python integers times a power of two.
 
-    X is cut into limbs of 21 bits; products of limbs over blocks of 4,096 columns are integers below 2⁵³, so
-    float64 matrix products add them up exactly, in whatever order.
+    X is cut into limbs of 21 bits; products of limbs, and of sums of two of them, over blocks of 1,024 columns are
+    integers below 2⁵³, so float64 matrix products add them up exactly, in whatever order. The last limbs, which only
+    the smallest entries reach, are sparse.
 
     Parameters
     ----------
@@ -87,26 +90,36 @@ def _products_of_limbs(X: Array, top: int) -> dict[int, Any]:
     """Sums over at most 2^20 columns of products of limbs, as int64, by the sum of their places."""
     sums: dict[int, Any] = {}
     for start in range(0, X.shape[1], BLOCK):
-        limbs = _limbs(X[:, start : start + BLOCK], top)
+        limbs = _limbs(np.ascontiguousarray(X[:, start : start + BLOCK].T), top)
+        squares = {p: as_dense(limb.T @ limb) for p, limb in limbs.items()}
         for p, left in limbs.items():
             for r, right in limbs.items():
                 if p <= r:
-                    product = (left @ right.T).astype(np.int64)
-                    sums[p + r] = sums.get(p + r, 0) + (product if p == r else product + product.T)
+                    product = squares[p] if p == r else _both_ways(left, right, squares[p] + squares[r])
+                    sums[p + r] = sums.get(p + r, 0) + product.astype(np.int64)
     return sums
 
 
-def _limbs(X: Array, top: int) -> dict[int, Array]:
+def _both_ways(A: Any, B: Any, squares: Array) -> Array:
+    """AᵀB + BᵀA, given AᵀA + BᵀB: a square of A + B takes half the time of a product, unless one of them is sparse."""
+    if sparse.issparse(A) or sparse.issparse(B):
+        product = as_dense(B.T @ A if sparse.issparse(B) else A.T @ B)
+        return np.asarray(product + product.T)
+    both = A + B
+    return np.asarray(both.T @ both - squares)
+
+
+def _limbs(X: Array, top: int) -> dict[int, Any]:
     """X = Σ_p limb_p · 2^(top - 21 p) with integers |limb_p| <= 2^20; limbs that are zero are left out."""
-    limbs: dict[int, Array] = {}
+    limbs: dict[int, Any] = {}
     mantissa, exponent = np.frexp(X)  # scaled entry by entry, so that no subnormal number loses digits
     rest, p = np.ldexp(mantissa, np.where(X == 0.0, 0, exponent - top)), 0
     while rest.any():
         rest, p = rest * 2.0**LIMB_BITS, p + 1
         limb = np.rint(rest)
         rest = rest - limb
-        if limb.any():
-            limbs[p] = limb
+        if count := np.count_nonzero(limb):
+            limbs[p] = sparse.csr_array(limb) if count < FEW * limb.size else limb
     return limbs
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refimpl import LeakyReLU, TwoLayerNetwork, datasets
+from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets
 from refimpl.losses import as_loss
 from verification import audit
+from verification.audits.judging import _change_of_stable_rank
 
 N, D, M, ALPHA = 6, 600, 4, 2.0
 DATA = datasets.gaussian(N, D, np.random.default_rng(5), norm_ratio=1.2)
@@ -106,6 +107,44 @@ def test_another_slope_is_told_from_the_checkpoints() -> None:
     _, rows = rows_of(checkpoints, TwoLayerNetwork(NETWORK.second_layer, LeakyReLU(0.9)))
     assert rows["descent-norms-grow"].hypothesis.slack == pytest.approx(0.5 / 0.9, rel=0.1)
     assert rows["descent-norms-grow"].verdict.name == "HYPOTHESIS_NOT_MET"
+
+
+def test_the_stable_rank_of_slope_1_is_decided_in_float32() -> None:
+    """W - W(0) has rank 1, and the bound is 1: rounding of part e changes a stable rank of 1 by e² only."""
+    linear = TwoLayerNetwork(NETWORK.second_layer, LeakyReLU(1.0))
+    W = {0: START.astype(np.float32)}
+    for step in range(200):
+        W[step + 1] = W[step] - np.float32(ALPHA) * linear.loss_and_gradient(W[step], DATA)[1].astype(np.float32)
+    _, rows = rows_of({step: W[step] for step in (0, 1, 200)}, linear)
+    bounded = rows["descent-stable-rank-bounded"]
+    assert bounded.measurement.bound == 1.0
+    assert bounded.verdict.name == "HOLDS_NUMERICALLY"
+
+
+@pytest.mark.parametrize(("s", "e"), [(1.0, 0.01), (1.3, 1e-3), (3.0, 0.1)])
+def test_rounding_changes_a_stable_rank_by_no_more_than_is_allowed_for(s, e) -> None:
+    """The worst change lies along the singular vectors; here it is sought among random ones, too."""
+    rng = np.random.default_rng(0)
+    sigma = np.array([1.0, *np.full(4, np.sqrt((s - 1.0) / 4.0))])
+    size, worst = e * np.linalg.norm(sigma), 0.0
+    for k in range(200):
+        E = np.diag([-rng.random(), *rng.random(4)]) if k % 2 else rng.standard_normal((5, 5))
+        changed = np.linalg.svd(np.diag(sigma) + size * E / np.linalg.norm(E), compute_uv=False)
+        worst = max(worst, abs(np.sum(changed**2) / changed[0] ** 2 - s))
+    assert 0.2 * _change_of_stable_rank(s, 1.0, e) <= worst <= _change_of_stable_rank(s, 1.0, e)
+
+
+def test_dependent_samples_do_not_tell_how_a_network_was_trained() -> None:
+    """With n > d plain descent has its form, and c is not unique: nothing is said against it."""
+    rng = np.random.default_rng(0)
+    X, network = rng.standard_normal((12, 4)), TwoLayerNetwork.with_signs(3, 3, LeakyReLU(0.5))
+    data = Dataset(X, np.where(X[:, 0] > 0.0, 1.0, -1.0))
+    W = {0: 0.1 * rng.standard_normal((6, 4))}
+    for step in range(60):
+        W[step + 1] = W[step] - network.loss_and_gradient(W[step], data)[1]
+    report = audit(network, data, {0: W[0], 60: W[60]}, flow_time_limit=0)
+    assert not any(row.hypothesis.satisfied for row in report.claims[:2])
+    assert report.words[-1].startswith("Look next at")
 
 
 def test_a_run_in_bfloat16_decides_nothing_that_rounding_may_have_made() -> None:

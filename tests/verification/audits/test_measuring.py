@@ -91,6 +91,16 @@ def test_spread_is_that_of_rows_divided_by_a() -> None:
     assert row.spread_negative == pytest.approx(rest / np.linalg.norm(W) * np.sqrt(M), rel=1e-9)
 
 
+def test_the_rank_of_what_was_learned_counts_nothing_that_rounding_made() -> None:
+    """W(0) has full rank; what was added has rank 2, which float32 rounds at every entry."""
+    rng = np.random.default_rng(2)
+    added = rng.standard_normal((M, 2)) @ rng.standard_normal((2, D)) / np.sqrt(D)
+    for dtype in (np.float64, np.float32):
+        row = audit(NETWORK, DATA, {0: START.astype(dtype), 1: (START + added).astype(dtype)}).rows[1]
+        assert (row.rank, row.increment_rank) == (M, 2), dtype
+    assert last(START).increment_rank == 0
+
+
 def test_a_bias_is_one_more_column() -> None:
     rng = np.random.default_rng(1)
     b = 0.1 * rng.standard_normal(M)
@@ -261,3 +271,11 @@ def test_one_array_is_a_run() -> None:
     run = np.stack([START, TRAINED]).astype(np.float32)
     found = as_checkpoints(run)
     assert [(c.step, c.format, c.numbered) for c in found] == [(0, "float32", False), (1, "float32", False)]
+
+
+def test_one_tensor_is_a_run_in_its_own_format() -> None:
+    torch = pytest.importorskip("torch")
+    run = torch.tensor(np.stack([START, TRAINED]), dtype=torch.bfloat16, requires_grad=True)
+    first, second = as_checkpoints(run)
+    assert (first.format, second.step) == ("bfloat16", 1)
+    assert np.array_equal(second.weights(), run[1].detach().double().numpy())

@@ -12,7 +12,7 @@ import pytest
 
 from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError, ShapeError
 from verification.audits.layers import Names, find_layers
-from verification.audits.reading import expand, read_checkpoints, step_in_name
+from verification.audits.reading import expand, natural_key, read_checkpoints, step_in_name
 
 M, D = 3, 5
 W = np.arange(1.0, 16.0).reshape(M, D) / 8.0
@@ -58,6 +58,25 @@ def test_a_whole_run_in_one_file(folder) -> None:
     assert np.array_equal(found[0].weights(), 2 * W)
     np.savez("run.npz", W=np.stack([W, 2 * W]), step=[4, 2, 1])
     with pytest.raises(FileFormatError, match="step has shape"):
+        read_checkpoints(["run.npz"], D)
+
+
+def test_a_whole_run_has_biases_and_names_as_one_checkpoint_has(folder) -> None:
+    both, b = np.stack([W, 2 * W]), np.stack([A, 3 * A])
+    np.savez("run.npz", W=both, second_layer=A, bias=b)
+    assert [c.bias.tolist() for c in read_checkpoints(["run.npz"], D)] == b.tolist()
+    np.savez("run.npz", fc1=both.transpose(0, 2, 1), fc2=b[:, None], hidden=A + 1.0)
+    second = read_checkpoints(["run.npz"], D, Names(bias="hidden"))[1]
+    assert np.array_equal(second.weights(), np.column_stack([2 * W, A + 1.0]))
+    assert np.array_equal(second.second_layer, 3 * A)
+    with pytest.raises(FileFormatError, match="it has no array q; it holds"):
+        read_checkpoints(["run.npz"], D, Names(second="q"))
+    for output_bias in ([[0.0], [0.5]], [0.0, 0.5]):
+        np.savez("run.npz", W=both, second_layer=A, out_bias=output_bias)
+        with pytest.raises(FileFormatError, match="out_bias is an output bias"):
+            read_checkpoints(["run.npz"], D)
+    np.savez("run.npz", W=both[:0], second_layer=A)
+    with pytest.raises(FileFormatError, match="its run has no steps"):
         read_checkpoints(["run.npz"], D)
 
 
@@ -189,6 +208,7 @@ def test_patterns_stand_for_files_in_natural_order(folder) -> None:
         np.save(f"w{step}.npy", step * W)
     assert expand(["w*.npy"]) == ["w9.npy", "w20.npy", "w100.npy"]
     assert [c.step for c in read_checkpoints(["w100.npy", "w9.npy"], D)] == [9, 100]
+    assert sorted(["a²2", "a²1", "²", "10", "9"], key=natural_key) == ["9", "10", "a²1", "a²2", "²"]  # ² is a digit
     np.save("a[1].npy", W)
     assert expand(["a[1].npy"]) == ["a[1].npy"]
     with pytest.raises(FileFormatError, match=r"cannot read `x\*\.npy`: no file fits this pattern"):
@@ -251,11 +271,17 @@ def test_a_square_first_layer_stands_as_its_second_layer_says() -> None:
 
 WRONG = [
     ({"fc1": W, "fc2": np.ones((4, M))}, r"fc2 \(4, 3\) is a second layer with more outputs, or one more layer"),
-    ({"fc1": W, "fc2": np.ones((M, M)), "fc3": A[None]}, r"fc2 \(3, 3\) is one more layer, and two layers are audited"),
+    (
+        {"fc1": W, "fc2": np.ones((M, M)), "fc3": A[None]},
+        r"fc2 \(3, 3\) is one more layer: two layers with one fixed slope are",
+    ),
     ({"fc1": W, "fc2": A[None], "fc2_bias": [0.1]}, "fc2.bias is an output bias"),
     ({"x": W, "y": W, "z": A[None]}, r"x \(3, 5\), y \(3, 5\) could each be the first layer: --first-layer names it"),
     ({"x": W, "y": A[None], "z": A[None]}, r"y \(1, 3\), z \(1, 3\) could each be the second layer: --second-layer"),
     ({"x": W, "y": A[None], "u": A, "v": A}, r"u \(3,\), v \(3,\) could each be the first layer's bias: --first-bias"),
+    ({"x": W, "y": A[None], "norm_weight": A}, r"norm.weight \(3,\) is no bias by its name, .* --first-bias says"),
+    ({"x": W, "prelu_weight": [0.25], "y": A[None]}, "prelu.weight is a trained slope, or one more layer"),
+    ({"x": W, "conv": np.ones((2, 2, 2)), "y": A[None]}, r"conv \(2, 2, 2\) is one more layer"),
     ({"x": np.ones((4, 4))}, r"no matrix in it has d = 5 rows or columns; it holds x \(4, 4\)"),
 ]
 
@@ -268,6 +294,7 @@ def test_layers_that_cannot_be_told_or_are_others(arrays, sentence) -> None:
 
 def test_layers_by_name() -> None:
     arrays = {"x": W, "y": 2 * W, "z": A[None], "b": A, "c": A}
+    assert layers(Names(bias="norm.weight"), x=W, y=A[None], norm_weight=A).bias.tolist() == A.tolist()
     found = layers(Names("y", "z", "c"), **arrays)
     assert np.array_equal(found.W, 2 * W)
     with pytest.raises(FileFormatError, match="it has no array q; it holds x"):

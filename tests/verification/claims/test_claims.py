@@ -750,7 +750,7 @@ def test_times_that_tell_nothing_are_counted_and_hide_no_decrease_before_them(ho
     assert row.verdict is Verdict.HOLDS_NUMERICALLY
     assert row.reason.startswith("At 3 of ")
     q = path.smoothed_margin.copy()
-    q[late[2] :] -= 1e-2
+    q[late[2] :] -= q[late[2]] - q[late[1]] + 1e-2
     flows[0] = replace(flows[0], trajectory=replace(path, s=s, smoothed_margin=q))
     assert verdict(claim, honest.supposing(flows=tuple(flows))) is Verdict.VIOLATED
 

@@ -184,7 +184,7 @@ def test_the_growth_of_a_row_is_measured_in_squares() -> None:
     ("sigma", "ratio"), [([2.0, 1.0, 0.5, 0.25], 0.25), ([2.0, 1.0, 0.5], 0.25), ([2.0, 1.0], 0.0)]
 )
 def test_the_third_singular_value_counts(sigma: list[float], ratio: float) -> None:
-    found = flow_rank_at_most_two.third_ratio(SimpleNamespace(singular_values=np.array(sigma)))
+    found = flow_rank_at_most_two.third_ratio(np.array(sigma))
     assert found == ratio
 
 

@@ -23,6 +23,7 @@ POWERS = {
     "descent-converges.details.step_size": -2,
     "descent-norms-grow.details.smallest_norm_at_the_start": -1,
     "descent-norms-grow.details.smallest_norm_at_the_end": -1,
+    "flow-stays-in-last-cell.details.trapped_since": -2,
     "paper-descent-theorem.details.step_size": -2,
     "paper-descent-theorem.details.scale": -1,
 }

@@ -46,6 +46,13 @@ def test_theorem_holds(seed: int) -> None:
     assert {condition["name"]: condition["satisfied"] for condition in report.conditions}["paper"]
 
 
+def test_dimension_is_no_matter_after_the_gram_matrix() -> None:
+    """Samples were told apart by records of d fields, which took longer than that here and let no signal through."""
+    network, data = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5)), datasets.gaussian(3, 2**19, 0)
+    report = verify(network, data, time_limit=20.0)
+    assert "INCONCLUSIVE" not in verdicts(report).values()
+
+
 def test_gaussian_meets_the_refined_condition_only() -> None:
     report = run("gaussian")
     satisfied = {condition["name"]: condition["satisfied"] for condition in report.conditions}

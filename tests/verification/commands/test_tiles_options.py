@@ -11,7 +11,11 @@ from scipy import sparse
 
 import refimpl.datasets
 import refimpl.tiles.columns
+import refimpl.validation
+import verification.claims.evidence
+import verification.claims.run
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork
+from refimpl.tiles import NpyColumns, Plan
 from verification import cli, kkt_residuals, max_margin
 from verification.commands.options import memory_size
 
@@ -22,7 +26,7 @@ NETWORK = ["--slope", "0.5", "--positive", "2", "--negative", "2"]
 def big(tmp_path, monkeypatch):
     """The arguments that name 10 samples in 13 tiles of 64 columns, and the samples."""
     monkeypatch.setattr(refimpl.tiles.columns, "LARGEST_WIDTH", 64)
-    monkeypatch.setattr(refimpl.datasets, "TILE_ENTRIES", 1000)
+    monkeypatch.setattr(refimpl.dataset, "TILE_ENTRIES", 1000)
     X = np.random.default_rng(0).standard_normal((10, 800)) / np.sqrt(800.0)
     y = np.where(np.arange(10) % 2 == 0, 1, -1)
     np.save(tmp_path / "X.npy", X)
@@ -92,6 +96,58 @@ def test_sparse_samples_and_text(big, tmp_path, capsys) -> None:
     of_text = document(capsys, "max-margin", "--data", str(tmp_path / "S.svm"), *NETWORK)
     assert of_npz["objective"] == of_text["objective"] == max_margin_of(dense, y)
     assert of_npz["v"] is None
+
+
+def test_a_certificate_of_samples_in_tiles_is_checked(big, tmp_path, capsys, monkeypatch) -> None:
+    """It is the array's, byte for byte; samples that the checker has no memory for are bad input, no refusal."""
+    arguments, data = big
+    np.savez(tmp_path / "all.npz", X=data.X, y=data.y)
+    for name, source in (("tiles.json", arguments), ("array.json", ["--data", str(tmp_path / "all.npz"), *NETWORK])):
+        assert cli.main(["certify", *source, "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / "tiles.json").read_bytes() == (tmp_path / "array.json").read_bytes()
+    capsys.readouterr()
+    assert cli.main(["certify", *arguments, "--check", str(tmp_path / "tiles.json")]) == 0
+    assert "accepted" in capsys.readouterr().out
+    monkeypatch.setattr(refimpl.validation, "memory_limit", lambda: 1e6)
+    assert "GiB of memory" in fails(capsys, "certify", *arguments, "--check", str(tmp_path / "tiles.json"))
+
+
+def test_audit_says_the_same_as_of_the_array(big, tmp_path, capsys) -> None:
+    """One W in the span of the samples, one beside it."""
+    arguments, data = big
+    np.savez(tmp_path / "all.npz", X=data.X, y=data.y)
+    rng = np.random.default_rng(1)
+    np.save(tmp_path / "W0.npy", rng.standard_normal((4, 800)))
+    np.save(tmp_path / "W1.npy", np.array([[1.0], [1.0], [-1.0], [-1.0]]) * (rng.random((4, 10)) * data.y @ data.X))
+    weights = ["--weights", str(tmp_path / "W0.npy"), str(tmp_path / "W1.npy")]
+    found = document(capsys, "audit", *arguments, *weights)
+    array = document(capsys, "audit", "--data", str(tmp_path / "all.npz"), *NETWORK, *weights)
+    assert found["data"]["sha256"] == array["data"]["sha256"]
+    assert [row["verdict"] for row in found["claims"]] == [row["verdict"] for row in array["claims"]]
+    for k, names in enumerate(
+        (["loss", "smallest_margin"], ["loss", "smallest_margin", "stationarity", "outside_span"])
+    ):
+        row, expected = found["checkpoints"][k], array["checkpoints"][k]
+        assert row["rank"] == expected["rank"]
+        assert [row[name] for name in names] == pytest.approx([expected[name] for name in names], rel=1e-9, abs=1e-12)
+
+
+def test_the_clock_starts_when_the_samples_were_gone_through(big, monkeypatch) -> None:
+    """Each tile of the passes for K and W0 takes 100 s of this clock, and nothing else any."""
+    now = [0.0]
+
+    def tile(done: int, count: int) -> None:
+        now[0] += 100.0
+
+    for module in (verification.claims.run, verification.claims.evidence):
+        monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+    arguments, array = big
+    home = NpyColumns(arguments[1])
+    home.plan = Plan(progress=tile)
+    data = Dataset(home, array.y)
+    report = verification.verify(TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.5)), data, time_limit=50.0)
+    assert now[0] == 2600.0
+    assert not any("time: the limit" in row.reason for row in report.claims)
 
 
 def max_margin_of(X, y) -> object:

@@ -75,6 +75,7 @@ def test_gram_matrix_is_exact():
     wide = rng.standard_normal((3, 7)) * 10.0 ** rng.integers(-12, 12, (3, 7))
     cases = [wide, wide * 2.0**-1040, wide * 2.0**400, np.round(wide), [[1e150, 5e-324, 0.0], [-0.0, 1e-300, 3.0]]]
     cases += [rng.standard_normal((2, BLOCK + 3))]
+    cases += [rng.integers(1, 8, (3, 700)) + 2.0**-45 * (rng.random((3, 700)) < 0.01)]  # a sparse limb
     for X in cases:
         integers, exponent = exact_gram(np.asarray(X))
         K = [[Fraction(value) * Fraction(2) ** exponent for value in row] for row in integers.tolist()]
@@ -83,9 +84,9 @@ def test_gram_matrix_is_exact():
 
 def test_gram_matrix_at_the_largest_limbs():
     # every limb at its largest size and one sign: the sums come as close to 2^53 as they ever do
-    X = np.full((2, BLOCK), 1.0 - 2.0**-53)
-    integers, exponent = exact_gram(X)
-    assert Fraction(int(integers[0, 1])) * Fraction(2) ** exponent == BLOCK * exact(X[0, 0]) ** 2
+    for x in (1.0 - 2.0**-53, 1.0 - 2.0**-21 - 2.0**-40):
+        integers, exponent = exact_gram(np.full((2, BLOCK), x))
+        assert Fraction(int(integers[0, 1])) * Fraction(2) ** exponent == BLOCK * exact(x) ** 2
 
 
 def test_closed_form_satisfies_the_definitions_exactly():
