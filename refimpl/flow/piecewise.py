@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.flow.bounds import Bounds, Outcome, slowness
+from refimpl.flow.cell import Cell, simplex_minimizer
 from refimpl.flow.collocation import Explicit
 from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished, why_vanished
 from refimpl.flow.location import Located, first_event
@@ -95,6 +96,7 @@ class _PiecewiseRun:
         self.landing: Located | None = None
         self.explicit: Explicit | None = None
         self.events: list[FlowEvent] = []
+        self.released_late: set[tuple[int, int]] = set()
         self.counts = {"rhs_evaluations": 0, "steps": 0, "segments": 0, "jumps": 0, "resolutions": 0}
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.segment = Segment(span, loss)
@@ -176,7 +178,7 @@ class _PiecewiseRun:
 
     def bound_reached(self) -> Outcome | None:
         """The outcome if a bound on events, steps or time is reached, with what makes the flow slow."""
-        self.bounds.tell(self.s, len(self.events), self.counts["steps"], self.growth)
+        self.bounds.tell(self.s, len(self.events), self.counts["steps"], self.growth, self.recorder.log_loss)
         bound = self.bounds.reached(self.s, max(len(self.events), self.counts["resolutions"]), self.counts["steps"])
         if bound is None:
             return None
@@ -288,12 +290,26 @@ class _PiecewiseRun:
         cell = segment.cell()
         wait, j, i = cell.approach_time(segment.preactivations(c), w)
         if np.isinf(wait):
+            limit = limit_from_cell(cell, w, self.X)
+            if not limit.polished and self.release_late(cell, c):
+                return True
             self.go_straight(c, w, self.until_zero_loss(c, w))
-            return self.converged(limit_from_cell(cell, w, self.X))
+            return self.converged(limit)
         if gap * wait > JUMP_DRIFT:
             return None
         self.jump(c, w, wait, j, i)
         return True
+
+    def release_late(self, cell: Cell, c: Array) -> bool:
+        """Release a unit that in the limit of this cell leaves its kink, by less than `RELEASE_DELAY`; each once."""
+        lam = simplex_minimizer(cell.matrix)
+        leaving = [] if lam is None else cell.leaving(lam / lam.sum())
+        for j, i, side in leaving:
+            if (j, i) not in self.released_late:
+                self.released_late.add((j, i))
+                self.carry_out(Located(self.s, j, i, side, c))
+                return True
+        return False
 
     def converged(self, limit: FlowLimit) -> Outcome:
         how = f"polished, which moved it by {limit.polish_distance:.1e}" if limit.polished else "not polished"

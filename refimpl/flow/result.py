@@ -69,11 +69,15 @@ class FlowProgress:
         limit; inf where the margins do not grow.
     seconds : float
         Wall time since the start.
+    log_loss : float
+        log L.
 
     Examples
     --------
-    >>> print(FlowProgress(12.5, 340, 400, 0.02, 1.5))
-    s = 12.5, 340 events, growth gap 2e-02
+    >>> print(FlowProgress(12.5, 340, 400, 0.02, 1.5, -3.0))
+    s = 12.5, loss 0.0498, 340 events, growth gap 2e-02
+    >>> print(FlowProgress(12.5, 340, 400, 0.02, 1.5, -3000.0))
+    s = 12.5, loss e^-3000, 340 events, growth gap 2e-02
     """
 
     s: float
@@ -81,9 +85,11 @@ class FlowProgress:
     steps: int
     growth_gap: float
     seconds: float
+    log_loss: float
 
     def __str__(self) -> str:
-        return f"s = {self.s:.6g}, {self.events} events, growth gap {self.growth_gap:.0e}"
+        loss = f"{np.exp(self.log_loss):.3g}" if abs(self.log_loss) < 700.0 else f"e^{self.log_loss:.0f}"
+        return f"s = {self.s:.6g}, loss {loss}, {self.events} events, growth gap {self.growth_gap:.0e}"
 
 
 @dataclass(frozen=True, eq=False)

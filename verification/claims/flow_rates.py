@@ -54,7 +54,7 @@ def loss_error(flow: FlowResult, evidence: Evidence) -> Array:
     A step that is off by e in ℓ⁻¹(nL) changes 1/L by the part e there and then; 1/L grows on as it should (16.1), so
     at a later time that is the part e L(t)/L of 1/L(t).
     """
-    steps = (error_of_steps(flow, evidence) + rounding(flow, evidence)) / 2.0  # of one end of each step
+    steps = (error_of_steps(flow, evidence) + rounding(flow, evidence).max(axis=1)) / 2.0  # of one end of each step
     log_loss, total = flow.trajectory.log_loss, np.empty_like(steps)
     carried = 0.0
     for k, error in enumerate(steps):

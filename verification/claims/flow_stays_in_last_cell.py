@@ -51,7 +51,7 @@ class Trapped:
             return cls(0.0, float("inf"), 0, 0.0)
         cell = Cell(evidence.network, evidence.data.y, evidence.data.gram, limit.pattern)
         trap = Trap.of(cell, limit, evidence.loss)
-        error = error_of_steps(flow, evidence) + rounding(flow, evidence)
+        error = error_of_steps(flow, evidence) + rounding(flow, evidence).max(axis=1)
         with np.errstate(over="ignore", divide="ignore"):
             bound = trap.largest_divergence(path.sample_weights, path.margins, error)
             slack = np.where(in_last_pattern(flow, limit.pattern), trap.delta**2 / 2.0 / bound, 0.0)
