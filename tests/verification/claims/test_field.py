@@ -310,5 +310,6 @@ def test_samples_that_determine_no_interpolator() -> None:
 def test_worst_does_not_hide_a_violation_behind_a_large_error() -> None:
     assert worst([0.2, 1.5, 0.9], [0.0, 1.0, 0.0]) == (1.5, 1.0)  # undecided
     assert worst([0.2, 1.5, 1.01], [0.0, 1.0, 1e-9]) == (1.01, 1e-9)  # decided by another
+    assert worst([0.9, 1e8], [60.0, 50.0]) == (1e8, 50.0)  # half a part in 10⁶ of itself
     assert worst([np.inf], [np.inf]) == (np.inf, np.inf)
     assert worst([], []) == (None, 0.0)
