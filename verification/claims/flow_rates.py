@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from refimpl.flow import FlowResult
-from refimpl.losses import ExponentialLoss, LogisticLoss
+from refimpl.losses import ExponentialLoss
 from refimpl.validation import Array
 from verification.claims.evidence import Evidence
 from verification.claims.smoothed_margin_monotone import error_of_steps, rounding
 from verification.witnesses.rates import LateStretch
 
-__all__ = ["ERROR_OF_LOSS", "KNOWN", "has_rates", "is_exponential", "late_stretches", "loss_error"]
+__all__ = ["ERROR_OF_LOSS", "KNOWN", "is_exponential", "late_stretches", "loss_error"]
 
 TIME_ERROR = 1e-8
 """Relative error of plain time: seven Gauss points where three agree with them to 1e-5 (`TrajectoryRecorder`)."""
@@ -22,11 +22,6 @@ KNOWN = 4e-7
 """Records at which t L(t) has a larger relative error are left out; twice that is small enough for a verdict."""
 
 ERROR_OF_LOSS = "errors of the solver's steps in q, each damped like 1/L, and of plain time; 0 where not needed"
-
-
-def has_rates(evidence: Evidence) -> bool:
-    """Whether the loss is the logistic or the exponential one, as section 16 asks."""
-    return type(evidence.loss) in (LogisticLoss, ExponentialLoss)
 
 
 def is_exponential(evidence: Evidence) -> bool:

@@ -228,13 +228,13 @@ class Report(Displayed):
         return Group(self._heading(), ClaimsTable(self.claims), *self._doubts(), Text(self.summary, style="bold"))
 
     def _heading(self) -> Text:
-        network = self.network
+        network, scales = self.network, ", ".join(f"{start['scale']:g}" for start in self.starts)
+        followed = f"; gradient flow ({network['flow_method']}) from scales {scales}" if scales else ""
         lines = [
             *self.remarks,
             *self.answer,
             f"Network: m = {network['m']} neurons ({network['positive_neurons']} positive), slope "
-            f"{network['slope']:g}, {network['loss']} loss; gradient flow ({network['flow_method']}) from scales "
-            + ", ".join(f"{start['scale']:g}" for start in self.starts),
+            f"{network['slope']:g}, {network['loss']} loss{followed}",
             *(
                 f"Proven from scale {start['scale']:g}: {start['proven']}."
                 for start in self.starts

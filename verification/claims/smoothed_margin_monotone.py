@@ -21,10 +21,11 @@ def measure(evidence: Evidence) -> Measurement:
     """Largest decrease of ℓ⁻¹(nL)/‖W‖ between recorded times, in units of max(1, ℓ⁻¹(nL))/‖W‖.
 
     An unfinished flow counts as far as it went. Each decrease is held against what may be error there. Times at which
-    that is too large for a verdict tell nothing, and are counted; they hide no decrease elsewhere.
+    that is too large for a verdict and the decrease is within it tell nothing, and are counted; they hide no decrease
+    elsewhere.
     """
     drops, errors, starts = zip(*(decreases(flow, evidence) for flow in evidence.flows), strict=True)
-    telling = [error <= LARGEST_TOLERANCE for error in errors]
+    telling = [(error <= LARGEST_TOLERANCE) | (drop > error) for drop, error in zip(drops, errors, strict=True)]
     silent = any(tells.size and not tells.any() for tells in telling)
     chosen = np.concatenate([np.ones_like(tells) if silent else tells for tells in telling])
     drop, allowed = np.concatenate(drops)[chosen], np.concatenate(errors)[chosen]

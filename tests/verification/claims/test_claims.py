@@ -755,6 +755,26 @@ def test_times_that_tell_nothing_are_counted_and_hide_no_decrease_before_them(ho
     assert verdict(claim, honest.supposing(flows=tuple(flows))) is Verdict.VIOLATED
 
 
+def test_a_decrease_beyond_a_large_error_decides_nothing(honest: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The margin halves where the error estimate is 1e-5: too large for a verdict, too small to hide that."""
+    from verification.claims import smoothed_margin_monotone as module
+
+    claim, flows, right = "smoothed-margin-monotone", list(honest.flows), module.error_of_steps
+    path = flows[0].trajectory
+    q = path.smoothed_margin.copy()
+    q[-1] /= 2.0
+    flows[0] = replace(flows[0], trajectory=replace(path, smoothed_margin=q))
+
+    def large_at_the_end(flow, evidence):
+        error, now = right(flow, evidence).copy(), flow.trajectory
+        error[-1] = 1e-5 * max(1.0, now.smoothed_margin[-1] * now.norm[-1])
+        return error
+
+    monkeypatch.setattr(module, "error_of_steps", large_at_the_end)
+    assert verdict(claim, honest) is Verdict.HOLDS_NUMERICALLY
+    assert verdict(claim, honest.supposing(flows=tuple(flows))) is Verdict.INCONCLUSIVE
+
+
 # --- trapped in the last cell ---------------------------------------------------------------------
 
 
