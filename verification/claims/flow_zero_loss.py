@@ -9,8 +9,8 @@ from refimpl.losses import mean_log_value
 from refimpl.validation import Array
 from verification.claims.base import Claim, Measurement
 from verification.claims.evidence import Evidence
-from verification.claims.flow_rates import ERROR_OF_LOSS, KNOWN, has_rates, is_exponential, loss_error
-from verification.claims.hypotheses import log_threshold, separability
+from verification.claims.flow_rates import ERROR_OF_LOSS, KNOWN, is_exponential, loss_error
+from verification.claims.hypotheses import has_known_loss, log_threshold, separability
 from verification.claims.ratios import worst
 from verification.witnesses.rates import log_growth_bounds
 
@@ -67,7 +67,7 @@ def measure(evidence: Evidence) -> Measurement:
 
 def was_stopped(k: int, evidence: Evidence) -> bool:
     """Whether flow k is one that (16.2) speaks about, and a bound on time, steps or events ended it."""
-    speaks = has_rates(evidence) and separability(evidence).satisfied
+    speaks = has_known_loss(evidence) and separability(evidence).satisfied
     return speaks and evidence.flows[k].status in OUT_OF_BOUNDS
 
 

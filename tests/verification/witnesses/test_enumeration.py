@@ -375,7 +375,6 @@ def test_a_limit_below_the_lower_bound_is_not_believed():
 
 def test_the_row_is_there_only_where_there_are_few_programs():
     small = verify(signs(2, 1, 0.3), datasets.gaussian(4, 200, np.random.default_rng(0)), descent_steps=10)
-    assert len(small.claims) == 17
     assert CLAIM.id in [row.id for row in small.claims]
     large = evidence(signs(2, 2, 0.3), datasets.gaussian(20, 30, np.random.default_rng(0)))
     assert not CLAIM.applies(large)
