@@ -330,8 +330,8 @@ def _slopes_of_independent(G: Array, r: Array, lower: Array, upper: Array) -> tu
     """The x between bounds that minimizes ½xᵀGx - rᵀx, and where it is at a lower (-1) or an upper (+1) one.
 
     Which bounds are active is guessed, and guessed anew from the signs of what comes out; a guess that agrees with
-    itself meets the optimality conditions. A bound is active only if x is pushed against it beyond rounding. None where samples are not so independent that G, of diagonal 1, has
-    eigenvalues of 1/2 or more, or if no guess agrees.
+    itself meets the optimality conditions. A bound is active only if x is pushed against it beyond rounding. None
+    where samples are not so independent that G, of diagonal 1, has eigenvalues of 1/2 or more, or if no guess agrees.
     """
     if np.abs(G).sum(axis=0).max() > 1.5:
         return None

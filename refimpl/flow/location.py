@@ -30,7 +30,7 @@ WELL_INSIDE = 0.1
 """A unit whose effective slope, by the derivative of the path, stays this far from γ and 1 is not looked at closer."""
 
 _Crossing = tuple[float, bool, int, int, float, list[float], float]
-"""x, or a bound below of it; whether it is x; neuron and sample; where the polynomial begins, its coefficients, floor."""
+"""x or a bound below; whether it is x; neuron, sample; where the polynomial begins; its coefficients and floor."""
 
 MOST_BEND = 1e-6
 """Events of one step may move its margins by this much more than its path knows; weights change by twice that part."""
@@ -168,7 +168,7 @@ class Events:
         """
         sliding = self._segment.sliding
         possible = np.flatnonzero(self._released[sliding.neurons, sliding.samples])
-        looks = LOOKS[(LOOKS > self.x) & (LOOKS < x_end)] if self.path.defect is not None else LOOKS[:0]
+        looks = LOOKS[(self.x < LOOKS) & (x_end > LOOKS)] if self.path.defect is not None else LOOKS[:0]
         looks, found = np.append(looks, x_end), None
         while possible.size:
             margins = np.minimum(*sliding.margins(self._weights(looks), possible))
@@ -199,7 +199,7 @@ class Events:
         return float(brentq(inside, x_a, x_b, xtol=SMALLEST_PART, rtol=1e-15)), side
 
     def _departure(self, j: int, x_end: float) -> float | None:
-        """When neuron j, whose sliding samples are dependent, no longer stays on its kinks; None if it does at x_end."""
+        """When neuron j, whose sliding samples are dependent, no longer stays on its kinks; None if it stays."""
 
         def stays(x: float) -> bool:
             return self._segment.stays(j, self._weights(x))
