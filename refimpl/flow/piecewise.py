@@ -39,9 +39,10 @@ PHASES = ("integration", "event location", "event resolution", "recording", "lim
 SETTLED_AFTER = 30
 """Explicit steps without an event after which the implicit solver takes over."""
 
-EVENTS_AHEAD = 12.0
-"""A first explicit step after an event is at most this many times as long as events have lately been apart. With an
-`atol` other than 1e-9 it goes with the fifth root, as the solver's own steps do, so that errors can be estimated."""
+EVENTS_AHEAD = 3.0, 12.0
+"""A first explicit step after an event is at most this many times as long as events have lately been apart: more as
+steps go through all of their events, fewer as events bend their paths. With an `atol` other than 1e-9 it goes with the
+fifth root, as the solver's own steps do, so that errors can be estimated."""
 
 DEFAULT_ATOL = 1e-9
 
@@ -93,7 +94,7 @@ class _PiecewiseRun:
         self.span, self.X, self.loss, self.bounds = span, X, loss, bounds
         self.s, self.step_size, self.calm_steps, self.same_time = 0.0, 0.0, 0, 0
         self.recorder = TrajectoryRecorder(loss, marks)
-        self.implicit_step = 0.0
+        self.implicit_step, self.events_ahead = 0.0, EVENTS_AHEAD[1]
         self.spacing, self.last_event = np.inf, 0.0
         self.landing: Located | None = None
         self.explicit: Explicit | None = None
@@ -190,10 +191,13 @@ class _PiecewiseRun:
             segment.ahead = None
             bend, off = bend + segment.bend, off + 2.0 * segment.bend * float(ahead.max())
             bent = off > BENT * self.bounds.atol or bend > MOST_BEND
+            if bent:
+                self.events_ahead = max(0.7 * self.events_ahead, EVENTS_AHEAD[0])
             if bent or not isinstance(solver, Explicit) or self.too_many_events() or self.stuck():
                 return
             self.timed("event location", events.passed)
             located = self.timed("event location", events.first)
+        self.events_ahead = min(1.1 * self.events_ahead, EVENTS_AHEAD[1])
         self.pass_time(self.s, solver.t, margins)
         segment.advance(end - events.c)
         self.s, self.same_time = solver.t, 0
@@ -239,7 +243,9 @@ class _PiecewiseRun:
         elif self.step_size > 0.0:
             after_event = 1.0 / fastest if stiff and self.calm_steps == 0 else np.inf
             if not stiff and self.calm_steps == 0:
-                after_event = max(EVENTS_AHEAD * (bounds.atol / DEFAULT_ATOL) ** 0.2 * self.spacing, np.spacing(self.s))
+                after_event = max(
+                    self.events_ahead * (bounds.atol / DEFAULT_ATOL) ** 0.2 * self.spacing, np.spacing(self.s)
+                )
             options["first_step"] = min(self.step_size, s_end - self.s, after_event)
         if self.calm_steps >= SETTLED_AFTER or stiff:
             return Implicit(segment, self.s, s_end, **options)
