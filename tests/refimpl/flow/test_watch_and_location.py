@@ -180,10 +180,13 @@ def test_events_of_one_step_follow_one_another() -> None:
     segment = segment_of([1.0, 2.0], 0.5, X, [1, 1], W0)
     events, found = Events(segment, along([(1.0, 0.0)], 3.0)), []
     event = events.first()
-    while event is not None:
-        found.append((event.neuron, event.sample, event.s))
+    while event is not None and len(found) < 10:
+        j, i = event.neuron, event.sample
+        found.append((j, i, event.s))
         segment.advance(event.c)
-        segment.reach_kink(event.neuron, event.sample)
+        row, at_kink = segment.pattern[j].copy(), np.arange(2) == i
+        row[i] *= -1
+        segment._set_row(j, row, at_kink, segment.row_at(j, segment.since_anchor(0.0)))
         events.passed()
         event = events.first()
     assert [unit[:2] for unit in found] == [(1, 1), (0, 1)]
