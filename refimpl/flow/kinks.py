@@ -313,17 +313,16 @@ def minimum_norm_slopes(theta: Array, free: BoolArray, drive: Array, slope: floa
     size = np.linalg.norm(columns, axis=0)
     if size.size == 1:
         return np.clip(-(columns[:, 0] @ fixed) / size**2, slope, 1.0)
-    # Dependent columns leave θ open, which BVLS does not bear: a little weight on ‖θ‖ picks one.
     columns = columns / size
-    guessed = _slopes_of_independent(columns.T @ columns, -(fixed @ columns), slope * size, size)
-    if guessed is not None:
-        inside = np.clip(guessed[0] / size, np.nextafter(slope, 1.0), np.nextafter(1.0, 0.0))
-        return np.where(guessed[1] < 0, slope, np.where(guessed[1] > 0, 1.0, inside))
-    columns = np.vstack([columns, TIE_BREAK * np.eye(size.size)])
-    target = np.concatenate([-fixed, np.zeros(size.size)])
-    solution = lsq_linear(columns, target, bounds=(slope * size, size), method="bvls", tol=1e-15, max_iter=1000)
-    inside = np.clip(solution.x / size, np.nextafter(slope, 1.0), np.nextafter(1.0, 0.0))
-    return np.where(solution.active_mask < 0, slope, np.where(solution.active_mask > 0, 1.0, inside))
+    found = _slopes_of_independent(columns.T @ columns, -(fixed @ columns), slope * size, size)
+    if found is None:  # dependent columns leave θ open, which BVLS does not bear: a little weight on ‖θ‖ picks one
+        columns = np.vstack([columns, TIE_BREAK * np.eye(size.size)])
+        target = np.concatenate([-fixed, np.zeros(size.size)])
+        solution = lsq_linear(columns, target, bounds=(slope * size, size), method="bvls", tol=1e-15, max_iter=1000)
+        found = solution.x, solution.active_mask
+    x, active = found
+    inside = np.clip(x / size, np.nextafter(slope, 1.0), np.nextafter(1.0, 0.0))
+    return np.where(active < 0, slope, np.where(active > 0, 1.0, inside))
 
 
 def _slopes_of_independent(G: Array, r: Array, lower: Array, upper: Array) -> tuple[Array, IntArray] | None:
