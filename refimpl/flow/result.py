@@ -271,7 +271,7 @@ class FlowResult(Displayed):
             )
         path = replace(path, margins=path.margins[:, columns], sample_weights=path.sample_weights[:, columns])
         events = tuple(
-            replace(event, neuron=int(neurons[event.neuron]), sample=int(samples[event.sample]))
+            FlowEvent(event.s, int(neurons[event.neuron]), int(samples[event.sample]), event.kind, event.side)
             for event in self.events
         )
         forks = [fork | {"neuron": int(neurons[fork["neuron"]])} for fork in self.diagnostics.get("forks", [])]
@@ -303,7 +303,11 @@ class FlowResult(Displayed):
                 norm=np.ldexp(self.trajectory.norm, -h),
                 smoothed_margin=np.ldexp(self.trajectory.smoothed_margin, h),
             )
-            events = tuple(replace(event, s=float(np.ldexp(event.s, -2 * h))) for event in self.events)
+            times = np.ldexp(np.array([event.s for event in self.events]), -2 * h).tolist()
+            events = tuple(
+                FlowEvent(s, event.neuron, event.sample, event.kind, event.side)
+                for s, event in zip(times, self.events, strict=True)
+            )
             forks = [fork | {"s": float(np.ldexp(fork["s"], -2 * h))} for fork in self.diagnostics.get("forks", [])]
         diagnostics = self.diagnostics | {"forks": forks}
         return replace(self, limit=limit, trajectory=path, events=events, diagnostics=diagnostics)
