@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from verification.exact.certificate import certify, reject_early
     from verification.exact.checker import check_certificate
     from verification.exact.flow import certify_flow
+    from verification.exact.optimum import certify_optimum
     from verification.exact.point import certify_point
     from verification.witnesses.boundary import mixture_error, robust_radii
     from verification.witnesses.conditions import check_hypotheses
@@ -40,6 +41,7 @@ __all__ = [
     "audit",
     "certify",
     "certify_flow",
+    "certify_optimum",
     "certify_point",
     "check_certificate",
     "check_hypotheses",
@@ -68,6 +70,7 @@ _HOMES = {
     "audit": "audits.run",
     "certify": "exact.certificate",
     "certify_flow": "exact.flow",
+    "certify_optimum": "exact.optimum",
     "certify_point": "exact.point",
     "check_certificate": "exact.checker",
     "check_hypotheses": "witnesses.conditions",

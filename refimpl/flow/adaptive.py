@@ -116,7 +116,7 @@ def adaptive_flow(span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, m
 def _integrate(run: _Run, recorder: TrajectoryRecorder, bounds: Bounds) -> Outcome:
     solver = _solver(run, bounds)
     while True:
-        bounds.tell(run.s, len(run.events), run.counts["steps"], run.growth)
+        bounds.tell(run.s, len(run.events), run.counts["steps"], run.growth, recorder.log_loss)
         bound = bounds.reached(run.s, run.counts["steps"], run.counts["steps"])
         if bound is not None:
             return (*bound, None)

@@ -71,6 +71,10 @@ class Path:
         """S at x."""
         return self.s_b if x == 1.0 else self.s_a + x * (self.s_b - self.s_a)
 
+    def rest(self, x: float) -> Array:
+        """Bernstein coefficients of c on [x, 1], shape (n, p + 1)."""
+        return np.asarray(self.B @ _restriction(self.B.shape[1] - 1, x))
+
     @cached_property
     def derivative(self) -> Array:
         """Bernstein coefficients of dc/ds, shape (n, p)."""
@@ -80,6 +84,21 @@ class Path:
 @cache
 def _binomials(p: int) -> tuple[float, ...]:
     return tuple(float(comb(p, k)) for k in range(p + 1))
+
+
+@cache
+def _of_rest(p: int) -> tuple[Array, Array]:
+    """R_lk of `_restriction` without powers, and l - k where that is not negative, shape (p + 1, p + 1)."""
+    steps = np.array([[max(index - k, 0) for k in range(p + 1)] for index in range(p + 1)])
+    binomial = [[float(comb(p - k, index - k)) if index >= k else 0.0 for k in range(p + 1)] for index in range(p + 1)]
+    return np.array(binomial), steps
+
+
+def _restriction(p: int, x: float) -> Array:
+    """R with b R the coefficients on [x, 1]: R_lk = binom(p - k, l - k) x^{l-k} (1 - x)^{p-l}, by de Casteljau."""
+    binomial, steps = _of_rest(p)
+    y, powers = 1.0 - x, np.array([x**k for k in range(p + 1)])
+    return np.asarray(binomial * powers[steps] * np.array([[y ** (p - index)] for index in range(p + 1)]))
 
 
 @cache

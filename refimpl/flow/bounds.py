@@ -36,8 +36,15 @@ class Teller:
         self._tell, self._exponent = tell, exponent
         self._started = self._last = perf_counter()
 
-    def __call__(self, s: float, events: int, steps: int, growth: Callable[[], tuple[Array, Array]]) -> None:
-        """Tell, if it is time; `growth` gives w and M w."""
+    def __call__(
+        self,
+        s: float,
+        events: int,
+        steps: int,
+        growth: Callable[[], tuple[Array, Array]],
+        log_loss: Callable[[], float],
+    ) -> None:
+        """Tell, if it is time; `growth` gives w and M w, `log_loss` log L."""
         if self._tell is None or perf_counter() - self._last < TELL_EVERY:
             return
         w, grown = growth()
@@ -45,7 +52,7 @@ class Teller:
         gap = (mean - float(grown.min())) / mean if mean > 0.0 else float("inf")
         with np.errstate(over="ignore"):
             s = float(np.ldexp(s, self._exponent))
-        self._tell(FlowProgress(s, events, steps, gap, perf_counter() - self._started))
+        self._tell(FlowProgress(s, events, steps, gap, perf_counter() - self._started, log_loss()))
         self._last = perf_counter()
 
 

@@ -173,6 +173,14 @@ class Cell:
         r = self.velocity(w)[j, i] / (self.network.second_layer[j] * self.y[i])
         return r - self.network.slope * w[i], w[i] - r
 
+    def leaving(self, w: Array) -> list[tuple[int, int, int]]:
+        """(j, i, side) of the sliding units whose slopes at w are outside [γ, 1], of neurons that do not rest there."""
+        j, i = np.nonzero(self.pattern == 0)
+        low, high = self.sliding_margins(w)
+        side = np.where(low < 0.0, -1, np.where(high < 0.0, 1, 0))
+        moving = [k for k in self.sliding_neurons if not self._rests(k, w)]
+        return [(int(j[k]), int(i[k]), int(side[k])) for k in np.flatnonzero(np.isin(j, moving) & (side != 0))]
+
     def _rests(self, j: int, w: Array) -> bool:
         """Whether slopes in [γ, 1] of neuron j's sliding units keep them on their kinks.
 

@@ -48,6 +48,9 @@ RELEASE_DELAY = 1e-7
 """A unit leaves a kink that attracts once its effective slope, or its speed, says so by this much. Weights carry
 the solver's error, up to fifty times `atol`; a unit released by less might slide again at once, and so on for ever."""
 
+MOST_GUESSES = 8
+"""Active sets that are guessed before the general solver takes over."""
+
 DEPENDENT = 1e-13
 """A sample belongs to the span of others if its squared distance from it is at most this part of ‖x_i‖²."""
 
@@ -310,12 +313,40 @@ def minimum_norm_slopes(theta: Array, free: BoolArray, drive: Array, slope: floa
     size = np.linalg.norm(columns, axis=0)
     if size.size == 1:
         return np.clip(-(columns[:, 0] @ fixed) / size**2, slope, 1.0)
-    # Dependent columns leave θ open, which BVLS does not bear: a little weight on ‖θ‖ picks one.
-    columns = np.vstack([columns / size, TIE_BREAK * np.eye(size.size)])
-    target = np.concatenate([-fixed, np.zeros(size.size)])
-    solution = lsq_linear(columns, target, bounds=(slope * size, size), method="bvls", tol=1e-15, max_iter=1000)
-    inside = np.clip(solution.x / size, np.nextafter(slope, 1.0), np.nextafter(1.0, 0.0))
-    return np.where(solution.active_mask < 0, slope, np.where(solution.active_mask > 0, 1.0, inside))
+    columns = columns / size
+    found = _slopes_of_independent(columns.T @ columns, -(fixed @ columns), slope * size, size)
+    if found is None:  # dependent columns leave θ open, which BVLS does not bear: a little weight on ‖θ‖ picks one
+        columns = np.vstack([columns, TIE_BREAK * np.eye(size.size)])
+        target = np.concatenate([-fixed, np.zeros(size.size)])
+        solution = lsq_linear(columns, target, bounds=(slope * size, size), method="bvls", tol=1e-15, max_iter=1000)
+        found = solution.x, solution.active_mask
+    x, active = found
+    inside = np.clip(x / size, np.nextafter(slope, 1.0), np.nextafter(1.0, 0.0))
+    return np.where(active < 0, slope, np.where(active > 0, 1.0, inside))
+
+
+def _slopes_of_independent(G: Array, r: Array, lower: Array, upper: Array) -> tuple[Array, IntArray] | None:
+    """The x between bounds that minimizes ½xᵀGx - rᵀx, and where it is at a lower (-1) or an upper (+1) one.
+
+    Which bounds are active is guessed, and guessed anew from the signs of what comes out; a guess that agrees with
+    itself meets the optimality conditions. A bound is active only if x is pushed against it beyond rounding. None
+    where samples are not so independent that G, of diagonal 1, has eigenvalues of 1/2 or more, or if no guess agrees.
+    """
+    if np.abs(G).sum(axis=0).max() > 1.5:
+        return None
+    active = np.zeros(r.size, dtype=np.int8)
+    for _ in range(MOST_GUESSES):
+        x, free = np.where(active < 0, lower, np.where(active > 0, upper, 0.0)), active == 0
+        if free.any():
+            x[free] = np.linalg.solve(G[np.ix_(free, free)], (r - G @ x)[free])
+        rounding = 64.0 * _EPS * (np.abs(r) + np.abs(x).sum())
+        below, beyond = x < lower - rounding, x > upper + rounding
+        pushed = active * (G @ x - r) < -rounding
+        guess = np.where(free, beyond.astype(np.int8) - below, np.where(pushed, active, 0))
+        if np.array_equal(guess, active):
+            return x, active
+        active = guess.astype(np.int8)
+    return None
 
 
 def release_delay(slope: float, delay: float = RELEASE_DELAY) -> float:
@@ -362,6 +393,10 @@ def samples_in_span(factor: Array, chosen: BoolArray) -> BoolArray:
 def _distance_square(rows: Array, spanning: Array) -> Array:
     """Squared distances of the rows from the span of others, shape (len(rows),)."""
     directions = spanning / np.linalg.norm(spanning, axis=1, keepdims=True)
+    if len(directions) == 1:
+        rest = rows - (rows @ directions[0])[:, None] * directions
+        rest -= (rest @ directions[0])[:, None] * directions
+        return np.asarray(np.sum(rest**2, axis=1))
     _, sigma, Vt = np.linalg.svd(directions, full_matrices=False)
     basis = Vt[sigma > np.sqrt(DEPENDENT) * sigma.max(initial=0.0)]
     rest = rows - (rows @ basis.T) @ basis

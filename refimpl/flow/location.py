@@ -7,6 +7,7 @@ product. A unit whose coefficients are all positive does not reach its kink (doc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 from scipy.optimize import brentq
@@ -15,7 +16,7 @@ from refimpl.flow.bernstein import SMALLEST_PART, Path, earliest_zeros, first_cr
 from refimpl.flow.segments import Segment
 from refimpl.validation import Array, IndexArray
 
-__all__ = ["Located", "first_event"]
+__all__ = ["MOST_BEND", "Events", "Located", "first_event"]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -27,6 +28,12 @@ LOOKS = np.array([0.25, 0.5, 0.75, 1.0])
 
 WELL_INSIDE = 0.1
 """A unit whose effective slope, by the derivative of the path, stays this far from γ and 1 is not looked at closer."""
+
+_Crossing = tuple[float, bool, int, int, float, list[float], float]
+"""x or a bound below; whether it is x; neuron, sample; where the polynomial begins; its coefficients and floor."""
+
+MOST_BEND = 1e-6
+"""Events of one step may move its margins by this much more than its path knows; weights change by twice that part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,131 +47,197 @@ class Located:
     c: Array
 
 
-def first_event(segment: Segment, path: Path) -> Located | None:
-    """The first event of the step, or None.
+class Events:
+    """The events of one step, one after another.
 
-    A unit that stands at its kink, or beyond it, and moves the wrong way is an event at the start.
+    c(s) stays what it is through all of them (docs/numerics.md, "Several events in a step"), and an event changes the
+    rows of its neuron's units only. So crossings are found once, and after an event those of its neuron anew.
 
     Parameters
     ----------
     segment : Segment
     path : Path
-        c(s) within the step.
+        c(s) within the step, counted from the last event before it.
+
+    Attributes
+    ----------
+    x : float
+        Where the last event was, 0 before the first.
+    c : ndarray, shape (n,)
+        The path's c there.
     """
-    found, x = _first_crossing(segment, path), 1.0
-    if found is not None:
-        x, j, i = found
-        event = Located(path.time(x), j, i, 0, path.at(x))
-    else:
-        event = None
-    if segment.sliding.of_neuron:
-        release = _first_release(segment, path, x)
-        if release is not None:
-            x, k, side = release
-            event = Located(path.time(x), *segment.sliding.unit(k), side, path.at(x))
-        for j in segment.sliding.dependent_neurons:
-            departure = _departure(segment, path, j, x)
-            if departure is not None:
-                x = departure
-                sample = int(np.flatnonzero(segment.pattern[j] == 0)[0])
-                event = Located(path.time(x), j, sample, 0, path.at(x))
-    return event
 
+    def __init__(self, segment: Segment, path: Path) -> None:
+        self._segment, self.path = segment, path
+        self.x, self.c = 0.0, np.zeros(segment.q.size)
+        self._neuron, self._next = -1, 0.0
+        self._queue: list[_Crossing] = []
+        self._queue_crossings(slice(None), path.B, segment.units.in_reach(path.B))
+        self._released = np.zeros(segment.pattern.shape, dtype=bool)
+        if segment.sliding.of_neuron:
+            self._watch_slopes(np.arange(segment.sliding.samples.size))
 
-def _first_crossing(segment: Segment, path: Path) -> tuple[float, int, int] | None:
-    """x, neuron and sample of the first crossing; of several at once, that of the first unit."""
-    end = path.B[:, -1]
-    units = segment.units
-    distances = units.in_reach(path.B)
-    reaching = np.flatnonzero(distances.min(axis=0) < 0.0)
-    rounding = segment.rounding(end, units.j[reaching], units.i[reaching])
-    beyond = distances[:, reaching].min(axis=0) < -rounding
-    reaching = reaching[beyond]
-    if reaching.size == 0:
+    def first(self) -> Located | None:
+        """The first event from `x` on, or None.
+
+        A unit that stands at its kink, or beyond it, and moves the wrong way is an event at the start.
+        """
+        crossing, event, x = self._first_crossing(), None, 1.0
+        if crossing is not None:
+            x, _, j, i = crossing[:4]
+            event = self._located(x, j, i, 0)
+        if self._segment.sliding.of_neuron:
+            release = self._first_release(x)
+            if release is not None:
+                x, k, side = release
+                event = self._located(x, *self._segment.sliding.unit(k), side)
+            for j in self._segment.sliding.dependent_neurons:
+                departure = self._departure(j, x)
+                if departure is not None:
+                    x = departure
+                    event = self._located(x, j, int(np.flatnonzero(self._segment.pattern[j] == 0)[0]), 0)
+        return event
+
+    def passed(self) -> None:
+        """Go on behind the event that `first` gave, which has been carried out since."""
+        j, x = self._neuron, self._next
+        self.x, self.c = x, self.path.at(x)
+        self._queue = [crossing for crossing in self._queue if crossing[2] != j]
+        heapify(self._queue)
+        rest = self.path.rest(x) - self.c[:, None]
+        mine, distances = self._segment.units.of_neuron(j, rest)
+        self._queue_crossings(mine, rest, distances)
+        if j in self._segment.sliding.of_neuron:
+            self._watch_slopes(np.flatnonzero(self._segment.sliding.neurons == j))
+
+    def margins(self, s: Array) -> Array:
+        """Q at times behind the last event, shape (n, number of times)."""
+        return self._segment.margins(self.path(s) - self.c[:, None])
+
+    def _located(self, x: float, j: int, i: int, side: int) -> Located:
+        self._neuron, self._next = j, x
+        return Located(self.path.time(x), j, i, side, self.path.at(x) - self.c)
+
+    def _weights(self, x: float | Array) -> Array:
+        c = self.path.at(x)
+        return self._segment.weights(c - (self.c if c.ndim == 1 else self.c[:, None]))
+
+    # --- crossings ----------------------------------------------------------------------------
+
+    def _queue_crossings(self, units: slice, B: Array, distances: Array) -> None:
+        """Queue the units whose distances from their kinks, shape (p + 1, r), may cross 0; B is of what is left."""
+        segment = self._segment
+        reaching = np.flatnonzero(distances.min(axis=0) < 0.0)
+        if reaching.size == 0:
+            return
+        j, i = segment.units.j[units][reaching], segment.units.i[units][reaching]
+        rounding = segment.rounding(B[:, -1], j, i)
+        distances = distances[:, reaching].T
+        floor = _floor(segment, self.path, B, distances, np.abs(segment.units.rows(units)[reaching]), rounding)
+        earliest = self.x + (1.0 - self.x) * earliest_zeros(distances)
+        for k in np.flatnonzero(distances.min(axis=1) < -rounding):
+            crossing = float(earliest[k]), False, int(j[k]), int(i[k]), self.x, distances[k].tolist(), float(floor[k])
+            heappush(self._queue, crossing)
+
+    def _first_crossing(self) -> _Crossing | None:
+        """The first crossing; of several at once, that of the first unit. Zeros are computed as they come first."""
+        while self._queue:
+            crossing = self._queue[0]
+            _, solved, j, i, x, coefficients, floor = crossing
+            if solved:
+                return crossing
+            heappop(self._queue)
+            zero = first_crossing(coefficients, floor)
+            if zero is not None:
+                heappush(self._queue, (max(self.x, x + (1.0 - x) * zero), True, j, i, x, coefficients, floor))
         return None
-    distances = distances[:, reaching].T
-    floor = _floor(segment, path, distances, np.abs(units.rows(reaching)), rounding[beyond])
-    earliest = earliest_zeros(distances)
-    found, first = -1, 1.0
-    for k in np.argsort(earliest, kind="stable"):
-        if earliest[k] > first:
-            break
-        x = first_crossing(distances[k].tolist(), float(floor[k]))
-        if x is not None and (x < first or found < 0):
-            first, found = x, int(reaching[k])
-    return None if found < 0 else (first, *units.unit(found))
+
+    def _watch_slopes(self, chosen: IndexArray) -> None:
+        """Look at those of the chosen sliding units that may be released on the step, and at no others of theirs."""
+        sliding = self._segment.sliding
+        self._released[sliding.neurons[chosen]] = False
+        possible = _may_be_released(self._segment, self.path, chosen)
+        self._released[sliding.neurons[possible], sliding.samples[possible]] = True
+
+    # --- releases -----------------------------------------------------------------------------
+
+    def _first_release(self, x_end: float) -> tuple[float, int, int] | None:
+        """x, number and side of the first sliding unit whose effective slope leaves [γ, 1] by x_end.
+
+        The derivative of the path, which is w at both ends, says for which units that is possible; w(c) decides.
+        """
+        sliding = self._segment.sliding
+        possible = np.flatnonzero(self._released[sliding.neurons, sliding.samples])
+        looks = LOOKS[(self.x < LOOKS) & (x_end > LOOKS)] if self.path.defect is not None else LOOKS[:0]
+        looks, found = np.append(looks, x_end), None
+        while possible.size:
+            margins = np.minimum(*sliding.margins(self._weights(looks), possible))
+            outside = margins < 0.0
+            if not outside.any():
+                return found
+            first = int(np.argmax(outside.any(axis=0)))
+            k = int(possible[np.argmin(margins[:, first])])
+            x, side = self._release(k, float(looks[first - 1]) if first else self.x, float(looks[first]))
+            if found is not None and x >= found[0]:  # a tie, to rounding: the other one comes next
+                return found
+            found, possible = (x, k, side), possible[possible != k]
+            looks = np.append(looks[looks < x], x)
+        return found
+
+    def _release(self, k: int, x_a: float, x_b: float) -> tuple[float, int]:
+        """When the k-th sliding unit, whose slope is outside [γ, 1] at x_b, reached its end; and on which side."""
+        sliding, chosen = self._segment.sliding, np.array([k])
+        low, high = sliding.margins(self._weights(x_b), chosen)
+        side = -1 if low[0] < high[0] else +1
+
+        def inside(x: float) -> float:
+            low, high = sliding.margins(self._weights(x), chosen)
+            return float(high[0] if side > 0 else low[0])
+
+        if inside(x_a) <= 0.0 or inside(x_b) >= 0.0:
+            return (x_a if inside(x_a) <= 0.0 else x_b), side
+        return float(brentq(inside, x_a, x_b, xtol=SMALLEST_PART, rtol=1e-15)), side
+
+    def _departure(self, j: int, x_end: float) -> float | None:
+        """When neuron j, whose sliding samples are dependent, no longer stays on its kinks; None if it stays."""
+
+        def stays(x: float) -> bool:
+            return self._segment.stays(j, self._weights(x))
+
+        if stays(x_end):
+            return None
+        inside = self.x
+        while x_end - inside > SMALLEST_PART:
+            middle = inside + (x_end - inside) / 2.0
+            inside, x_end = (middle, x_end) if stays(middle) else (inside, middle)
+        return x_end
 
 
-def _floor(segment: Segment, path: Path, distances: Array, rows: Array, rounding: Array) -> Array:
+def first_event(segment: Segment, path: Path) -> Located | None:
+    """The first event of a step, or None."""
+    return Events(segment, path).first()
+
+
+def _floor(segment: Segment, path: Path, B: Array, distances: Array, rows: Array, rounding: Array) -> Array:
     """How far below 0 each distance must be to have crossed: rounding, of z and here; `rows` are absolute values.
 
     A unit that ends on its own side has been beyond only if it was so by more than c(s) is off inside the step.
     """
-    size = np.abs(path.B + segment.since_anchor(0.0)[:, None]).max(axis=1)
+    size = np.abs(B + segment.since_anchor(0.0)[:, None]).max(axis=1)
     terms = np.abs(distances).max(axis=1) + 2.0 * (rows @ size)
     floor = np.maximum((size.size + 8) * EPS * terms, rounding)
     noise = NOISE * path.error if isinstance(path.error, float) else rows @ path.error
     return np.where(distances[:, -1] >= -floor, np.maximum(floor, noise), floor)
 
 
-def _first_release(segment: Segment, path: Path, x_end: float) -> tuple[float, int, int] | None:
-    """x, number and side of the first sliding unit whose effective slope leaves [γ, 1] by x_end.
-
-    The derivative of the path, which is w at both ends, says for which units that is possible; w(c) decides.
-    """
-    possible = _may_be_released(segment, path)
-    looks = np.array([x_end]) if path.defect is None else np.append(LOOKS[x_end > LOOKS], x_end)
-    found = None
-    while possible.size:
-        margins = np.minimum(*segment.sliding.margins(segment.weights(path.at(looks)), possible))
-        outside = margins < 0.0
-        if not outside.any():
-            return found
-        first = int(np.argmax(outside.any(axis=0)))
-        k = int(possible[np.argmin(margins[:, first])])
-        x, side = _release(segment, path, k, float(looks[first - 1]) if first else 0.0, float(looks[first]))
-        if found is not None and x >= found[0]:  # a tie, to rounding: the other one comes next
-            return found
-        found, possible = (x, k, side), possible[possible != k]
-        looks = np.append(looks[looks < x], x)
-    return found
-
-
-def _may_be_released(segment: Segment, path: Path) -> IndexArray:
-    """Numbers of the sliding units whose effective slopes the derivative of the path does not keep inside [γ, 1]."""
+def _may_be_released(segment: Segment, path: Path, chosen: IndexArray) -> IndexArray:
+    """Those of the chosen sliding units whose slopes the derivative of the path does not keep inside [γ, 1]."""
     if path.defect is None:
-        return np.arange(segment.sliding.samples.size)
-    low, high = segment.sliding.least_margins(path.derivative)
-    margin = np.minimum(low.min(axis=1), high.min(axis=1))
-    near = np.flatnonzero(margin <= WELL_INSIDE * path.derivative.max(axis=1)[segment.sliding.samples])
-    return near[margin[near] <= segment.sliding.response(path.defect, near)] if near.size else near
-
-
-def _release(segment: Segment, path: Path, k: int, x_a: float, x_b: float) -> tuple[float, int]:
-    """When the k-th sliding unit, whose slope is outside [γ, 1] at x_b, reached its end; and on which side."""
-    chosen = np.array([k])
-    low, high = segment.sliding.margins(segment.weights(path.at(x_b)), chosen)
-    side = -1 if low[0] < high[0] else +1
-
-    def inside(x: float) -> float:
-        low, high = segment.sliding.margins(segment.weights(path.at(x)), chosen)
-        return float(high[0] if side > 0 else low[0])
-
-    if inside(x_a) <= 0.0 or inside(x_b) >= 0.0:
-        return (x_a if inside(x_a) <= 0.0 else x_b), side
-    return float(brentq(inside, x_a, x_b, xtol=SMALLEST_PART, rtol=1e-15)), side
-
-
-def _departure(segment: Segment, path: Path, j: int, x_end: float) -> float | None:
-    """When neuron j, whose sliding samples are dependent, no longer stays on its kinks; None if it does at x_end."""
-
-    def stays(x: float) -> bool:
-        return segment.stays(j, segment.weights(path.at(x)))
-
-    if stays(x_end):
-        return None
-    inside = 0.0
-    while x_end - inside > SMALLEST_PART:
-        middle = inside + (x_end - inside) / 2.0
-        inside, x_end = (middle, x_end) if stays(middle) else (inside, middle)
-    return x_end
+        return chosen
+    low, high = segment.sliding.least_margins(path.derivative, chosen)
+    margin, largest = np.minimum(low, high).min(axis=1), path.derivative.max(axis=1)
+    near = margin <= WELL_INSIDE * largest[segment.sliding.samples[chosen]]
+    if not near.any():
+        return chosen[:0]
+    possible = chosen[near]
+    return possible[margin[near] <= segment.sliding.response(path.defect + 2.0 * MOST_BEND * largest, possible)]

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from refimpl.flow.bounds import Bounds, Outcome, slowness
+from refimpl.flow.cell import Cell, simplex_minimizer
 from refimpl.flow.collocation import Explicit
 from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished, why_vanished
-from refimpl.flow.location import Located, first_event
+from refimpl.flow.location import MOST_BEND, Events, Located
 from refimpl.flow.recorder import TrajectoryRecorder
 from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowEvent, FlowLimit, FlowResult, FlowStatus
 from refimpl.flow.segments import Segment
@@ -39,11 +40,15 @@ PHASES = ("integration", "event location", "event resolution", "recording", "lim
 SETTLED_AFTER = 30
 """Explicit steps without an event after which the implicit solver takes over."""
 
-EVENTS_AHEAD = 3.0
-"""A first explicit step after an event is at most this many times as long as events have lately been apart. With an
-`atol` other than 1e-9 it goes with the fifth root, as the solver's own steps do, so that errors can be estimated."""
+EVENTS_AHEAD = 3.0, 12.0
+"""A first explicit step after an event is at most this many times as long as events have lately been apart: more as
+steps go through all of their events, fewer as events bend their paths. With an `atol` other than 1e-9 it goes with the
+fifth root, as the solver's own steps do, so that errors can be estimated."""
 
 DEFAULT_ATOL = 1e-9
+
+BENT = 0.02
+"""A step goes on through its events as long as they move c by at most this part of `atol` by its end."""
 
 SPACING_MEMORY = 0.1
 """Weight of the last wait in the mean of the times between events."""
@@ -90,11 +95,12 @@ class _PiecewiseRun:
         self.span, self.X, self.loss, self.bounds = span, X, loss, bounds
         self.s, self.step_size, self.calm_steps, self.same_time = 0.0, 0.0, 0, 0
         self.recorder = TrajectoryRecorder(loss, marks)
-        self.implicit_step = 0.0
+        self.implicit_step, self.events_ahead = 0.0, EVENTS_AHEAD[1]
         self.spacing, self.last_event = np.inf, 0.0
         self.landing: Located | None = None
         self.explicit: Explicit | None = None
         self.events: list[FlowEvent] = []
+        self.released_late: set[tuple[int, int]] = set()
         self.counts = {"rhs_evaluations": 0, "steps": 0, "segments": 0, "jumps": 0, "resolutions": 0}
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.segment = Segment(span, loss)
@@ -134,10 +140,11 @@ class _PiecewiseRun:
 
     def segment_to_next_event(self) -> Outcome | None:
         """Integrate until an event, and carry it out; an outcome if the flow ended."""
-        if self.same_time > 100 + 4 * self.span.Z0.size:
+        if self.stuck():
             shown = self.bounds.shown(self.s)
             return FlowStatus.STALLED, f"Events accumulate at s = {shown}: no continuation was found.", None
         segment = self.segment
+        segment.anchor_if_due()
         solver = self.timed("integration", self.new_solver)
         while True:
             s_a, c_a = solver.t, solver.c
@@ -148,14 +155,14 @@ class _PiecewiseRun:
             if failure is not None:
                 return FlowStatus.STALLED, self.why_solver_failed(failure, s_a), None
             path = self.timed("integration", solver.path)
-            located = self.timed("event location", lambda: first_event(segment, path))  # noqa: B023
+            events = self.timed("event location", lambda: Events(segment, path))  # noqa: B023
+            located = self.timed("event location", events.first)
             if located is not None and self.should_land(solver, s_a, located):
                 segment.advance(c_a)
                 self.landing, self.s = located, s_a
                 return None
             if located is not None:
-                self.pass_time(s_a, located.s, solver.margins)
-                self.carry_out(located)
+                self.through(events, located, solver)
                 return None
             self.pass_time(s_a, solver.t, solver.margins)
             self.s, self.same_time = solver.t, 0
@@ -174,9 +181,40 @@ class _PiecewiseRun:
                 segment.anchor()
                 return None
 
+    def through(self, events: Events, located: Located | None, solver: Explicit | Implicit) -> None:
+        """Carry out the events of a step, until one bends its path: the solver then starts there anew."""
+        segment, end, bend, off = self.segment, events.path.B[:, -1], 0.0, 0.0
+        margins = events.margins if isinstance(solver, Explicit) else solver.margins
+        while located is not None:
+            self.pass_time(self.s, located.s, margins)
+            ahead = end - (events.c + located.c)
+            segment.ahead, segment.bend = ahead if isinstance(solver, Explicit) else None, 0.0
+            self.carry_out(located)
+            segment.ahead = None
+            bend, off = bend + segment.bend, off + 2.0 * segment.bend * float(ahead.max())
+            bent = off > BENT * self.bounds.atol or bend > MOST_BEND
+            if bent:
+                self.events_ahead = max(0.7 * self.events_ahead, EVENTS_AHEAD[0])
+            if bent or not isinstance(solver, Explicit) or self.too_many_events() or self.stuck():
+                return
+            self.timed("event location", events.passed)
+            located = self.timed("event location", events.first)
+        self.events_ahead = min(1.1 * self.events_ahead, EVENTS_AHEAD[1])
+        self.pass_time(self.s, solver.t, margins)
+        segment.advance(end - events.c)
+        self.s, self.same_time = solver.t, 0
+
+    def too_many_events(self) -> bool:
+        """Whether `max_events` is reached."""
+        return max(len(self.events), self.counts["resolutions"]) >= self.bounds.max_events
+
+    def stuck(self) -> bool:
+        """Whether more events than there are units had the same s."""
+        return self.same_time > 100 + 4 * self.span.Z0.size
+
     def bound_reached(self) -> Outcome | None:
         """The outcome if a bound on events, steps or time is reached, with what makes the flow slow."""
-        self.bounds.tell(self.s, len(self.events), self.counts["steps"], self.growth)
+        self.bounds.tell(self.s, len(self.events), self.counts["steps"], self.growth, self.recorder.log_loss)
         bound = self.bounds.reached(self.s, max(len(self.events), self.counts["resolutions"]), self.counts["steps"])
         if bound is None:
             return None
@@ -207,7 +245,9 @@ class _PiecewiseRun:
         elif self.step_size > 0.0:
             after_event = 1.0 / fastest if stiff and self.calm_steps == 0 else np.inf
             if not stiff and self.calm_steps == 0:
-                after_event = max(EVENTS_AHEAD * (bounds.atol / DEFAULT_ATOL) ** 0.2 * self.spacing, np.spacing(self.s))
+                after_event = max(
+                    self.events_ahead * (bounds.atol / DEFAULT_ATOL) ** 0.2 * self.spacing, np.spacing(self.s)
+                )
             options["first_step"] = min(self.step_size, s_end - self.s, after_event)
         if self.calm_steps >= SETTLED_AFTER or stiff:
             return Implicit(segment, self.s, s_end, **options)
@@ -288,12 +328,26 @@ class _PiecewiseRun:
         cell = segment.cell()
         wait, j, i = cell.approach_time(segment.preactivations(c), w)
         if np.isinf(wait):
+            limit = limit_from_cell(cell, w, self.X)
+            if not limit.polished and self.release_late(cell, c):
+                return True
             self.go_straight(c, w, self.until_zero_loss(c, w))
-            return self.converged(limit_from_cell(cell, w, self.X))
+            return self.converged(limit)
         if gap * wait > JUMP_DRIFT:
             return None
         self.jump(c, w, wait, j, i)
         return True
+
+    def release_late(self, cell: Cell, c: Array) -> bool:
+        """Release a unit that in the limit of this cell leaves its kink, by less than `RELEASE_DELAY`; each once."""
+        lam = simplex_minimizer(cell.matrix)
+        leaving = [] if lam is None else cell.leaving(lam / lam.sum())
+        for j, i, side in leaving:
+            if (j, i) not in self.released_late:
+                self.released_late.add((j, i))
+                self.carry_out(Located(self.s, j, i, side, c))
+                return True
+        return False
 
     def converged(self, limit: FlowLimit) -> Outcome:
         how = f"polished, which moved it by {limit.polish_distance:.1e}" if limit.polished else "not polished"

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from refimpl.flow.result import Trajectory
-from refimpl.losses import Loss, log_sum_exp
+from refimpl.losses import Loss, log_sum_exp, mean_log_value
 from refimpl.validation import Array
 
 __all__ = ["TrajectoryRecorder"]
@@ -68,6 +68,10 @@ class TrajectoryRecorder:
     def add(self, s: float, q: Array, norm: float) -> None:
         """Record the state at time s."""
         self._rows.append((s, len(self._log_times) - 1 + len(self._flat), q, norm))
+
+    def log_loss(self) -> float:
+        """log L at the last recorded time."""
+        return mean_log_value(self._loss, self._rows[-1][2])
 
     def advance(self, s0: float, s1: float, margins_at: Callable[[Array], Array]) -> None:
         """Add the plain time from s0 to s1; `margins_at(times)` gives q within the step, shape (n, len(times))."""

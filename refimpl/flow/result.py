@@ -69,11 +69,15 @@ class FlowProgress:
         limit; inf where the margins do not grow.
     seconds : float
         Wall time since the start.
+    log_loss : float
+        log L.
 
     Examples
     --------
-    >>> print(FlowProgress(12.5, 340, 400, 0.02, 1.5))
-    s = 12.5, 340 events, growth gap 2e-02
+    >>> print(FlowProgress(12.5, 340, 400, 0.02, 1.5, -3.0))
+    s = 12.5, loss 0.0498, 340 events, growth gap 2e-02
+    >>> print(FlowProgress(12.5, 340, 400, 0.02, 1.5, -3000.0))
+    s = 12.5, loss e^-3000, 340 events, growth gap 2e-02
     """
 
     s: float
@@ -81,9 +85,11 @@ class FlowProgress:
     steps: int
     growth_gap: float
     seconds: float
+    log_loss: float
 
     def __str__(self) -> str:
-        return f"s = {self.s:.6g}, {self.events} events, growth gap {self.growth_gap:.0e}"
+        loss = f"{np.exp(self.log_loss):.3g}" if abs(self.log_loss) < 700.0 else f"e^{self.log_loss:.0f}"
+        return f"s = {self.s:.6g}, loss {loss}, {self.events} events, growth gap {self.growth_gap:.0e}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +271,7 @@ class FlowResult(Displayed):
             )
         path = replace(path, margins=path.margins[:, columns], sample_weights=path.sample_weights[:, columns])
         events = tuple(
-            replace(event, neuron=int(neurons[event.neuron]), sample=int(samples[event.sample]))
+            FlowEvent(event.s, int(neurons[event.neuron]), int(samples[event.sample]), event.kind, event.side)
             for event in self.events
         )
         forks = [fork | {"neuron": int(neurons[fork["neuron"]])} for fork in self.diagnostics.get("forks", [])]
@@ -297,7 +303,11 @@ class FlowResult(Displayed):
                 norm=np.ldexp(self.trajectory.norm, -h),
                 smoothed_margin=np.ldexp(self.trajectory.smoothed_margin, h),
             )
-            events = tuple(replace(event, s=float(np.ldexp(event.s, -2 * h))) for event in self.events)
+            times = np.ldexp(np.array([event.s for event in self.events]), -2 * h).tolist()
+            events = tuple(
+                FlowEvent(s, event.neuron, event.sample, event.kind, event.side)
+                for s, event in zip(times, self.events, strict=True)
+            )
             forks = [fork | {"s": float(np.ldexp(fork["s"], -2 * h))} for fork in self.diagnostics.get("forks", [])]
         diagnostics = self.diagnostics | {"forks": forks}
         return replace(self, limit=limit, trajectory=path, events=events, diagnostics=diagnostics)

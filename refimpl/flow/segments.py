@@ -69,6 +69,10 @@ class Segment:
         Margins at the last event.
     sliding : SlidingUnits
         The units that slide.
+    ahead : ndarray, shape (n,), or None
+        c still to go on the present step, if the step goes on after the next event.
+    bend : float
+        Bound of how far M's changes since it was last set to 0 move the margins by the end of the step, max |ΔM| ahead.
     units : NearUnits
         The units that may reach their kinks on the next steps.
     seconds_at_anchors : float
@@ -83,6 +87,9 @@ class Segment:
         samples = np.arange(span.n)
         self._independent = independent_samples(self._factor, samples).size == span.n
         self._C, self._Z = span.origin.copy(), span.Z0.copy()
+        self._w: Array | None = None
+        self.ahead: Array | None = None
+        self.bend = 0.0
         self._c = np.zeros(span.n)  # c from the anchor to the last event
         self.pattern: IntArray = sides_of(self._Z)
         self.q = span.margins_at(self._Z)
@@ -131,6 +138,15 @@ class Segment:
         lag = (excess if c.ndim == 1 else excess[:, None]) + growth @ c
         g = np.exp(lag.min(axis=0) - lag)
         return np.asarray(g / g.sum(axis=0))
+
+    @property
+    def w(self) -> Array:
+        """w at the last event, shape (n,)."""
+        if self._w is None:
+            lag = self.q - self.q.min()
+            exponential = self.q.min() >= EXPONENTIAL_FROM
+            self._w = np.exp(-lag) / np.exp(-lag).sum() if exponential else sample_weights(self.loss, self.q)
+        return self._w
 
     def jacobian(self, c: Array) -> Array:
         """∂(dc/ds)/∂c = -(diag w - w wᵀ) diag(η) M, shape (n, n)."""
@@ -208,6 +224,7 @@ class Segment:
     def advance(self, c: Array) -> None:
         """Count from here: c becomes 0."""
         self._norm_square, self._differences = self.norm(c) ** 2, None
+        self._w = None
         self.q = self.margins(c)
         self._c = self._c + c
 
@@ -225,9 +242,14 @@ class Segment:
             self._build_matrix()
         self._norm_square = self.span.norm(self._C) ** 2
         self._largest_z = np.max(np.abs(self._Z) / self._sizes, axis=1)
-        self._changes, self._differences = 0, None
+        self._changes, self._differences, self._w = 0, None, None
         self.units = NearUnits(self)
         self.seconds_at_anchors += perf_counter() - started
+
+    def anchor_if_due(self) -> None:
+        """`anchor` after `EVENTS_PER_ANCHOR` events."""
+        if self._changes >= EVENTS_PER_ANCHOR:
+            self.anchor()
 
     def reach_kink(self, j: int, i: int) -> bool:
         """Unit (j, i) has arrived at its kink, or no longer stays there: decide where its neuron goes.
@@ -248,7 +270,7 @@ class Segment:
         arrivals = at_kink & (sides != 0)
         several = int(arrivals.sum()) > 1
         if several:
-            speeds = self.unit_rows(j, np.arange(sides.size)) @ sample_weights(self.loss, self.q)
+            speeds = self.unit_rows(j, np.arange(sides.size)) @ self.w
             sides[arrivals & (sides * speeds < 0.0)] *= -1
         sides[i] = -self.pattern[j, i]
         found = self._resolved(drive, sides, at_kink, look_for_others=several)
@@ -309,7 +331,7 @@ class Segment:
         return float(self._start_norms[j] + np.linalg.norm(moved))
 
     def _drive(self, j: int) -> Array:
-        return np.asarray(self._a[j] * self._y * sample_weights(self.loss, self.q))
+        return np.asarray(self._a[j] * self._y * self.w)
 
     def _resolved(self, drive: Array, sides: IntArray, at_kink: BoolArray, look_for_others: bool) -> Resolution:
         slope = self.span.network.slope
@@ -322,43 +344,48 @@ class Segment:
         self._differences = None
         before, changed = self.pattern[j].copy(), np.flatnonzero(self.pattern[j] != row)
         self.pattern[j] = row
-        if j not in self.sliding.of_neuron and row.all():
-            for i in changed:
-                self._cross(j, int(i))
-            self._rebuild_if_lost()
-        else:
-            part = self._neuron_matrix(j)
-            self._build_row(j)
-            self._change_matrix(part, self._neuron_matrix(j))
+        E_j, slid = self._E[j].copy(), self.sliding.of_neuron.get(j)
+        for i in changed:
+            self._change_slope(j, int(i))
+        if slid is not None or not row.all():
+            self.sliding.set_neuron(j, row == 0, self._E[j])
+            self._change_sliding(j, E_j, slid)
+        if np.any(self._lost > CANCELLED * np.diagonal(self.M)):
+            self._build_matrix()
         U_j = self._row_increment(j, self._c)
         self._C[j], self._Z[j] = C_j - U_j, z_j - U_j @ self.K
         self._largest_z[j] = np.max(np.abs(self._Z[j]) / self._sizes)
         self._changes += 1
-        if self._changes >= EVENTS_PER_ANCHOR:
-            self.anchor()
-        else:
-            self.units.update_neuron(j, changed[before[changed] == 0])
+        self.units.update_neuron(j, changed[before[changed] == 0])
 
-    def _cross(self, j: int, i: int) -> None:
-        """Take over the side of sample i where neuron j does not slide: M changes in row and column i."""
-        old = self._E[j, i]
-        new = self._E[j, i] = self._a[j] * self._y[i] * (1.0 if self.pattern[j, i] > 0 else self.span.network.slope)
+    def _change_slope(self, j: int, i: int) -> None:
+        """Take over the side of unit (j, i) but for what sliding units add to M: row and column i change."""
+        old, side = self._E[j, i], self.pattern[j, i]
+        slope = 1.0 if side > 0 else self.span.network.slope if side < 0 else 0.0
+        new = self._E[j, i] = self._a[j] * self._y[i] * slope
         size, K_ii = self.M[i, i], self.K[i, i]
-        row = self.M[i] + (new - old) * self._E[j] * self.K[i]
-        row[i] = size + (new + old) * (new - old) * K_ii
+        change = (new - old) * self._E[j] * self.K[i]
+        change[i] = (new + old) * (new - old) * K_ii
+        if self.ahead is not None:
+            sizes = np.abs(change)
+            self.bend += max(float(sizes @ self.ahead), float(sizes.max() * self.ahead[i]))
+        row = self.M[i] + change
         self.M[i], self.M[:, i] = row, row
-        self._lost[i] += _EPS * (size + new**2 * K_ii)
+        self._lost[i] += _EPS * (size + max(new**2, old**2) * K_ii)
 
-    def _change_matrix(self, before: Array, after: Array) -> None:
-        """Exchange one neuron's part of M."""
-        self._lost += _EPS * (np.diagonal(self.M) + np.diagonal(after))
-        self.M += after - before
-        self._rebuild_if_lost()
-
-    def _rebuild_if_lost(self) -> None:
-        """Build M from the parts, if little is left beside what was taken away."""
-        if np.any(self._lost > CANCELLED * np.diagonal(self.M)):
-            self._build_matrix()
+    def _change_sliding(self, j: int, E_j: Array, slid: tuple[IndexArray, Array] | None) -> None:
+        """Exchange what neuron j's sliding units add to M, diag(E_j) K_NT rows; `E_j` and `slid` are those before."""
+        parts = []
+        if slid is not None:
+            parts.append((-E_j[:, None] * self.K[:, slid[0]], slid[1]))
+        if j in self.sliding.of_neuron:
+            T, rows = self.sliding.of_neuron[j]
+            parts.append((self._E[j][:, None] * self.K[:, T], rows))
+        left, right = np.hstack([part[0] for part in parts]), np.vstack([part[1] for part in parts])
+        self._lost += _EPS * (np.diagonal(self.M) + np.maximum(E_j**2, self._E[j] ** 2) * np.diagonal(self.K))
+        if self.ahead is not None:
+            self.bend += float((np.abs(left) @ (np.abs(right) @ self.ahead)).max())
+        self.M += left @ right
 
     def _build_matrix(self) -> None:
         self.M, self._lost, self._changes_of_M = self.cell().matrix.copy(), np.zeros(self._c.size), 0
@@ -382,12 +409,3 @@ class Segment:
         slopes = np.where(side > 0, 1.0, np.where(side < 0, self.span.network.slope, 0.0))
         self._E[j] = self._a[j] * self._y * slopes
         self.sliding.set_neuron(j, side == 0, self._E[j])
-
-    def _neuron_matrix(self, j: int) -> Array:
-        """a_j² (y∘Φ_j)(y∘Φ_j)ᵀ ∘ (K / K_TT) = diag(E_j) K (E_j + sliding rows)."""
-        E_j = self._E[j]
-        part = self.K * E_j
-        if j in self.sliding.of_neuron:
-            T, rows = self.sliding.of_neuron[j]
-            part += self.K[:, T] @ rows
-        return np.asarray(E_j[:, None] * part)

@@ -69,9 +69,11 @@ class SlidingUnits:
         samples = resting if self._independent else independent_samples(self._factor, resting)
         if samples.size < resting.size:
             self._dependent.add(j)
-        rows = np.zeros((samples.size, T.size))
-        G = np.linalg.lstsq(self._gram[np.ix_(samples, samples)], self._gram[np.ix_(samples, ~T)], rcond=None)[0]
-        rows[:, ~T] = -G * E_j[~T]
+        if samples.size == 1:
+            rows = self._gram[samples] / self._gram[samples, samples] * -E_j
+        else:
+            G = np.linalg.lstsq(self._gram[np.ix_(samples, samples)], self._gram[samples], rcond=None)[0]
+            rows = -G * E_j
         self.of_neuron[j] = samples, rows
         self.neurons = np.concatenate([self.neurons, np.full(samples.size, j, dtype=np.intp)])
         self.samples = np.concatenate([self.samples, samples])

@@ -62,6 +62,12 @@ class NearUnits:
             self._choose()
         return np.asarray(self._distances + C.T @ self._rows.T)
 
+    def of_neuron(self, j: int, C: Array) -> tuple[slice, Array]:
+        """The units of neuron j, and P z of each at each column of c, shape (k, r)."""
+        mine = slice(*np.searchsorted(self.j, [j, j + 1]))
+        C = C + self._segment.since_anchor(0.0)[:, None]
+        return mine, np.asarray(self._distances[mine] + C.T @ self._rows[mine].T)
+
     def update_neuron(self, j: int, released: IndexArray) -> None:
         """Take over neuron j's new pattern; units that it released are watched from now on."""
         segment, mine = self._segment, slice(*np.searchsorted(self.j, [j, j + 1]))
@@ -78,7 +84,7 @@ class NearUnits:
         self._distances[mine] = sides * segment.anchored(j, i)
         self._rows[mine] = sides[:, None] * segment.unit_rows(j, i)
 
-    def rows(self, units: IndexArray) -> Array:
+    def rows(self, units: IndexArray | slice) -> Array:
         """∂(P z)/∂c of units, shape (r, n); 0 where one slides."""
         return np.asarray(self._rows[units])
 

@@ -36,4 +36,5 @@ CLAIM = Claim(
     hypothesis=near_orthogonality,
     measure=measure,
     about_kkt_points=True,
+    exact=lambda evidence, point: not point.slack,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.linalg import LinAlgError
 
 from refimpl.errors import ImplicitBiasError
 from verification.claims.evidence import Evidence
+from verification.claims.proofs import ExactConclusion, by_proofs
 
 __all__ = [
     "Claim",
@@ -171,6 +172,8 @@ class ClaimResult:
     reason: str
     seconds: float
     conclusion: Conclusion = Conclusion.UNDECIDED
+    proven: str = ""
+    """What `verify --prove` proved of the conclusion: "holds" from every start, "refuted" by one limit, else empty."""
 
     @property
     def standing(self) -> str:
@@ -180,6 +183,8 @@ class ClaimResult:
         """
         if self.verdict is not Verdict.HYPOTHESIS_NOT_MET:
             return self.verdict.name
+        if self.proven:
+            return f"{self.verdict.name} ({PROVEN[self.proven]})"
         if self.measurement.vacuous and not self.measurement.reason_for_doubt:
             return f"{self.verdict.name} (bound says nothing)"
         return f"{self.verdict.name} (conclusion {WORDS[self.conclusion]})"
@@ -204,6 +209,7 @@ class ClaimResult:
             "details": m.details,
             "verdict": self.verdict.name,
             "conclusion": self.conclusion.name,
+            "proven": self.proven,
             "reason": self.reason,
             "seconds": self.seconds,
         }
@@ -211,6 +217,9 @@ class ClaimResult:
 
 WORDS = {Conclusion.HOLDS: "holds", Conclusion.FAILS: "fails", Conclusion.UNDECIDED: "undecided"}
 """A conclusion as a verb."""
+
+PROVEN = {"holds": "conclusion holds, proven", "refuted": "refuted, proven"}
+"""What proofs of flows or points say where the hypothesis is not met."""
 
 
 class ClaimError(ImplicitBiasError):
@@ -234,8 +243,10 @@ class Claim:
     measure : callable
         Evidence -> Measurement. Its docstring says what is measured.
     about_kkt_points : bool
-        Whether the conclusion is about every KKT point, so that an exact certificate proves it. A
-        trajectory is never called certified.
+        Whether the conclusion is about every KKT point, so that an exact certificate proves it.
+    exact : callable, optional
+        Whether a proven KKT point has the conclusion. With `verify --prove` the flows of all starts can certify the
+        row, and one of their limits can refute it.
     applies : callable
         Evidence -> whether the claim speaks about this network and these data; where not, it has no row.
 
@@ -251,6 +262,7 @@ class Claim:
     measure: Callable[[Evidence], Measurement]
     about_kkt_points: bool = False
     applies: Callable[[Evidence], bool] = lambda evidence: True
+    exact: ExactConclusion | None = None
 
     def evaluate(self, evidence: Evidence, seconds: Callable[[], float]) -> ClaimResult:
         """The verdict on the evidence; `seconds` is a clock.
@@ -272,7 +284,23 @@ class Claim:
         verdict, reason = judge(hypothesis, measurement)
         if verdict is Verdict.HOLDS_NUMERICALLY and self.about_kkt_points and _is_certified(evidence):
             verdict = Verdict.HOLDS_CERTIFIED
-        return self._row(hypothesis, measurement, verdict, reason, seconds() - started)
+        row = self._row(hypothesis, measurement, verdict, reason, seconds() - started)
+        return self._with_proofs(row, evidence) if evidence.prove and self.exact is not None else row
+
+    def _with_proofs(self, row: ClaimResult, evidence: Evidence) -> ClaimResult:
+        """The row after what was proven of the starts; where a proof cannot be had, as it was."""
+        try:
+            holds, told = by_proofs(evidence, self.exact or (lambda *_: None))
+        except NOT_TO_BE_HAD:
+            return row
+        if holds is None:
+            return row
+        verdict, reason = row.verdict, " ".join(filter(None, (told, row.reason)))
+        if row.hypothesis.satisfied and not row.hypothesis.undecided:
+            verdict = Verdict.HOLDS_CERTIFIED if holds else Verdict.VIOLATED
+            verdict = Verdict.VACUOUS if holds and row.verdict is Verdict.VACUOUS else verdict
+        conclusion, proven = (Conclusion.HOLDS, "holds") if holds else (Conclusion.FAILS, "refuted")
+        return replace(row, verdict=verdict, reason=reason, conclusion=conclusion, proven=proven)
 
     @contextmanager
     def own_errors(self) -> Iterator[None]:

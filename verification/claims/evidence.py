@@ -19,7 +19,10 @@ from refimpl.network import TwoLayerNetwork
 from refimpl.validation import Array
 from verification.claims.descents import DescentRun, run_descent, unit_step
 from verification.claims.limit_error import limit_error
+from verification.claims.proofs import StartProof, prove_starts
 from verification.exact.certificate import Certificate, certify, certify_unless_rejected
+from verification.exact.documents import NotProven
+from verification.exact.optimum import OptimumCertificate, certify_optimum
 from verification.witnesses.bounds import increment_bound
 from verification.witnesses.conditions import Hypotheses, check_hypotheses
 from verification.witnesses.convex_program import LinearMaxMargin, MaxMargin, linear_max_margin, max_margin
@@ -93,6 +96,8 @@ class Evidence:
     source, draw : Dataset, ndarray, optional
         Where `data` are samples in tiles in coordinates of their span (`refimpl.reduction`): these samples, and one
         more standard Gaussian W(0) in the same coordinates.
+    prove : bool
+        Whether flows and their limits are to be proven.
     """
 
     network: TwoLayerNetwork
@@ -112,6 +117,7 @@ class Evidence:
     started: float = 0.0
     source: Dataset | None = None
     draw: Array | None = None
+    prove: bool = False
 
     @property
     def dimension(self) -> int:
@@ -324,6 +330,17 @@ class Evidence:
     def every_kkt_point_is_certified(self) -> bool:
         """Whether every KKT point is proven to be the closed form."""
         return isinstance(self.certificate, Certificate) and self.certificate.proves_every_kkt_point
+
+    @cached_property
+    def proofs(self) -> tuple[StartProof, ...]:
+        """What is proven of the flow from each start."""
+        return prove_starts(self)
+
+    @cached_property
+    def proven_optimum(self) -> OptimumCertificate | NotProven:
+        """The global optimum of (P) over Q."""
+        self.tell("proof of the global optimum")
+        return certify_optimum(self.network, self.samples, progress=self.tell)
 
     @cached_property
     def linear(self) -> LinearMaxMargin:

@@ -33,4 +33,5 @@ CLAIM = Claim(
     hypothesis=near_orthogonality_or_linear,
     measure=measure,
     about_kkt_points=True,
+    exact=lambda evidence, point: point.rank <= 2,
 )

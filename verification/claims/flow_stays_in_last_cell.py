@@ -14,6 +14,7 @@ from refimpl.flow import FlowResult
 from refimpl.flow.cell import Cell
 from verification.claims.base import Claim, HypothesisResult, Measurement
 from verification.claims.evidence import Evidence
+from verification.claims.hypotheses import UNKNOWN_LOSS, has_known_loss
 from verification.claims.smoothed_margin_monotone import error_of_steps, rounding
 from verification.witnesses.trap import Trap, divergence, in_last_pattern
 
@@ -51,7 +52,7 @@ class Trapped:
             return cls(0.0, float("inf"), 0, 0.0)
         cell = Cell(evidence.network, evidence.data.y, evidence.data.gram, limit.pattern)
         trap = Trap.of(cell, limit, evidence.loss)
-        error = error_of_steps(flow, evidence) + rounding(flow, evidence)
+        error = error_of_steps(flow, evidence) + rounding(flow, evidence).max(axis=1)
         with np.errstate(over="ignore", divide="ignore"):
             bound = trap.largest_divergence(path.sample_weights, path.margins, error)
             slack = np.where(in_last_pattern(flow, limit.pattern), trap.delta**2 / 2.0 / bound, 0.0)
@@ -67,7 +68,12 @@ class Trapped:
 
 
 def hypothesis(evidence: Evidence) -> HypothesisResult:
-    """Every flow has at some recorded time its last pattern and KL(w*‖w) so small that nothing can change (7.11)."""
+    """Every flow has at some recorded time its last pattern and KL(w*‖w) so small that nothing can change (7.11).
+
+    On the logistic or the exponential loss, for which that is proven.
+    """
+    if not has_known_loss(evidence):
+        return UNKNOWN_LOSS
     slack = min(found.slack for found in _found(evidence))
     return HypothesisResult(NAME, slack > 1.0, slack)
 

@@ -8,6 +8,8 @@ from refimpl.flow import FlowLimit
 from verification.claims.base import Claim, Measurement
 from verification.claims.evidence import Evidence
 from verification.claims.hypotheses import near_orthogonality_or_linear
+from verification.exact.optimum import OptimumCertificate
+from verification.exact.point import PointCertificate
 from verification.witnesses.convex_program import SolveStatus
 from verification.witnesses.enumeration import can_be_enumerated, count_programs
 
@@ -60,6 +62,15 @@ def objective_at(limit: FlowLimit, evidence: Evidence) -> float:
     return 0.5 * float(np.sum((C @ evidence.factor) ** 2)) / smallest**2 if smallest > 0.0 else float("inf")
 
 
+def is_proven_optimum(evidence: Evidence, point: PointCertificate) -> bool | None:
+    """Whether ½‖W‖² of a proven KKT point is the global optimum, over Q; False if another proven limit has less."""
+    others = [proof.point for proof in evidence.proofs if isinstance(proof.point, PointCertificate)]
+    if any(other.objective < point.objective for other in others):
+        return False
+    best = evidence.proven_optimum
+    return point.objective == best.point.objective if isinstance(best, OptimumCertificate) else None
+
+
 CLAIM = Claim(
     id="global-optimum-by-enumeration",
     title="The limit is the global optimum of the margin problem",
@@ -68,4 +79,5 @@ CLAIM = Claim(
     measure=measure,
     about_kkt_points=True,
     applies=applies,
+    exact=is_proven_optimum,
 )

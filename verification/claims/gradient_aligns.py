@@ -6,8 +6,8 @@ import numpy as np
 
 from verification.claims.base import Claim, Measurement
 from verification.claims.evidence import Evidence
-from verification.claims.flow_rates import has_rates, late_stretches
-from verification.claims.hypotheses import loss_falls_below_threshold
+from verification.claims.flow_rates import late_stretches
+from verification.claims.hypotheses import has_known_loss, loss_falls_below_threshold
 from verification.claims.limit_error import EPS
 from verification.claims.loss_times_time import applies
 from verification.witnesses.rates import LateStretch
@@ -20,7 +20,7 @@ RELATIVE_ERROR = 1e-8
 
 def measure(evidence: Evidence) -> Measurement:
     """sin(W, -∇L) late in a flow, against what (16.6) allows there; the flow that is nearest to it."""
-    found = [stretch for stretch, _ in late_stretches(evidence)] if has_rates(evidence) else []
+    found = [stretch for stretch, _ in late_stretches(evidence)] if has_known_loss(evidence) else []
     if not found:
         return Measurement.missing("sin(W, -∇L)", float("inf"), "No flow was followed beyond its last event.")
     sines, bounds = (np.array([getattr(f, name) for f in found]) for name in ("sine", "sine_bound"))

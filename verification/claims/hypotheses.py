@@ -7,11 +7,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from refimpl.flow import FlowResult
+from refimpl.losses import ExponentialLoss, LogisticLoss
 from verification.claims.base import HypothesisResult
 from verification.claims.evidence import Evidence
 from verification.witnesses.convex_program import SolveStatus
 
 __all__ = [
+    "UNKNOWN_LOSS",
+    "has_known_loss",
     "loss_below_threshold",
     "loss_falls_below_threshold",
     "near_orthogonality",
@@ -47,9 +50,21 @@ def separability(evidence: Evidence) -> HypothesisResult:
     return HypothesisResult(name, not undecided, None, undecided)
 
 
+UNKNOWN_LOSS = HypothesisResult("logistic or exponential loss", False, None)
+"""Where the loss is another one."""
+
+
+def has_known_loss(evidence: Evidence) -> bool:
+    """Whether the loss is the logistic or the exponential one, for which sections 7 and 16 have their proofs."""
+    return type(evidence.loss) in (LogisticLoss, ExponentialLoss)
+
+
 def loss_below_threshold(evidence: Evidence) -> HypothesisResult:
-    """L < ℓ(0)/n at the recorded end of every flow (docs/theory.md, section 2); slack: (ℓ(0)/n) / L there."""
-    return _below(evidence, evidence.flows)
+    """L < ℓ(0)/n at the recorded end of every flow (docs/theory.md, section 2); slack: (ℓ(0)/n) / L there.
+
+    On the logistic or the exponential loss, for which section 7 has the proof.
+    """
+    return _below(evidence, evidence.flows) if has_known_loss(evidence) else UNKNOWN_LOSS
 
 
 def loss_falls_below_threshold(evidence: Evidence) -> HypothesisResult:

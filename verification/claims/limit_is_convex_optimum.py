@@ -5,6 +5,7 @@ from __future__ import annotations
 from verification.claims.base import Claim, Measurement
 from verification.claims.evidence import Evidence
 from verification.claims.hypotheses import near_orthogonality_or_linear
+from verification.claims.proofs import solves_program
 from verification.witnesses.convex_program import SolveStatus
 
 __all__ = ["CLAIM"]
@@ -50,4 +51,5 @@ CLAIM = Claim(
     hypothesis=near_orthogonality_or_linear,
     measure=measure,
     about_kkt_points=True,
+    exact=solves_program,
 )

@@ -8,10 +8,10 @@ import numpy as np
 
 from refimpl.flow import FlowResult
 from refimpl.validation import Array, IndexArray
-from verification.claims.base import Claim, Measurement
+from verification.claims.base import Claim, HypothesisResult, Measurement
 from verification.claims.evidence import Evidence
-from verification.claims.flow_rates import ERROR_OF_LOSS, KNOWN, has_rates, is_exponential, loss_error
-from verification.claims.hypotheses import separability
+from verification.claims.flow_rates import ERROR_OF_LOSS, KNOWN, is_exponential, loss_error
+from verification.claims.hypotheses import UNKNOWN_LOSS, has_known_loss, separability
 from verification.claims.ratios import worst
 from verification.witnesses.rates import log_growth_bounds
 
@@ -21,7 +21,12 @@ __all__ = ["CLAIM"]
 def applies(evidence: Evidence) -> bool:
     """Whether section 16 speaks about the loss, the slope and the data, and the loss is known well enough somewhere."""
     known = (loss_error(flow, evidence)[1:] <= KNOWN for flow in evidence.flows)
-    return has_rates(evidence) and separability(evidence).satisfied and any(bool(record.any()) for record in known)
+    return has_known_loss(evidence) and separability(evidence).satisfied and any(bool(record.any()) for record in known)
+
+
+def hypothesis(evidence: Evidence) -> HypothesisResult:
+    """The logistic or the exponential loss, γ > 0 and a proven linear separator through the origin."""
+    return separability(evidence) if has_known_loss(evidence) else UNKNOWN_LOSS
 
 
 def measure(evidence: Evidence) -> Measurement:
@@ -80,7 +85,7 @@ CLAIM = Claim(
     id="loss-between-bounds",
     title="The loss of gradient flow lies between its two bounds at every time",
     source="docs/theory.md (16.2)",
-    hypothesis=separability,
+    hypothesis=hypothesis,
     measure=measure,
     applies=applies,
 )

@@ -6,20 +6,20 @@ import numpy as np
 
 from verification.claims.base import Claim, Measurement
 from verification.claims.evidence import Evidence
-from verification.claims.flow_rates import ERROR_OF_LOSS, has_rates, late_stretches
-from verification.claims.hypotheses import loss_falls_below_threshold
+from verification.claims.flow_rates import ERROR_OF_LOSS, late_stretches
+from verification.claims.hypotheses import has_known_loss, loss_falls_below_threshold
 
 __all__ = ["CLAIM"]
 
 
 def applies(evidence: Evidence) -> bool:
     """Whether some flow was followed beyond its last event."""
-    return has_rates(evidence) and bool(late_stretches(evidence))
+    return has_known_loss(evidence) and bool(late_stretches(evidence))
 
 
 def measure(evidence: Evidence) -> Measurement:
     """|T L(T)/‖W*‖² - 1| at the last time where it is known, against what (16.5) allows; the flow nearest to that."""
-    found = late_stretches(evidence) if has_rates(evidence) else []
+    found = late_stretches(evidence) if has_known_loss(evidence) else []
     if not found:
         return Measurement.missing("|t L/‖W*‖² - 1|", float("inf"), "No flow was followed beyond its last event.")
     distances = np.array([abs(stretch.time_times_loss - 1.0) for stretch, _ in found])

@@ -41,7 +41,10 @@ def interpolator(evidence: Evidence) -> tuple[Array, float]:
     first = np.linalg.solve(K, y)
     c = np.asarray(first + np.linalg.solve(K, y - K @ first), dtype=np.float64)
     residual = y - K @ c
-    energy = float(np.abs(residual @ np.linalg.solve(K, residual))) / float(y @ c)
+    square = float(y @ c)  # ‖z‖²
+    if not square > 0.0:  # K is singular, but for rounding
+        return c, float("inf")
+    energy = float(np.abs(residual @ np.linalg.solve(K, residual))) / square
     return c, float(np.sqrt(energy)) + 64.0 * y.size * EPS * float(np.linalg.cond(K))
 
 

@@ -8,6 +8,7 @@ from refimpl.validation import Array
 from verification.claims.base import LIMIT_ERROR, Claim, Measurement
 from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence
 from verification.claims.hypotheses import near_orthogonality_or_linear
+from verification.claims.proofs import neurons_are_equal
 
 __all__ = ["CLAIM"]
 
@@ -44,4 +45,5 @@ CLAIM = Claim(
     hypothesis=near_orthogonality_or_linear,
     measure=measure,
     about_kkt_points=True,
+    exact=neurons_are_equal,
 )

@@ -38,7 +38,8 @@ def worst(values: Any, errors: Any, bound: float = 1.0) -> tuple[float | None, f
     open_ = np.flatnonzero(~(values + errors <= bound))
     if open_.size == 0:
         return float(values.max()), 0.0
-    precise = open_[errors[open_] <= LARGEST_TOLERANCE * max(1.0, bound)]
+    sizes = np.maximum(max(1.0, bound), np.where(np.isfinite(values), values, 0.0))  # as a verdict has it
+    precise = open_[errors[open_] <= LARGEST_TOLERANCE * sizes[open_]]
     if precise.size == 0:
         k = open_[int(np.argmax(errors[open_]))]
     else:

@@ -82,14 +82,15 @@ def among(claims: Any) -> tuple[Claim, ...]:
         return CLAIMS
     if isinstance(claims, Claim) or not isinstance(claims, Iterable) or isinstance(claims, str):
         raise InvalidParameterError("claims", "be a sequence of `Claim`s, such as [MY_CLAIM]", claims)
-    given = tuple(claims)
+    given: list[Claim] = []
     known = {claim.id for claim in CLAIMS}
-    for claim in given:
+    for claim in claims:
         if not isinstance(claim, Claim):
             raise InvalidParameterError("claims", "hold `Claim`s only", claim)
         if claim.id in known:
             raise InvalidParameterError("claims", "have ids that no other claim has", claim.id)
         known.add(claim.id)
+        given.append(claim)
     return (*CLAIMS, *given)
 
 

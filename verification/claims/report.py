@@ -89,6 +89,8 @@ class Report(Displayed):
             {"scale": start.scale, "status": flow.status.name, "message": flow.message, "events": len(flow.events)}
             for start, flow in zip(evidence.starts, vars(evidence).get("flows", ()), strict=False)
         ]
+        for start, proof in zip(starts, vars(evidence).get("proofs", ()), strict=False):
+            start["proven"] = proof.told
         dataset = {
             "n": data.n,
             "d": evidence.dimension,
@@ -227,13 +229,18 @@ class Report(Displayed):
         return Group(self._heading(), ClaimsTable(self.claims), *self._doubts(), Text(self.summary, style="bold"))
 
     def _heading(self) -> Text:
-        network = self.network
+        network, scales = self.network, ", ".join(f"{start['scale']:g}" for start in self.starts)
+        followed = f"; gradient flow ({network['flow_method']}) from scales {scales}" if scales else ""
         lines = [
             *self.remarks,
             *self.answer,
             f"Network: m = {network['m']} neurons ({network['positive_neurons']} positive), slope "
-            f"{network['slope']:g}, {network['loss']} loss; gradient flow ({network['flow_method']}) from scales "
-            + ", ".join(f"{start['scale']:g}" for start in self.starts),
+            f"{network['slope']:g}, {network['loss']} loss{followed}",
+            *(
+                f"Proven from scale {start['scale']:g}: {start['proven']}."
+                for start in self.starts
+                if "proven" in start
+            ),
         ]
         return Text("\n".join(lines))
 
@@ -308,4 +315,5 @@ def _row_from_dict(row: dict[str, Any]) -> ClaimResult:
         reason=row["reason"],
         seconds=row["seconds"],
         conclusion=Conclusion[row["conclusion"]] if "conclusion" in row else judge_conclusion(measurement),
+        proven=row.get("proven", ""),
     )

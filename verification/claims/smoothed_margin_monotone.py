@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
 from refimpl.flow import FlowResult
 from refimpl.flow.piecewise import LONGEST_SEGMENT
@@ -22,10 +21,11 @@ def measure(evidence: Evidence) -> Measurement:
     """Largest decrease of ℓ⁻¹(nL)/‖W‖ between recorded times, in units of max(1, ℓ⁻¹(nL))/‖W‖.
 
     An unfinished flow counts as far as it went. Each decrease is held against what may be error there. Times at which
-    that is too large for a verdict tell nothing, and are counted; they hide no decrease elsewhere.
+    that is too large for a verdict and the decrease is within it tell nothing, and are counted; they hide no decrease
+    elsewhere.
     """
     drops, errors, starts = zip(*(decreases(flow, evidence) for flow in evidence.flows), strict=True)
-    telling = [error <= LARGEST_TOLERANCE for error in errors]
+    telling = [(error <= LARGEST_TOLERANCE) | (drop > error) for drop, error in zip(drops, errors, strict=True)]
     silent = any(tells.size and not tells.any() for tells in telling)
     chosen = np.concatenate([np.ones_like(tells) if silent else tells for tells in telling])
     drop, allowed = np.concatenate(drops)[chosen], np.concatenate(errors)[chosen]
@@ -61,9 +61,10 @@ def decreases(flow: FlowResult, evidence: Evidence) -> tuple[Array, Array, float
     value = np.maximum(1.0, margin * norm)
     drops = (margin[:-1] - margin[1:]) * norm[1:] / value[1:]
     log_weight = evidence.loss.log_weight
-    through_q = np.exp(logsumexp(log_weight(path.margins[late]), axis=1) - log_weight(margin * norm))  # Σ g_i/g(Q)
-    through_norm = np.maximum(margin, 0.0) * path.s[late] / norm  # Q (s/‖W‖)/‖W‖
-    error = error_of_steps(flow, evidence)[late] + rounding(flow, evidence)[late] * (through_q + through_norm)
+    part = np.exp(log_weight(path.margins[late]) - log_weight(margin * norm)[:, None])  # g_i/g(Q)
+    rounded, passed = rounding(flow, evidence)[late], weight_passed(flow)[late]
+    through_norm = np.maximum(margin, 0.0) / norm * np.sum(passed * rounded, axis=1)  # Q (Σ c_i δ_i)/‖W‖²
+    error = error_of_steps(flow, evidence)[late] + np.sum(part * rounded, axis=1) + through_norm
     return drops, error[1:] / value[1:], 0.0
 
 
@@ -85,16 +86,29 @@ def error_of_steps(flow: FlowResult, evidence: Evidence) -> Array:
 
 
 def rounding(flow: FlowResult, evidence: Evidence) -> Array:
-    """Rounding of the margins at the two ends of a step up to each recorded time, shape (T,).
+    """Rounding of each margin at the two ends of a step up to each recorded time, shape (T, n).
 
-    q is the sum of a_j Φ_ji z_ji, and z_ji that of its start and of C_jk K_ki, terms that may cancel: as |C_jk| is at
-    most |a_j| ∫w_k and Σ_k ∫w_k = s, they add up to |a_j| R_max² s, and to A R_max² s in q. Below 64 eps times that the
-    flow does not know on which side of its kink a unit is. ‖W‖² is the integral of 2 Σ q_i w_i: an error δ of q makes
-    one of 2sδ, which is sδ/‖W‖ of ‖W‖.
+    q_i is the sum of a_j Φ_ji z_ji, and z_ji that of its start and of C_jk K_ki, terms that may cancel: as |C_jk| is at
+    most |a_j| Φ_jk ∫w_k, with the largest Φ_jk so far, they add up to Σ_k S_ik |K_ik| ∫w_k, S = Φᵀ diag(a²) Φ. Below
+    64 eps times that the flow does not know on which side of its kink a unit is. ‖W‖² is the integral of 2 Σ q_i w_i:
+    errors δ_i of q make one of 2 Σ δ_i ∫w_i, which is also what rounding of C K Cᵀ can be.
     """
-    path, mass, R = flow.trajectory, evidence.network.mass, evidence.data.R_max
-    terms = mass * R**2 * path.s + np.maximum(np.sqrt(mass) * R * path.norm, np.abs(path.margins).max(axis=1))
+    path, network, data = flow.trajectory, evidence.network, evidence.data
+    high = np.asarray(flow.initial_pattern >= 0)
+    for event in flow.events:
+        high[event.neuron, event.sample] |= event.side >= 0
+    Phi = np.where(high, 1.0, network.slope)
+    S = Phi.T @ (network.second_layer[:, None] ** 2 * Phi)
+    start = np.sqrt(network.mass) * path.norm[:, None] * np.sqrt(np.diagonal(data.gram))
+    terms = weight_passed(flow) @ (S * np.abs(data.gram)) + np.maximum(start, np.abs(path.margins))
     return np.asarray(2.0 * ROUNDING * float(np.finfo(np.float64).eps) * terms)
+
+
+def weight_passed(flow: FlowResult) -> Array:
+    """∫w ds up to each recorded time, each w_i as large as at the larger end of each step, at most s, shape (T, n)."""
+    s, w = flow.trajectory.s, flow.trajectory.sample_weights
+    larger = np.maximum(w[1:], w[:-1]) * np.diff(s)[:, None]
+    return np.minimum(np.vstack([np.zeros_like(w[:1]), np.cumsum(larger, axis=0)]), s[:, None])
 
 
 CLAIM = Claim(

@@ -14,7 +14,7 @@ from refimpl.tiles.columns import as_columns
 from refimpl.validation import check_memory
 from verification.commands import options
 from verification.commands.exact_numbers import decimal, exact_slope, slope_text
-from verification.commands.proofs import prove_flow, prove_limit
+from verification.commands.proofs import prove_flow, prove_global, prove_limit
 from verification.exact.certificate import CONCLUSIONS, Certificate, certify, reject_early
 from verification.exact.checker import CertificateCheck, check_certificate
 from verification.printing import sentence
@@ -31,6 +31,8 @@ EXAMPLES = """examples:
   implicit-bias certify --limit --data data.npz --init-scale 1e-4 --seed 1 --out proof.json
   implicit-bias certify --limit --data data.npz --weights W.npy --positive 8 --negative 8
   implicit-bias certify --flow --loss exponential --data found/limits-closest.csv --slope 0.05 --positive 2 --negative 0
+  implicit-bias certify --global --data found/limits-closest.csv --slope 0.05 --positive 2 --negative 0 --out best.json
+  implicit-bias certify --global --limit --data data.npz --init-scale 1e-4 --seed 1
   implicit-bias certify --check proof.json --data data.npz
 
 exit codes: 0 every KKT point is proven to be the closed form, what was asked for is proven, or the file was accepted;
@@ -67,6 +69,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "or from --weights; for few samples and neurons",
     )
     parser.add_argument(
+        "--global",
+        dest="optimum",
+        action="store_true",
+        help="prove what the global optimum is, for few samples and neurons; with --limit, whether that KKT point is "
+        "it, with a better point if it is not",
+    )
+    parser.add_argument(
         "--init-scale", type=float, metavar="S", help="of that start, in units of 1/R_max (default: 0.01)"
     )
     parser.add_argument("--weights", metavar="FILE", help="W (m, d): .npy, or .npz with W [, second_layer]")
@@ -77,11 +86,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     if args.check:
-        for name in ("out", "quick", "limit", "flow", "init_scale", "weights"):
+        for name in ("out", "quick", "limit", "flow", "optimum", "init_scale", "weights"):
             if getattr(args, name):
+                option = "global" if name == "optimum" else name.replace("_", "-")
                 raise InvalidParameterError(
-                    name.replace("_", "-"), "be left out with --check, which makes no certificate", getattr(args, name)
+                    option, "be left out with --check, which makes no certificate", getattr(args, name)
                 )
+    if args.optimum and args.flow:
+        raise InvalidParameterError("global", "be left out with --flow, which proves one limit", True)
     options.check_outputs(args, "out")
     asked = args.slope
     fraction = exact_slope(asked)
@@ -89,15 +101,19 @@ def run(args: argparse.Namespace) -> int:
     problem = options.problem_from(args)
     if args.check:
         return _check(args, problem, fraction)
-    if args.limit:
+    if args.limit and not args.optimum:
         return prove_limit(args, problem, fraction)
     if args.flow:
         return prove_flow(args, problem, fraction)
+    if args.optimum and args.limit:
+        return prove_global(args, problem, fraction)
     for name in ("init_scale", "weights"):
         if getattr(args, name) is not None:
             raise InvalidParameterError(
                 name.replace("_", "-"), "be left out without --limit or --flow", getattr(args, name)
             )
+    if args.optimum:
+        return prove_global(args, problem, fraction)
     if args.quick:
         with options.progress() as tell:
             tell(f"ball arithmetic for {problem.origin}")

@@ -115,6 +115,7 @@ class _StepsTold:
 
 
 def _plot(result: DescentResult, path: str, force: bool) -> None:
+    options.tell_drawing(path)
     from verification.plots import plot_descent  # matplotlib takes a second to import
 
     plot_descent(result, path, force)

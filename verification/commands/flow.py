@@ -226,6 +226,7 @@ def _write_weights(result: FlowResult, path: str | Path, force: bool) -> None:
 
 
 def _plot(result: FlowResult, path: str | Path, force: bool) -> None:
+    options.tell_drawing(path)
     from verification.plots import plot_flow  # matplotlib takes a second to import
 
     plot_flow(result, path, force)

@@ -53,6 +53,7 @@ __all__ = [
     "progress",
     "refuse_save_in_tiles",
     "remarks",
+    "tell_drawing",
 ]
 
 INPUTS = ("data", "labels", "weights", "check", "skips")
@@ -442,6 +443,8 @@ def deliver(
 ) -> None:
     """Hand out results: --json and the other files first, then the tables; what fails takes nothing else with it.
 
+    Ctrl-C leaves out the file that is being written and those after it, and shows the tables.
+
     Parameters
     ----------
     args : argparse.Namespace
@@ -462,19 +465,30 @@ def deliver(
     wide = getattr(args, "wide", False)
     path = getattr(args, "json", None)
     outputs: list[Output] = [(None if path == "-" else path, lambda path, force: _write_json(path, force, document))]
-    for name, write in [*outputs, *files]:
-        if name is not None:
-            _attempt(lambda: write(name, args.force), failures)  # noqa: B023
+    stopped: KeyboardInterrupt | None = None
+    try:
+        for name, write in [*outputs, *files]:
+            if name is not None:
+                _attempt(lambda: write(name, args.force), failures)  # noqa: B023
+    except KeyboardInterrupt as stop:
+        stopped = stop
     if path == "-":
         _attempt(lambda: _print(sys.stderr, shown, wide), [])  # a lost remark is no lost result
         _attempt(lambda: _print_json(document), failures)
     else:
         _attempt(lambda: _print(sys.stdout, shown, wide), failures)
+    if stopped is not None:
+        raise stopped
     unexpected = [error for error in failures if not isinstance(error, ImplicitBiasError)]
     if unexpected or len(failures) == 1:
         raise (unexpected or failures)[0]
     if failures:
         raise ImplicitBiasError(" ".join(map(str, failures)))
+
+
+def tell_drawing(path: str | Path) -> None:
+    """Say that a picture is drawn, which takes seconds, after Ctrl-C too."""
+    remark(f"... drawing {printable(str(path))} (Ctrl-C leaves it out)\n")
 
 
 def _attempt(write: Callable[[], None], failures: list[Exception]) -> None:

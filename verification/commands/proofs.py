@@ -1,4 +1,4 @@
-"""`implicit-bias certify --limit` and `--flow`: proofs below the conditions, one point or one start at a time."""
+"""`implicit-bias certify --limit`, `--flow` and `--global`: proofs below the conditions, one at a time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from verification.commands.exact_numbers import decimal, slope_text
 from verification.commands.kkt import load_weights
 from verification.exact.documents import NotProven
 from verification.exact.flow import FlowCertificate, certify_flow
+from verification.exact.optimum import OptimumCertificate, certify_optimum
 from verification.exact.point import PointCertificate, certify_point
 from verification.printing import sentence
 
-__all__ = ["prove_flow", "prove_limit"]
+__all__ = ["prove_flow", "prove_global", "prove_limit"]
 
 SCALE = 1e-2
 """Initialization scale unless --init-scale says otherwise."""
@@ -46,6 +47,15 @@ def prove_flow(args: argparse.Namespace, problem: options.Problem, slope: Fracti
         tell(f"validated integration on {problem.origin}")
         found = certify_flow(network, problem.data, W0, slope, tell)
     return deliver_proof(args, problem, found, flow_table)
+
+
+def prove_global(args: argparse.Namespace, problem: options.Problem, slope: Fraction | None) -> int:
+    """Prove what the global optimum of (P) is, or that a KKT point is not it."""
+    with options.progress() as tell:
+        network, limit = _where_to_look(args, problem, tell) if args.limit else (problem.network, None)
+        tell(f"global optimum on {problem.origin}")
+        found = limit if isinstance(limit, NotProven) else certify_optimum(network, problem.data, limit, slope, tell)
+    return deliver_proof(args, problem, found, optimum_table)
 
 
 def deliver_proof(args: argparse.Namespace, problem: options.Problem, found: Any, table: Any) -> int:
@@ -104,6 +114,21 @@ def point_table(point: PointCertificate) -> Table:
     if len(others) > MARGINS:
         table.add_row("margins between these", f"{len(others) - 2}, in the file of --out")
     table.add_row("units exactly on kinks", str(point.units_on_kinks))
+    return table
+
+
+def optimum_table(optimum: OptimumCertificate) -> Table:
+    """What was proven of the optimum, and of the point above it."""
+    table, above = point_table(optimum.point), optimum.above
+    if optimum.bounds:
+        bounds = "1 dual bound" if len(optimum.bounds) == 1 else f"{len(optimum.bounds)} dual bounds"
+        count = f"{optimum.programs} programs by {bounds}"
+        table.add_row("proven", f"W is a global optimum of (P): {count}")
+    if above is not None:
+        table.add_row("proven", f"not global: another KKT point, of rank {above.rank}, with")
+        table.add_row("½‖W‖² of that point", f"{decimal(above.objective)} (an exact fraction)")
+        least = "" if optimum.bounds else "at least "
+        table.add_row("above the optimum by", f"{least}{100 * float(optimum.excess):.6g}%")
     return table
 
 

@@ -18,7 +18,7 @@ EXAMPLES = """examples:
   implicit-bias self-test
   implicit-bias self-test --json self-test.json
   implicit-bias self-test --dtype float32
-  implicit-bias self-test --dtype all          the table of docs/conformance.md
+  implicit-bias self-test --dtype all
 
 exit codes: 0 every wrong implementation was caught and every right one passed; 1 otherwise"""
 

@@ -23,6 +23,7 @@ EXAMPLES = """examples:
   implicit-bias verify --data measurements.csv --slope 0.3 --positive 6 --negative 10
   implicit-bias verify --data iris.csv --classes setosa virginica --drop-column Id
   implicit-bias verify --data measurements.csv --time-limit 600
+  implicit-bias verify --prove --data small.csv --loss exponential --positive 2 --negative 1
   implicit-bias verify --data X.npy --labels y.npy --memory 500MB
   implicit-bias verify --data data.npz --init-scales 1e-6,1e-3,1,10 --json report.json
   implicit-bias verify --list-claims
@@ -71,6 +72,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SECONDS",
         help="for each flow (default: an equal part of 60%% of the time limit, and what the flows before left)",
     )
+    parser.add_argument(
+        "--prove",
+        action="store_true",
+        help="prove, in part of the time, where the flows go and what their limits are; for flows with --loss "
+        "exponential and few samples and neurons",
+    )
     claims = parser.add_argument_group("which claims")
     claims.add_argument("--list-claims", action="store_true", help="list every claim, and stop")
     claims.add_argument(
@@ -117,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
                 descent_steps=args.steps,
                 time_limit=_limit(args.time_limit),
                 flow_time_limit=_limit(args.flow_time_limit),
+                prove=args.prove,
                 decided=lambda row: tell(f"{row.id}: {row.standing}", lasting=True),
                 claims=own,
                 only=None if args.only is None else [name.strip() for name in args.only.split(",")],

@@ -81,17 +81,16 @@ def recomputed_by_schema(
 ) -> dict[str, Any]:
     """The whole document again, whatever it proves: the closed form, or what another checker's schema names."""
     if document["schema"] == "implicit-bias-point":
-        from verification.exact.point_checker import recomputed_point
-
-        require(length <= LONGEST_PROOF, "the text is longer than such a proof can need")
-        return recomputed_point(document, rows, labels, S, scale)
-    if document["schema"] == "implicit-bias-flow":
-        from verification.exact.flow_checker import recomputed_flow
-
-        require(length <= LONGEST_PROOF, "the text is longer than such a proof can need")
-        return recomputed_flow(document, rows, labels, S, scale)
-    require(length <= longest_text(S, scale), "the text is longer than the data can need")
-    return recomputed(document, rows, labels, S, scale)
+        from verification.exact.point_checker import recomputed_point as other
+    elif document["schema"] == "implicit-bias-flow":
+        from verification.exact.flow_checker import recomputed_flow as other
+    elif document["schema"] == "implicit-bias-optimum":
+        from verification.exact.optimum_checker import recomputed_optimum as other
+    else:
+        require(length <= longest_text(S, scale), "the text is longer than the data can need")
+        return recomputed(document, rows, labels, S, scale)
+    require(length <= LONGEST_PROOF, "the text is longer than such a proof can need")
+    return other(document, rows, labels, S, scale)
 
 
 def bits_of(S: list[list[int]], scale: Fraction, *numbers: Fraction) -> int:

@@ -38,6 +38,8 @@ SMALLEST_STEP = 2.0**-50
 
 MOST_STEPS = 20_000
 
+STEPS_PER_REPORT = 25
+
 RADIUS_BITS = 40
 """Events are enclosed to 2^-40 of loss-normalized time."""
 
@@ -216,12 +218,15 @@ class _Integration:
 
     def run(self) -> FlowCertificate:
         """Follow the flow until the trap is proven."""
-        point = self._candidate()
+        point, told = self._candidate(), 0
         while True:
             if point is not None and self._trapped(point):
                 return FlowCertificate(self.start, self.bits, tuple(self.events), self.clock, point)
             if self._advance():
                 point = self._candidate()
+            elif self.steps >= told:
+                told = self.steps + STEPS_PER_REPORT
+                self.progress(f"s = {float(self.clock):.6g} after {self.steps} steps, {self.bits} bits")
 
     def _candidate(self) -> PointCertificate | None:
         """The KKT point of the present pattern, if it has one."""
@@ -350,7 +355,8 @@ class _Integration:
                     sides[j, k] = side
                 if self.cell.with_sides(sides).goes_on(j, [i, *sliding], w):
                     return ("crossed" if to else "began to slide"), to, also
-        raise _UndecidedError(f"what unit ({j}, {i}) does at its kink at s = {float(self.clock):.12g} is not decided")
+        reason = f"what unit ({j}, {i}) does at its kink at s = {float(self.clock):.12g} is not decided"
+        raise _UndecidedError(reason, LAST_BITS_OF_A_TIE)
 
 
 def _dot(w: Array, x: Array) -> Fraction:

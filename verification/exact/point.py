@@ -28,7 +28,7 @@ from verification.exact.network import exact_network, squares_of
 from verification.exact.rational import consistent_solution, rational_rank
 from verification.witnesses.kkt import KKTStatus, kkt_residuals
 
-__all__ = ["PointCertificate", "SignedProblem", "certify_point", "signed_problem"]
+__all__ = ["PointCertificate", "SignedProblem", "certify_point", "signed_problem", "solution_of_pattern"]
 
 Row = tuple[Fraction, ...]
 
@@ -252,6 +252,16 @@ def point_of_pattern(
     problem: SignedProblem, data: Dataset, pattern: IntArray, support: Any, lam: Array, products: Array
 ) -> PointCertificate | NotProven:
     """The KKT point of one pattern and support, verified; `lam` and `products` choose where it is not unique."""
+    solution = solution_of_pattern(problem, pattern, support, lam, products)
+    if solution is None:
+        return NotProven("the linear system of this pattern and support has no solution")
+    return verified_point(problem, data, *solution)
+
+
+def solution_of_pattern(
+    problem: SignedProblem, pattern: IntArray, support: Any, lam: Array, products: Array
+) -> tuple[list[Fraction], list[list[Fraction]]] | None:
+    """λ and b with q_i = 1 on the support and t_ji = 0 where the pattern is 0; nothing is verified."""
     S, gamma, (m, n) = problem.S, problem.gamma, pattern.shape
     samples = [i for i in range(n) if support[i]]
     units = [(j, i) for j in range(m) for i in samples if pattern[j, i] == 0 and gamma != 1]
@@ -280,7 +290,7 @@ def point_of_pattern(
     near = [Fraction(float(lam[i])) for i in samples] + [Fraction(float(products[unit])) for unit in units]
     solution = consistent_solution(matrix, right, near)
     if solution is None:
-        return NotProven("the linear system of this pattern and support has no solution")
+        return None
     exact = [Fraction(0)] * n
     for place, i in enumerate(samples):
         exact[i] = solution[place]
@@ -291,7 +301,7 @@ def point_of_pattern(
         ]
         for j in range(m)
     ]
-    return verified_point(problem, data, exact, b)
+    return exact, b
 
 
 def verified_point(

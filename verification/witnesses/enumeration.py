@@ -44,7 +44,15 @@ from refimpl.tiles.columns import scaled
 from refimpl.validation import Array, BoolArray, as_callback, as_count
 from verification.witnesses.least_norm import ACCEPTED_GAP, SolveStatus, active_set
 
-__all__ = ["MAX_PROGRAMS", "GlobalOptimum", "can_be_enumerated", "count_programs", "global_optimum"]
+__all__ = [
+    "MAX_PROGRAMS",
+    "GlobalOptimum",
+    "ProgramFamily",
+    "can_be_enumerated",
+    "count_programs",
+    "global_optimum",
+    "solve_choice",
+]
 
 MAX_PROGRAMS = 4096
 """No more programs are enumerated."""
@@ -222,7 +230,7 @@ def global_optimum(
     jobs = min(as_count("n_jobs", n_jobs), os.cpu_count() or 1)
     programs = _checked_count(network, data)
     data, exponent = data.rescaled()
-    family = _Family.of(network, data)
+    family = ProgramFamily.of(network, data)
     reached = _solve_chunk(family, [next(family.choices())], float("inf")).upper
     found: list[_Part] = []
     for part in _solved_chunks(family, reached, jobs):
@@ -262,7 +270,7 @@ def _samples_of_sign(a: float, y: Array) -> NDArray[np.intp]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Family:
+class ProgramFamily:
     """The programs of one network and data set, in units in which ‖a‖ = 1 and R_max = 1.
 
     U, shape (n, r), holds the unit samples in coordinates of their span, each right up to `rounding`; `norms` are the
@@ -277,7 +285,7 @@ class _Family:
     signed: Array
 
     @classmethod
-    def of(cls, network: TwoLayerNetwork, data: Dataset) -> _Family:
+    def of(cls, network: TwoLayerNetwork, data: Dataset) -> ProgramFamily:
         a = network.second_layer / np.abs(network.second_layer).max()
         unit = TwoLayerNetwork(a / np.linalg.norm(a), network.activation)
         U, rounding = sample_factor(data.X, data.gram)
@@ -361,7 +369,7 @@ class _Part:
     infeasible: int
 
 
-def _solved_chunks(family: _Family, reached: float, jobs: int) -> Iterator[_Part]:
+def _solved_chunks(family: ProgramFamily, reached: float, jobs: int) -> Iterator[_Part]:
     """One part for each `CHUNK` choices, in order; in worker processes if there is more than one."""
     choices = family.choices()
     chunks = iter(lambda: list(islice(choices, CHUNK)), [])
@@ -375,7 +383,7 @@ def _solved_chunks(family: _Family, reached: float, jobs: int) -> Iterator[_Part
     yield from parallel(joblib.delayed(_solve_chunk)(family, chunk, reached) for chunk in chunks)
 
 
-def _solve_chunk(family: _Family, choices: Sequence[Array], reached: float) -> _Part:
+def _solve_chunk(family: ProgramFamily, choices: Sequence[Array], reached: float) -> _Part:
     """Solve each choice unless the (λ, extra) of an earlier one shows that it lies above `reached`."""
     upper, lower, solved, infeasible = float("inf"), float("inf"), 0, 0
     best_C, best_s = np.zeros_like(family.signed), choices[0]
@@ -395,7 +403,7 @@ def _solve_chunk(family: _Family, choices: Sequence[Array], reached: float) -> _
     return _Part(upper, lower, best_C, best_s, len(choices), solved, infeasible)
 
 
-def solve_choice(family: _Family, s: Array) -> tuple[Array, Array]:
+def solve_choice(family: ProgramFamily, s: Array) -> tuple[Array, Array]:
     """λ, shape (n,), and β - sλ, shape (m, n), of the best lower bound found for the program s; clipped to their signs.
 
     Each sample starts with the corner in which concave units have slope γ. At a W the corner that binds has slope 1
@@ -434,7 +442,7 @@ def solve_choice(family: _Family, s: Array) -> tuple[Array, Array]:
 
 
 def _from_corners(
-    family: _Family, s: Array, samples: NDArray[np.intp], slopes: Array, weights: Array
+    family: ProgramFamily, s: Array, samples: NDArray[np.intp], slopes: Array, weights: Array
 ) -> tuple[Array, Array]:
     """λ and β - sλ of a combination of corners, clipped to their signs."""
     lam, beta = np.zeros(len(family.y)), np.zeros_like(s)
@@ -446,7 +454,7 @@ def _from_corners(
 
 
 def _result(
-    network: TwoLayerNetwork, data: Dataset, exponent: int, family: _Family, best: _Part, found: Sequence[_Part]
+    network: TwoLayerNetwork, data: Dataset, exponent: int, family: ProgramFamily, best: _Part, found: Sequence[_Part]
 ) -> GlobalOptimum:
     """The answer for the network and the data as they were given: X = 2^exponent · data.X."""
     unit = network.mass * data.R_max**2

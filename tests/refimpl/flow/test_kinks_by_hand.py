@@ -158,3 +158,20 @@ def test_one_of_seven_units_that_turns_only_alone() -> None:
     X[0] = [np.sqrt(1.0 - 6.0 / 256.0), *[-0.0625] * 6]  # 1/2 - 6/16 > 0: nothing turns x_0, and the others neither
     turned = resolved(X, np.ones(7), np.ones(7), np.ones(7))
     assert turned.unique
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_slopes_of_nearly_orthogonal_samples_meet_the_optimality_conditions(seed: int) -> None:
+    """The derivative of ½‖(e∘θ) L‖² by θ is 0 inside and pushes against active bounds; those are exact."""
+    rng = np.random.default_rng([17, seed])
+    n, slope = int(rng.integers(3, 12)), 0.2
+    L = np.eye(n) + 0.6 / n * rng.standard_normal((n, n))
+    e, free = rng.uniform(0.2, 1.0, n) * rng.choice([-1.0, 1.0], n), rng.random(n) < 0.6
+    free[0] = True
+    theta = np.ones(n)
+    theta[free] = minimum_norm_slopes(np.ones(n), free, e, slope, L)
+    push = -e * (L @ (L.T @ (e * theta)))
+    assert np.all(np.abs(push[free & (slope < theta) & (theta < 1.0)]) <= 1e-13)
+    assert np.all(push[free & (theta == 1.0)] >= 0.0)
+    assert np.all(push[free & (theta == slope)] <= 0.0)
+    assert np.all((slope <= theta) & (theta <= 1.0))

@@ -355,3 +355,22 @@ def test_a_solver_that_gives_up_says_what_makes_the_flow_slow(monkeypatch) -> No
     assert "(required step size is less than spacing between numbers): float64 resolves no shorter step" in flow.message
     assert "cond(K) = 4.0e+12" in flow.message  # eigenvalues 2 and 5e-13 of [[1, -1], [-1, 1 + 1e-12]]
     assert flow.message.endswith("Centring the columns of X and bringing them to one scale often helps.")
+
+
+def test_a_unit_that_the_limit_lets_go_by_less_than_the_delay_is_released() -> None:
+    """Two samples that are opposite but for 2e-4, both positive; the neuron of the other sign slides on one of them.
+
+    By symmetry of the limit w = (1/2, 1/2), so its rows are (0, 2λε) and -γ(0, 2λε), with 2λε² (1 + γ²) = 1: both of
+    its units are beside their kinks. On one kink θ = γ(1 - 2ε²): below γ by 1e-8, which no release waits for.
+    """
+    epsilon, slope = 1e-4, 0.5
+    data = Dataset([[1.0, epsilon], [-1.0, epsilon]], [1, 1])
+    network = TwoLayerNetwork([1.0, -1.0], LeakyReLU(slope))
+    flow = gradient_flow(network, data, gaussian_weights(2, 2, 1.0, np.random.default_rng(0)))
+    assert flow.status is FlowStatus.CONVERGED
+    assert flow.limit.polished
+    assert flow.events[-1].kind == "released"
+    length = 1.0 / (epsilon * (1.0 + slope**2))
+    expected = np.array([[0.0, length], [0.0, -slope * length]])
+    np.testing.assert_allclose(flow.limit.weights(), expected, atol=1e-7 * length)
+    assert kkt_residuals(network, data, flow.limit.weights()).stationarity < 1e-7

@@ -30,6 +30,8 @@ def test_every_step_is_told_if_time_allows_and_changes_nothing(method: str, monk
     assert {state.s for state in told} <= {0.0, *result.trajectory.s}
     assert told[-1].s == result.trajectory.s[-1]
     assert told[-1].events == len(result.events)
+    logs = dict(zip(result.trajectory.s, result.trajectory.log_loss, strict=True))
+    assert all(state.log_loss == pytest.approx(logs[state.s], rel=1e-12) for state in told if state.s > 0.0)
     last = result.trajectory.sample_weights[-1]
     pattern = result.pattern_at(result.trajectory.s[-1])
     Phi = np.where(pattern > 0, 1.0, 0.1)

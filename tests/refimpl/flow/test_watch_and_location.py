@@ -8,7 +8,7 @@ import pytest
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
 from refimpl.flow import watch
 from refimpl.flow.bernstein import Path
-from refimpl.flow.location import first_event
+from refimpl.flow.location import Events, first_event
 from refimpl.flow.segments import Segment
 from refimpl.flow.watch import NearUnits
 from refimpl.losses import sample_weights
@@ -172,3 +172,36 @@ def test_a_unit_at_its_kink_that_moves_the_wrong_way_is_an_event_at_the_start() 
     assert first_event(segment, along([(0.0, 1.0)], 1.0)) is None
     back = first_event(segment, along([(-2.0, 0.0), (1.0, 0.0)], 4.0))  # z_1 = 0.6 (2 s - s²) comes back at s = 2
     assert (back.sample, back.s) == (1, pytest.approx(2.0, rel=1e-14))
+
+
+def test_events_of_one_step_follow_one_another() -> None:
+    """c = (s, 0): z_1 = 0.6 - 0.6 s of both neurons; a twice as long a_j arrives twice as early. None comes back."""
+    W0 = np.vstack([weights_for([1.0, 0.6]), weights_for([1.0, 0.6])])
+    segment = segment_of([1.0, 2.0], 0.5, X, [1, 1], W0)
+    events, found = Events(segment, along([(1.0, 0.0)], 3.0)), []
+    event = events.first()
+    while event is not None and len(found) < 10:
+        j, i = event.neuron, event.sample
+        found.append((j, i, event.s))
+        segment.advance(event.c)
+        row, at_kink = segment.pattern[j].copy(), np.arange(2) == i
+        row[i] *= -1
+        segment._set_row(j, row, at_kink, segment.row_at(j, segment.since_anchor(0.0)))
+        events.passed()
+        event = events.first()
+    assert [unit[:2] for unit in found] == [(1, 1), (0, 1)]
+    np.testing.assert_allclose([unit[2] for unit in found], [0.5, 1.0], rtol=1e-14)
+    np.testing.assert_allclose(events.c, [1.0, 0.0], rtol=1e-14)
+
+
+@pytest.mark.parametrize("sides", [[0, 0, 1, 1], [1, 0, 0, -1], [-1, -1, 1, 1], [1, 1, 1, 0]])
+def test_changes_of_one_neuron_change_the_matrix_and_bound_the_bend(many, sides: list[int]) -> None:
+    """M is that of the new cell, and `bend` bounds |ΔM| ahead, after each of two changes of one neuron."""
+    segment, _, w = many
+    j, everywhere = 3, np.ones(4, dtype=bool)
+    for row in ([1, 0, -1, 1], sides):
+        before = segment.M.copy()
+        segment.ahead, segment.bend = 0.1 * w, 0.0
+        segment._set_row(j, np.array(row, dtype=np.int8), everywhere, segment.row_at(j, 0.0 * w))
+        np.testing.assert_allclose(segment.M, segment.cell().matrix, rtol=0.0, atol=1e-12 * np.abs(before).max())
+        assert segment.bend >= (1.0 - 1e-12) * (np.abs(segment.M - before) @ segment.ahead).max()

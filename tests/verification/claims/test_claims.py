@@ -11,8 +11,8 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork, datasets
 from refimpl.errors import ImplicitBiasError, InvalidDataError
-from refimpl.flow import FlowEvent, FlowStatus, piecewise
-from verification.claims import CLAIMS, HypothesisResult, Measurement, Verdict
+from refimpl.flow import FlowEvent, FlowStatus, gradient_flow, piecewise
+from verification.claims import CLAIMS, Conclusion, HypothesisResult, Measurement, Verdict
 from verification.claims.base import judge
 from verification.claims.evidence import Evidence
 from verification.claims.hypotheses import log_threshold
@@ -118,6 +118,33 @@ def test_a_loss_that_stays_is_seen(honest: Evidence) -> None:
         evidence = fresh()
         evidence = evidence.supposing(flows=tuple(flows))
         assert verdict("flow-zero-loss", evidence) is Verdict.VIOLATED
+
+
+def test_a_flow_that_was_stopped_is_held_against_what_is_proven_of_it(honest: Evidence) -> None:
+    """Stopped after 20 steps, at a large loss: (16.2) decides. A loss that has not fallen for long contradicts it."""
+    separable = fresh()
+    stopped = tuple(
+        gradient_flow(separable.network, separable.data, start.W0, separable.loss, max_steps=20)
+        for start in separable.starts
+    )
+    assert {flow.status for flow in stopped} == {FlowStatus.MAX_EVENTS}
+    row = BY_ID["flow-zero-loss"].evaluate(separable.supposing(flows=stopped), perf_counter)
+    assert row.verdict is Verdict.HOLDS_NUMERICALLY
+    assert row.reason.count("(16.2) proves L -> 0") == 3
+    path = stopped[1].trajectory
+    waited = replace(path, log_time=np.append(path.log_time[:-1], 40.0))
+    flows = (stopped[0], replace(stopped[1], trajectory=waited), stopped[2])
+    assert verdict("flow-zero-loss", fresh().supposing(flows=flows)) is Verdict.VIOLATED
+
+
+def test_nothing_is_proven_of_a_stopped_flow_where_no_hyperplane_separates() -> None:
+    network, data = TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [-1.0, 0.0]], [1, 1])
+    starts = _starts(network, data, None, 0, DEFAULT_SCALES)
+    evidence = Evidence(network, data, LogisticLoss(), starts)
+    flows = tuple(gradient_flow(network, data, start.W0, max_steps=2) for start in starts)
+    assert {flow.status for flow in flows} == {FlowStatus.MAX_EVENTS}
+    row = BY_ID["flow-zero-loss"].evaluate(evidence.supposing(flows=flows), perf_counter)
+    assert (row.verdict, row.conclusion) == (Verdict.HYPOTHESIS_NOT_MET, Conclusion.UNDECIDED)
 
 
 def test_a_falling_smoothed_margin_is_seen(honest: Evidence) -> None:
@@ -555,7 +582,7 @@ def test_the_threshold_of_the_loss_is_sharp(honest: Evidence, wrong: int) -> Non
         path = flows[wrong].trajectory
         log_loss = np.append(path.log_loss[:-1], threshold + np.log(factor))
         stopped = replace(path, log_loss=log_loss)
-        flows[wrong] = replace(flows[wrong], trajectory=stopped, limit=None, status=FlowStatus.MAX_TIME)
+        flows[wrong] = replace(flows[wrong], trajectory=stopped, limit=None, status=FlowStatus.STALLED)
         return evidence.supposing(flows=tuple(flows))
 
     assert edges(honest, "flow-zero-loss", change) == [Verdict.HOLDS_NUMERICALLY, Verdict.INCONCLUSIVE]
@@ -644,9 +671,9 @@ def test_rounding_of_large_coefficients_is_no_decrease_of_the_smoothed_margin(e,
 @pytest.mark.parametrize(("e", "sign"), [(3e-4, 1), (1e-4, 1), (1e-4, -1)])
 def test_the_rounding_of_recorded_margins_against_the_rationals(e, sign, monkeypatch: pytest.MonkeyPatch) -> None:
     """q of the coefficients that the flow has at each record, over Q, against the q that it writes down; ‖W‖ afresh."""
-    from verification.claims.smoothed_margin_monotone import rounding
+    from verification.claims.smoothed_margin_monotone import rounding, weight_passed
 
-    off: list[tuple[float, float]] = []
+    off: list[tuple[list[float], float]] = []
     record = piecewise._PiecewiseRun.record
 
     def compared(run, c):
@@ -655,7 +682,7 @@ def test_the_rounding_of_recorded_margins_against_the_rationals(e, sign, monkeyp
         Z = Z0 + C @ K
         outputs = np.vectorize(Fraction)(a) @ np.where(Z > 0, Z, Fraction(gamma) * Z)
         q = run.span.y.astype(int) * outputs
-        of_q = max(abs(float(x - Fraction(v))) for x, v in zip(q, segment.margins(c).tolist(), strict=True))
+        of_q = [abs(float(x - Fraction(v))) for x, v in zip(q, segment.margins(c).tolist(), strict=True)]
         off.append((of_q, abs(segment.norm(c) - run.span.norm(segment.coefficients(c)))))
         record(run, c)
 
@@ -663,14 +690,37 @@ def test_the_rounding_of_recorded_margins_against_the_rationals(e, sign, monkeyp
     evidence, old = two_nearby(e, sign), 0
     for flow in evidence.flows:
         path, allowed = flow.trajectory, rounding(flow, evidence)
-        (found, of_norm), off = np.array(off[: path.s.size]).T, off[path.s.size :]
-        assert np.all(found <= allowed / 2.0)  # at one end
+        found, of_norm = (np.array(part) for part in zip(*off[: path.s.size], strict=True))
+        off = off[path.s.size :]
+        assert np.all(found <= allowed / 2.0)  # at one end, each margin
         late = path.log_loss < log_threshold(evidence)  # where the claim looks
-        assert np.all((of_norm <= allowed / 2.0 * path.s / path.norm)[late])
+        through_norm = np.sum(weight_passed(flow) * allowed, axis=1) / 2.0 / path.norm
+        assert np.all((of_norm <= through_norm)[late])
         through = np.maximum(evidence.data.R_max * path.norm, np.abs(path.margins).max(axis=1))
-        old += int(np.sum(found > 16.0 * np.finfo(np.float64).eps * through))
+        old += int(np.sum(found.max(axis=1) > 16.0 * np.finfo(np.float64).eps * through))
     assert len(off) == 0
     assert old > 0  # rounding relative to ‖a‖ R_max ‖W‖ is no bound
+
+
+def test_rounding_is_of_the_terms_that_there_are() -> None:
+    """Two orthogonal samples of norms 1 and 1/8, one neuron that is positive on one and negative on the other.
+
+    No term of one sample is in the margin of the other: margin 1 has the terms ∫w_1, margin 2 those of γ²∫w_2/64.
+    """
+    from verification.claims.smoothed_margin_monotone import rounding, weight_passed
+
+    network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [0.0, 0.125]], [1, -1])
+    evidence = Evidence(
+        network, data, LogisticLoss(), _starts(network, data, np.array([[1.0, -1.0]]), 0, DEFAULT_SCALES)
+    )
+    for flow in evidence.flows:
+        path, passed = flow.trajectory, weight_passed(flow)
+        assert np.all(passed >= passed[0])
+        assert np.all(passed <= path.s[:, None])
+        assert np.all(passed.sum(axis=1) >= path.s * (1.0 - 1e-12))  # Σw = 1: never less than it was
+        start = np.maximum(path.norm[:, None] * np.array([1.0, 0.125]), np.abs(path.margins))
+        expected = 2.0 * 64.0 * 2.0**-52 * (passed * np.array([1.0, 0.25 / 64.0]) + start)
+        np.testing.assert_allclose(rounding(flow, evidence), expected, rtol=1e-12)
 
 
 def test_rounding_of_one_flow_hides_no_decrease_of_another(honest: Evidence) -> None:
@@ -703,6 +753,26 @@ def test_times_that_tell_nothing_are_counted_and_hide_no_decrease_before_them(ho
     q[late[2] :] -= q[late[2]] - q[late[1]] + 1e-2
     flows[0] = replace(flows[0], trajectory=replace(path, s=s, smoothed_margin=q))
     assert verdict(claim, honest.supposing(flows=tuple(flows))) is Verdict.VIOLATED
+
+
+def test_a_decrease_beyond_a_large_error_decides_nothing(honest: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The margin halves where the error estimate is 1e-5: too large for a verdict, too small to hide that."""
+    from verification.claims import smoothed_margin_monotone as module
+
+    claim, flows, right = "smoothed-margin-monotone", list(honest.flows), module.error_of_steps
+    path = flows[0].trajectory
+    q = path.smoothed_margin.copy()
+    q[-1] /= 2.0
+    flows[0] = replace(flows[0], trajectory=replace(path, smoothed_margin=q))
+
+    def large_at_the_end(flow, evidence):
+        error, now = right(flow, evidence).copy(), flow.trajectory
+        error[-1] = 1e-5 * max(1.0, now.smoothed_margin[-1] * now.norm[-1])
+        return error
+
+    monkeypatch.setattr(module, "error_of_steps", large_at_the_end)
+    assert verdict(claim, honest) is Verdict.HOLDS_NUMERICALLY
+    assert verdict(claim, honest.supposing(flows=tuple(flows))) is Verdict.INCONCLUSIVE
 
 
 # --- trapped in the last cell ---------------------------------------------------------------------

@@ -17,6 +17,7 @@ import pytest
 
 from refimpl import Dataset, ExponentialLoss, LeakyReLU, LogisticLoss, TwoLayerNetwork, datasets
 from refimpl.losses import HingeLoss
+from verification import verify
 from verification.claims import CLAIMS, Verdict
 from verification.claims import hinge_descent_ends as hinge_module
 from verification.claims import max_margin_is_uniform as uniform_module
@@ -263,8 +264,52 @@ def test_relu_by_hand() -> None:
     assert relu_module.predicted_coefficients(network, np.eye(2), np.ones(2), np.array([[1.0, -1.0]] * 2)) is None
 
 
+class ShiftedLogisticLoss(LogisticLoss):
+    """ℓ(q) = log(1 + e^{3-q}), whose η is σ(q - 3): the tail is exponential, and 1 - η exceeds e^{-q}."""
+
+    def value(self, q):
+        return super().value(np.asarray(q) - 3.0)
+
+    def log_value(self, q):
+        return super().log_value(np.asarray(q) - 3.0)
+
+    def weight(self, q):
+        return super().weight(np.asarray(q) - 3.0)
+
+    def log_weight(self, q):
+        return super().log_weight(np.asarray(q) - 3.0)
+
+    def curvature(self, q):
+        return super().curvature(np.asarray(q) - 3.0)
+
+    def log_weight_decay(self, q):
+        return super().log_weight_decay(np.asarray(q) - 3.0)
+
+    def inverse_of_log_value(self, log_value):
+        return super().inverse_of_log_value(log_value) + 3.0
+
+
+@pytest.mark.parametrize("claim", ["flow-stays-in-last-cell", "smoothed-margin-monotone", "loss-between-bounds"])
+def test_what_is_proven_of_two_losses_is_not_said_of_another(claim: str) -> None:
+    rng = np.random.default_rng(1)
+    data = Dataset(rng.standard_normal((4, 20)), [1, -1, 1, 1])
+    report = verify(TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.5)), data, loss=ShiftedLogisticLoss(), only=[claim])
+    assert report.claims[0].verdict is Verdict.HYPOTHESIS_NOT_MET
+
+
+@pytest.mark.filterwarnings("error")
+def test_samples_that_determine_no_interpolator() -> None:
+    """Five samples in four dimensions: K is singular but for rounding, and yᵀK⁻¹y may come out negative."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        data = Dataset(rng.standard_normal((5, 4)), np.ones(5))
+        found = row("max-margin-interpolates", evidence_of(TwoLayerNetwork([1.0], LeakyReLU(0.5)), data, 0))
+        assert found.verdict is Verdict.HYPOTHESIS_NOT_MET
+
+
 def test_worst_does_not_hide_a_violation_behind_a_large_error() -> None:
     assert worst([0.2, 1.5, 0.9], [0.0, 1.0, 0.0]) == (1.5, 1.0)  # undecided
     assert worst([0.2, 1.5, 1.01], [0.0, 1.0, 1e-9]) == (1.01, 1e-9)  # decided by another
+    assert worst([0.9, 1e8], [60.0, 50.0]) == (1e8, 50.0)  # half a part in 10⁶ of itself
     assert worst([np.inf], [np.inf]) == (np.inf, np.inf)
     assert worst([], []) == (None, 0.0)

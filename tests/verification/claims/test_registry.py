@@ -45,7 +45,9 @@ def test_the_command_checks_a_module_of_the_users(tmp_path, monkeypatch, capsys,
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", ["", *sys.path])
     assert cli.main(["verify", "--claims", name, "--only", "my-conjecture", "--time-limit", "60"]) == code
-    assert "my-conjecture" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "my-conjecture" in told
+    assert "from scales" not in told  # no flow was asked for
     assert cli.main(["verify", "--claims", name, "--explain", "my-conjecture"]) == 0
     assert f"The number {value}." in capsys.readouterr().out
     assert cli.main(["verify", "--claims", name, "--list-claims"]) == 0

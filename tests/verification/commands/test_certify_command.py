@@ -134,6 +134,9 @@ def test_weights_that_are_near_no_kkt_point_are_not_proven(data_file, tmp_path, 
         (["--limit", "--weights", "W.npy", "--init-scale", "1"], "`init-scale` must be left out with --weights"),
         (["--init-scale", "1"], "`init-scale` must be left out without --limit or --flow"),
         (["--check", "none.json", "--limit"], "`limit` must be left out with --check"),
+        (["--check", "none.json", "--global"], "`global` must be left out with --check"),
+        (["--global", "--weights", "W.npy"], "`weights` must be left out without --limit or --flow"),
+        (["--global", "--flow"], "`global` must be left out with --flow"),
     ],
 )
 def test_options_of_points_that_do_not_go_together(data_file, capsys, options, word):
@@ -158,3 +161,24 @@ def test_of_many_margins_above_one_the_least_and_the_largest_are_shown(tmp_path,
     assert cli.main(["certify", *arguments, "--out", str(tmp_path / "form.json")]) in (0, 3)
     assert cli.main(["certify", "--data", str(tmp_path / "less.csv"), "--check", str(tmp_path / "form.json")]) == 1
     assert "and the data have 2." in capsys.readouterr().out
+
+
+# --- the optimum -----------------------------------------------------------------------------------------------
+
+
+def test_an_optimum_is_proven_written_and_checked(data_file, tmp_path, capsys):
+    path = str(tmp_path / "best.json")
+    assert cli.main(["certify", "--global", "--data", data_file, *POINT, "--out", path]) == 0
+    text = capsys.readouterr().out
+    assert "1.237623762376237" in text  # 125/101, as above
+    assert "global optimum" in text
+    assert cli.main(["certify", "--check", path, "--data", data_file, *POINT]) == 0
+    assert "proven_global_optimum" in capsys.readouterr().out
+    assert cli.main(["certify", "--global", "--limit", "--data", data_file, *POINT, "--seed", "3"]) == 0
+    assert "not global" not in capsys.readouterr().out
+
+
+def test_too_many_programs_are_not_enumerated(data_file, capsys):
+    many = ["--slope", "0.1", "--positive", "5000", "--negative", "1"]
+    assert cli.main(["certify", "--global", "--data", data_file, *many]) == 3
+    assert "too many programs" in capsys.readouterr().out

@@ -175,6 +175,26 @@ def test_interrupted_verify_keeps_what_was_decided(data_file, tmp_path, monkeypa
     assert json.loads(path.read_text())["status"] == "INTERRUPTED"
 
 
+@pytest.mark.parametrize("command", ["flow", "descend"])
+def test_ctrl_c_while_drawing_leaves_out_the_picture_and_shows_the_table(
+    command, data_file, tmp_path, monkeypatch, capsys
+) -> None:
+    from verification import plots
+
+    def interrupted(*args) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plots, f"plot_{'flow' if command == 'flow' else 'descent'}", interrupted)
+    picture, document = tmp_path / "p.png", tmp_path / "p.json"
+    arguments = ["--data", data_file, *SMALL, "--plot", str(picture), "--json", str(document)]
+    assert cli.main([command, *arguments]) == 130
+    assert not picture.exists()
+    assert json.loads(document.read_text())
+    shown = capsys.readouterr()
+    assert "loss" in shown.out
+    assert f"drawing {picture} (Ctrl-C leaves it out)" in shown.err
+
+
 def test_interrupted_descent_keeps_what_it_has(data_file, tmp_path, monkeypatch) -> None:
     from refimpl import descent
 

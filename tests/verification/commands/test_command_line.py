@@ -234,7 +234,7 @@ def test_one_interrupt_ends_long_work(arguments) -> None:
 
 
 def test_a_closed_terminal_and_sigterm_keep_what_there_is(folder) -> None:
-    code, error, _ = pressed(["search", "--seconds", "300", "--json", "s.json"], 3.0, signal.SIGTERM)
+    code, error, _ = pressed(["search", "--seconds", "300", "--json", "s.json"], 6.0, signal.SIGTERM)
     assert (code, error) == (143, "implicit-bias: interrupted.\n")
     assert json.loads((folder / "s.json").read_text())["condition"] == "refined"
 
@@ -540,6 +540,8 @@ def user_files(folder, monkeypatch):
     np.savez(folder / "trained.npz", W=W, second_layer=np.tile([0.25, -0.25], 8))
     (folder / "skips.txt").write_text("vectors/*  # not here\nproperties/*  # nor these\n")
     text = "from verification.conformance.subjects.styles import RIGHT\nnetwork = next(iter(RIGHT.values()))\n"
+    text += "from dataclasses import replace\nfrom verification.claims.flow_zero_loss import CLAIM as known\n"
+    text += "CLAIM = replace(known, id='mine')\n"
     (folder / "mypackage").mkdir()
     (folder / "mypackage" / "__init__.py").touch()
     (folder / "mypackage" / "mymodule.py").write_text(text)

@@ -652,6 +652,7 @@ def test_checker_is_short_and_stands_alone():
     assert set(re.findall(r"verification\.\S+", source)) == {
         "verification.exact.point_checker",
         "verification.exact.flow_checker",
+        "verification.exact.optimum_checker",
     }
 
 
