@@ -11,7 +11,7 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, display, gradient_descent, gradient_flow
 from refimpl.errors import ImplicitBiasError, MissingExtraError
-from verification import Report, kkt_residuals, max_margin, verify
+from verification import Report, audit, kkt_residuals, max_margin, verify
 
 NETWORK = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.5))
 DATA = Dataset([[1.0, 0.1, 0.0], [0.0, 1.0, 0.1]], [1, -1])
@@ -27,6 +27,7 @@ def results() -> dict[str, display.Displayed]:
         "kkt": kkt_residuals(NETWORK, DATA, flow.limit.weights()),
         "max_margin": max_margin(NETWORK, DATA),
         "report": verify(NETWORK, DATA, W0),
+        "audit": audit(NETWORK, DATA, {0: W0, 10: flow.limit.weights()}),
     }
 
 
@@ -34,7 +35,7 @@ def cells(html: str) -> list[str]:
     return [unescape(text) for text in re.findall(r"<t[dh]>(.*?)</t[dh]>", html)]
 
 
-@pytest.mark.parametrize("name", ["flow", "descent", "kkt", "max_margin", "report"])
+@pytest.mark.parametrize("name", ["flow", "descent", "kkt", "max_margin", "report", "audit"])
 def test_a_table_says_the_facts_and_a_picture_is_drawn(results: dict[str, display.Displayed], name: str) -> None:
     result = results[name]
     found = cells(result._repr_html_())
@@ -62,6 +63,7 @@ def test_frames_have_a_row_for_each_record(results: dict[str, display.Displayed]
     np.testing.assert_array_equal(path["s"], flow.trajectory.s)
     np.testing.assert_array_equal(path["smallest_margin"], flow.trajectory.margins.min(axis=1))
     assert list(descent.trajectory.to_frame()["step"]) == list(descent.trajectory.step)
+    assert list(results["audit"].to_frame()["step"]) == [0, 10]
     table = report.to_frame()
     assert list(table["id"]) == [row.id for row in report.claims]
     assert list(table["verdict"]) == [row.verdict.name for row in report.claims]

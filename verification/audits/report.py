@@ -11,12 +11,12 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from refimpl.display import shown
+from refimpl.display import Displayed, frame, shown
 from refimpl.documents import as_plain, json_text
 from verification.audits.measuring import Measured
 from verification.audits.words import power_of_ten
 from verification.claims.base import ClaimResult, Verdict
-from verification.claims.table import ClaimsTable
+from verification.claims.table import ClaimsTable, against_bound
 from verification.printing import FittingTable
 from verification.witnesses.kkt import KKTStatus
 
@@ -66,7 +66,7 @@ TABLES: dict[str, Columns] = {
 
 
 @dataclass(frozen=True, eq=False)
-class AuditReport:
+class AuditReport(Displayed):
     """What `audit` found.
 
     Attributes
@@ -144,7 +144,23 @@ class AuditReport:
 
         return page_of_audit(self, command).html()
 
-    def plot(self, path: str | Path, force: bool = False) -> None:
+    def facts(self) -> list[tuple[str, str]]:
+        """The words, the last checkpoint, and each claim with its standing."""
+        last = self.rows[-1]
+        numbers = [
+            pair
+            for columns in TABLES.values()
+            for pair in zip((title for title, _ in columns), cells_of(last, columns)[1:], strict=True)
+        ]
+        claims = [(row.id, f"{row.standing}: {against_bound(row)}") for row in self.claims]
+        return [("in words", " ".join(self.words)), ("last checkpoint, step", str(last.step)), *numbers, *claims]
+
+    def to_frame(self) -> Any:
+        """A pandas frame with a row for each checkpoint."""
+        rows = [row.to_dict() for row in self.rows]
+        return frame({name: [row[name] for row in rows] for name in rows[0]})
+
+    def save_plot(self, path: str | Path, force: bool = False) -> None:
         """Draw margins, residuals, ranks and distances by step into a .png, .svg or .pdf file."""
         from verification.audits.picture import plot_audit  # matplotlib takes a second to import
 

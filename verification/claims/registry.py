@@ -146,12 +146,13 @@ def explain(claim: Claim) -> str:
     >>> print(explain(CLAIMS[0]).partition("Columns")[0].rstrip())
     flow-zero-loss: The loss of gradient flow tends to 0 from every start
     <BLANKLINE>
-    Statement   The loss of gradient flow tends to 0 from every start (docs/theory.md, section 7, "From any start").
+    Statement   The loss of gradient flow tends to 0 from every start (docs/theory.md, section 7, "From any start", and (16.2)).
     Source      docs/theory.md, section 7
     Hypothesis  γ > 0 and a proven linear separator through the origin (docs/theory.md, section 7, "From any start").
     Measured    Largest final L / (ℓ(0)/n): below it L -> 0 follows (docs/theory.md, section 2).
     <BLANKLINE>
-                A flow that is above it and has no limit decides nothing.
+                A flow that a bound on time, steps or events stopped above it is judged by its path: the largest L(t) beside its
+                upper bound (16.2), which tends to 0. Any other flow that is above it and has no limit decides nothing.
     """
     parts = {
         "Statement": _module_docstring(claim) or claim.title,

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
             report = stop.result
     document = {**report.to_dict(), "data": options.data_record(problem)}
     html = options.page_output(args, lambda: report.to_html(args.command_line))
-    files: list[options.Output] = [(args.plot, report.plot), html]
+    files: list[options.Output] = [(args.plot, report.save_plot), html]
     options.deliver(args, [*options.heading(problem), report], document, files)
     return report.exit_code
 
