@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
-from verification.claims import CLAIMS, Measurement, Verdict, descent_norms_grow, flow_rank_at_most_two
+from verification.claims import CLAIMS, Measurement, Verdict, descent_norms_grow
 from verification.claims.evidence import Evidence, Start
 from verification.claims.global_optimum_by_enumeration import objective_at
 from verification.claims.neurons_collapse import spread_of_rows
+from verification.claims.limit_error import energy_bound
 from verification.claims.per_sign_stable_rank_tends_to_one import largest_quotient
 from verification.witnesses.kkt import KKTStatus
 
@@ -183,9 +184,11 @@ def test_the_growth_of_a_row_is_measured_in_squares() -> None:
 @pytest.mark.parametrize(
     ("sigma", "ratio"), [([2.0, 1.0, 0.5, 0.25], 0.25), ([2.0, 1.0, 0.5], 0.25), ([2.0, 1.0], 0.0)]
 )
-def test_the_third_singular_value_counts(sigma: list[float], ratio: float) -> None:
-    found = flow_rank_at_most_two.third_ratio(SimpleNamespace(singular_values=np.array(sigma)))
-    assert found == ratio
+def test_the_third_singular_value_counts(honest: Evidence, sigma: list[float], ratio: float) -> None:
+    flows = [replace(flow, limit=replace(flow.limit, singular_values=np.array(sigma))) for flow in honest.flows]
+    other = Evidence(NETWORK, DATA, LogisticLoss(), honest.starts)
+    other.__dict__["flows"] = tuple(flows)
+    assert BY_ID["flow-rank-at-most-two"].measure(other).value == ratio
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 2])
@@ -234,3 +237,13 @@ def test_the_excess_over_the_global_optimum_is_that_of_the_worst_limit(honest: E
 @pytest.mark.parametrize(("value", "holds"), [(1.0 + 0.9e-9, True), (1.0 + 1.1e-9, False), (1.0, True), (0.0, True)])
 def test_a_value_may_exceed_its_bound_by_the_tolerance(value: float, holds: bool) -> None:
     assert Measurement("quantity", value, 1.0, 1e-9, "rounding").agrees is holds
+
+
+def test_the_energy_of_a_residual_carries_the_condition() -> None:
+    """A = (1, c; c, 1): rᵀA⁻¹r = 2/(1 - c) for r = (1, -1); and A = (4, 4c; 4c, 4) asks for twice the r."""
+    c = 1.0 - 2.0**-20
+    A, r = np.array([[1.0, c], [c, 1.0]]), np.array([1.0, -1.0])
+    assert energy_bound(A, r) == pytest.approx(np.sqrt(2.0) * 2.0**10, rel=1e-6)
+    assert energy_bound(4.0 * A, 2.0 * r) == pytest.approx(energy_bound(A, r), rel=1e-14)
+    assert energy_bound(np.ones((2, 2)), r) == np.inf
+    assert energy_bound(np.array([[1.0, 0.0], [0.0, 0.0]]), r) == np.inf
