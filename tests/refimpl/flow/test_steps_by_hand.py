@@ -147,4 +147,13 @@ def test_a_dip_within_the_error_of_the_step_is_not_seen(error, seen: bool) -> No
     assert NOISE * 1e-9 < 1e-6 < NOISE * 1e-7
     dip = Path.from_powers(0.0, 1.0, np.array([[0.0, 1.0, -1.0], [0.0, 0.0, 0.0]]), error)
     assert (first_event(segment, dip) is not None) is seen
-    assert first_event(segment, along(0.26, 0.0, 1.0, error=error)) is not None  # it ends beyond by 6e-3
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-3, np.array([1.0, 1.0])])
+def test_what_ends_beyond_its_kink_has_crossed_whatever_the_error(error) -> None:
+    """c = (0.26 s, 0): z_2 = 0.15 - 0.156 s at the end."""
+    X = np.array([[1.0, 0.0], [-0.6, 0.8]])
+    W0 = np.linalg.solve(X, np.array([1.0, 0.15]))[None]
+    span = SpanCoordinates.from_weights(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset(X, [1, 1]), W0)
+    event = first_event(Segment(span, LogisticLoss()), along(0.26, 0.0, 1.0, error=error))
+    assert event.s == pytest.approx(0.15 / 0.156, rel=1e-12)
