@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import brentq
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
-from refimpl.flow.bernstein import Path
+from refimpl.flow.bernstein import Path, first_crossing
 from refimpl.flow.collocation import GROWTH, Explicit
 from refimpl.flow.location import NOISE, _may_be_released, first_event
 from refimpl.flow.segments import Segment
@@ -45,11 +45,23 @@ def test_every_step_is_as_good_inside_as_the_tolerance_says(segment, end: float,
     assert abs(solver.y[0] - c(end)) <= (200.0 if segment is GROWS else 10.0) * tolerance * (1.0 + c(end))
 
 
-def test_a_step_that_is_too_long_is_taken_again() -> None:
-    solver = Explicit(GROWS, 0.0, 10.0, 1e-10, 1e-10, first_step=8.0)
+@pytest.mark.parametrize("first", [8.0, 1.0, 0.5, 0.25])
+def test_a_step_that_is_too_long_is_taken_again(first: float) -> None:
+    """Also where the iteration converges, to a polynomial of degree 5 that is not e^s - 1 to 1e-10."""
+    solver = Explicit(GROWS, 0.0, 10.0, 1e-10, 1e-10, first_step=first)
     solver.step()
-    assert 0.0 < solver.t < 1.0
-    assert solver.y[0] == pytest.approx(np.expm1(solver.t), rel=1e-9)
+    assert 0.0 < solver.t < first
+    assert solver.y[0] == pytest.approx(np.expm1(solver.t), rel=1e-9, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("powers", "x"),
+    [([-0.125, 0.5, -1.0], 0.5), ([-0.125, 0.5, 0.0], None), ([-0.125, -0.5, 1.0], 0.0), ([1e-16, -0.5, 1.0], 0.0)],
+)
+def test_what_starts_beyond_its_kink_counts_from_there(powers: list[float], x: float | None) -> None:
+    """f(x) - f(0) = x (1/2 - x) is positive up to 1/2; below 0, but rising, is no crossing."""
+    found = first_crossing(Path.from_powers(0.0, 1.0, np.array([powers])).B[0].tolist(), 1e-15)
+    assert found == (x if x is None else pytest.approx(x, abs=1e-12 if x else 0.0))
 
 
 # --- units that slide: K = (1, 3/5; 3/5, 1), the second sample on its kink: dC_1 = -(3/5) a y_1 w_1 ----------
@@ -157,3 +169,15 @@ def test_what_ends_beyond_its_kink_has_crossed_whatever_the_error(error) -> None
     span = SpanCoordinates.from_weights(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset(X, [1, 1]), W0)
     event = first_event(Segment(span, LogisticLoss()), along(0.26, 0.0, 1.0, error=error))
     assert event.s == pytest.approx(0.15 / 0.156, rel=1e-12)
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_the_first_crossing_counts_though_another_could_come_earlier(order: list[int]) -> None:
+    """(1 - 2x)³ has the coefficients 1, -1, 1, -1, a bound of 1/6 and its zero at 1/2; 1 - 5x/2 has it at 2/5."""
+    X, z = np.array([[1.0, 0.0], [-0.6, 0.8]]), np.ones(2)
+    span = SpanCoordinates.from_weights(
+        TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset(X, [1, 1]), np.linalg.solve(X, z)[None]
+    )
+    distances = np.array([[1.0, -1.0, 1.0, -1.0], [1.0, 1.0 / 6.0, -2.0 / 3.0, -1.5]])[order]
+    event = first_event(Segment(span, LogisticLoss()), Path(0.0, 1.0, np.linalg.solve(X @ X.T, distances - 1.0)))
+    assert (event.sample, event.s) == (order.index(1), pytest.approx(0.4, rel=1e-12))
