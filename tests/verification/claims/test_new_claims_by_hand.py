@@ -25,7 +25,12 @@ PAIR = TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5))
 
 @pytest.mark.parametrize(
     ("lam", "ratios"),
-    [([1.0, 1.0], (0.5, 0.25)), ([3.0, 1.0], (1.5, 0.25 / 3.0)), ([0.125, 1.0], (0.5, 2.0)), ([0.0, 2.0], (1.0, np.inf))],
+    [
+        ([1.0, 1.0], (0.5, 0.25)),
+        ([3.0, 1.0], (1.5, 0.25 / 3.0)),
+        ([0.125, 1.0], (0.5, 2.0)),
+        ([0.0, 2.0], (1.0, np.inf)),
+    ],
 )
 def test_multipliers_are_compared_with_both_ends(lam, ratios, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between (1/4, 0) and 2: the sample that comes nearest to an end, or is farthest beyond it, counts."""
