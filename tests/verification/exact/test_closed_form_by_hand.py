@@ -12,6 +12,7 @@ from refimpl.errors import InvalidParameterError
 from verification.exact.closed_form import _primitive, _solve_ones_slowly, exact_closed_form
 from verification.exact.gram import gram_of_samples
 from verification.exact.network import ExactNetwork
+from verification.exact.section_five import _SectionFive
 
 ONE_NEURON = ExactNetwork(Fraction(1, 2), "float", "signs", 1, 0, Fraction(1), Fraction(0))
 
@@ -58,3 +59,10 @@ def test_coordinates_of_samples_prove_nothing() -> None:
     X, y = np.eye(2), np.array([1.0, -1.0])
     with pytest.raises(InvalidParameterError, match="not their coordinates"):
         gram_of_samples(with_gram(X, y, np.eye(2), exact=False))
+
+
+@pytest.mark.parametrize(("b", "failure"), [(0, None), (1, 0), (2, 0)])
+def test_equality_in_section_five_is_a_failure(b: int, failure: int | None) -> None:
+    """One neuron, γ = 1/2, S_12 = -1, b in halves: γ = η U⁻ at b = 1/2."""
+    problem = _SectionFive.of(ONE_NEURON, integers([[3, -1], [-1, 3]]), 0, [True, True])
+    assert problem.first_failure(1, np.array([b, b], dtype=object)) == failure

@@ -85,8 +85,8 @@ class ApplyImplementation:
         self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str, step_size: float, steps: int
     ) -> Array:
         """W after `steps` steps on the first layer, shape (m, d)."""
-        weights, *others = self._all(W, a, slope, X, y)
-        step = jax.jit(lambda weights: weights - step_size * self._gradient(weights, *others, loss))
+        weights, a_, slope, X_, y_ = self._all(W, a, slope, X, y)
+        step = jax.jit(lambda weights: weights - step_size * self._gradient(weights, a_, slope, X_, y_, loss))
         for _ in range(steps):
             weights = step(weights)
         return self._array(weights)
