@@ -17,6 +17,7 @@ from verification.claims import (
     relu_limit_from_start,
     slope_one_is_svm,
 )
+from verification.claims.ratios import worst
 from verification.witnesses.convex_program import SolveStatus
 
 EYE = Dataset(np.eye(2), [1.0, -1.0])
@@ -65,9 +66,9 @@ def test_a_predictor_is_as_uniform_as_its_weights(weights, ratio: float, monkeyp
     assert predictor_is_uniform.against(evidence, 3.0).value == ratio
     # A₊ = 2, A₋ = 1: β = 2 + 1/2 where y = 1, and 1 + 1 where y = -1
     uneven = TwoLayerNetwork([1.0, 1.0, -1.0], LeakyReLU(0.5))
-    bounds = SimpleNamespace(multiplier_lower=np.array([1.0, 0.5]), multiplier_upper=np.array([1.0, 2.0]))
+    bounds = SimpleNamespace(multiplier_lower=np.array([1.0, 0.5]), multiplier_upper=np.array([3.0, 2.0]))
     other = SimpleNamespace(network=uneven, data=EYE, limits=(), missing_limits="", hypotheses=bounds)
-    assert predictor_is_uniform.measure(other).bound == pytest.approx(4.0 / 1.0, rel=1e-14)
+    assert predictor_is_uniform.measure(other).bound == pytest.approx(7.5 / 1.0, rel=1e-14)
 
 
 def test_relu_units_of_the_other_sign_are_left_out() -> None:
@@ -118,3 +119,8 @@ def test_one_flow_beyond_its_bound_is_enough(wrong: int, module, monkeypatch: py
         monkeypatch.setattr(module, "sine_error", lambda stretch: 1e-9)
     measured = module.measure(SimpleNamespace(loss=LogisticLoss(), flow_error=1e-12))
     assert (measured.value, measured.bound) == (pytest.approx(0.2, rel=1e-12), 0.1)
+
+
+@pytest.mark.parametrize("values", [[1.01, 1.02], [1.02, 1.01]])
+def test_the_value_farthest_beyond_its_bound_is_the_worst(values: list[float]) -> None:
+    assert worst(values, [1e-9, 1e-9]) == (1.02, 1e-9)
