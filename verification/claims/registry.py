@@ -143,16 +143,15 @@ def explain(claim: Claim) -> str:
 
     Examples
     --------
-    >>> print(explain(CLAIMS[0]).partition("Columns")[0].rstrip())
-    flow-zero-loss: The loss of gradient flow tends to 0 from every start
+    >>> print(explain(chosen(CLAIMS, ["descent-norms-grow"])[0]).partition("Columns")[0].rstrip())
+    descent-norms-grow: Every neuron's weights grow as the loss goes to 0
     <BLANKLINE>
-    Statement   The loss of gradient flow tends to 0 from every start (docs/theory.md, section 7, "From any start", and (16.2)).
-    Source      docs/theory.md, section 7
-    Hypothesis  γ > 0 and a proven linear separator through the origin (docs/theory.md, section 7, "From any start").
-    Measured    Largest final L / (ℓ(0)/n): below it L -> 0 follows (docs/theory.md, section 2).
+    Statement   Every neuron grows with the accumulated weights of the samples (docs/theory.md, section 8).
+    Source      Frei et al., arXiv 2210.07082; docs/theory.md, section 8
+    Hypothesis  γ > 0 and K invertible, which the bound of section 8 needs.
+    Measured    Largest (λ_min(K) γ² a_j² Σ G_i²)/‖w_j(t) - w_j(0)‖² over neurons, recorded steps and starts.
     <BLANKLINE>
-                A flow that a bound on time, steps or events stopped above it is judged by its path: the largest L(t) beside its
-                upper bound (16.2), which tends to 0. Any other flow that is above it and has no limit decides nothing.
+                The right-hand sides grow without bound as long as the loss goes to 0, because Σ G_i diverges.
     """
     parts = {
         "Statement": _module_docstring(claim) or claim.title,

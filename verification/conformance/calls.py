@@ -51,7 +51,8 @@ before_each_call: Callable[[], Any] | None = None
 def load_implementation(name: str) -> Any:
     """The object that `package.module:object` names; a module if there is no object; an instance if it is a class.
 
-    `torch:package.MyModule` names a `torch.nn.Module` (`subjects/module.py`). Declared habits: `habits.py`.
+    `torch:package.MyModule` names a `torch.nn.Module` (`subjects/module.py`), `jax:package.net` a function of a pytree
+    of parameters (`subjects/pytree.py`). Declared habits: `habits.py`.
 
     Raises
     ------
@@ -64,11 +65,16 @@ def load_implementation(name: str) -> Any:
     'ScalarLoops'
     """
     framework, colon, rest = name.partition(":")
-    if framework == "torch" and colon:
+    if framework in ("torch", "jax") and colon:
+        module, dot, last = rest.rpartition(".")
+        given = _found(f"{module}:{last}" if dot and ":" not in rest else rest, name)
+        if framework == "jax":
+            from verification.conformance.subjects.pytree import ApplyImplementation
+
+            return adapted(ApplyImplementation(given, name))
         from verification.conformance.subjects.module import ModuleImplementation
 
-        module = _found(f"{rest.rpartition('.')[0]}:{rest.rpartition('.')[2]}" if ":" not in rest else rest, name)
-        return ModuleImplementation(module, name)
+        return ModuleImplementation(given, name)
     found = _found(name, name)
     try:
         return adapted(found() if inspect.isclass(found) else found)

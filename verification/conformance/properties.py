@@ -147,11 +147,18 @@ def _one_margin(draw: st.DrawFn) -> Case:
 
 @st.composite
 def _programs(draw: st.DrawFn) -> Case:
-    """Separable data above and below the conditions, for networks with neurons of one sign or both."""
-    network = draw(strategies.networks(neurons=(1, 4)))
-    if draw(st.booleans()):
-        return _inputs(network, draw(strategies.nearly_orthogonal_data(network.slope)))
-    return _inputs(network, draw(strategies.data_below_conditions(network)))
+    """Separable data above and below the conditions, in any units, for networks with neurons of one sign or both.
+
+    Slopes 0 and 1 too; slope 0 with neurons of both signs, for with those of one a sample of the other has no margin.
+    """
+    network = draw(strategies.networks(st.sampled_from([0.5, 0.25, 0.125, 0.9, 1.0, 0.0]), neurons=(1, 4)))
+    if network.slope == 0.0:
+        assume(0 < int(network.positive.sum()) < network.m)
+    nearly = strategies.nearly_orthogonal_data(network.slope or 0.5)
+    below = strategies.data_below_conditions(network)
+    gaussian = strategies.gaussian_data(n=(1, 6), d=(6, 12))  # independent rows: separable with any labels
+    data = draw(st.one_of(nearly, below, gaussian))
+    return _inputs(network, Dataset(draw(st.sampled_from([1.0, 2.0**-6, 2.0**6])) * data.X, data.y))
 
 
 @st.composite
@@ -164,6 +171,20 @@ def _flows(draw: st.DrawFn) -> Case:
     seed = draw(st.integers(0, 100))
     W0 = np.random.default_rng(seed).standard_normal((network.m, data.d)) / 8.0
     return _inputs(network, data) | {"W0": W0, "loss": "logistic"}
+
+
+@st.composite
+def _starts(draw: st.DrawFn) -> Case:
+    """Slope 0 and samples along the axes: the limit depends on which units are positive at the start."""
+    n, pairs = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    a = np.array([draw(st.sampled_from([1.0, 0.5])) * sign for _ in range(pairs) for sign in (1.0, -1.0)])
+    y = np.array([draw(st.sampled_from([1.0, -1.0])) for _ in range(n)])
+    sizes = np.array([draw(st.sampled_from([1.0, -1.0, 1.5])) for _ in range(n)])
+    Z = np.array([[draw(strategies.dyadics(1, 4, nonzero=True)) for _ in range(n)] for _ in a]) / 2.0
+    for i in range(n):  # each sample has a live neuron of its own sign
+        first = 0 if y[i] > 0.0 else 1
+        Z[first, i] = abs(Z[first, i])
+    return {"W0": Z / sizes, "a": a, "slope": 0.0, "X": np.diag(sizes), "y": y, "loss": "logistic"}
 
 
 @st.composite
@@ -248,6 +269,15 @@ PROPERTIES: tuple[Property, ...] = (
         "max_margin", "the KKT conditions of (C)", ("max_margin",), _programs(), relations.program_error, SOLVED, 12
     ),
     Property("flow_limit", "the KKT conditions of (P)", ("flow_limit",), _flows(), relations.limit_error, FLOW, 8),
+    Property(
+        "flow_limit_from_start",
+        "slope 0, orthogonal samples: the limit is that of the units alive at the start",
+        ("flow_limit",),
+        _starts(),
+        relations.start_error,
+        FLOW,
+        12,
+    ),
     Property(
         "kkt_residuals",
         "all four are 0 at KKT points",

@@ -128,6 +128,24 @@ def limit_error(implementation: Any, case: Case) -> float:
     return max(abs(found.smallest_margin - 1.0), found.stationarity, found.complementarity)
 
 
+def start_error(implementation: Any, case: Case) -> float:
+    """The limit that the start alone decides: slope 0, orthogonal samples (docs/theory.md (15.6)).
+
+    Row j is Σ_i a_j y_i x_i/(‖x_i‖² A_i) over the samples with a_j y_i > 0 and z_ji(0) > 0, A_i the sum of the a_j²
+    of the neurons that have sample i so.
+    """
+    W = answer(implementation, "flow_limit", case)
+    if W.shape != case["W0"].shape or not np.isfinite(W).all():
+        return math.inf
+    expected = np.zeros(W.shape)
+    for x, y in zip(case["X"], case["y"], strict=True):
+        alive = [j for j, a in enumerate(case["a"]) if a * y > 0.0 and float(case["W0"][j] @ x) > 0.0]
+        mass = sum(float(case["a"][j]) ** 2 for j in alive) * float(x @ x)
+        for j in alive:
+            expected[j] += case["a"][j] * y * x / mass
+    return float(np.linalg.norm(W - expected) / np.linalg.norm(expected))
+
+
 def refusal_error(implementation: Any, case: Case) -> float:
     """inf where (C) has no solution and is answered all the same; an exception is right."""
     try:

@@ -84,3 +84,21 @@ def test_a_limit_ahead_is_known_where_nothing_can_happen(z: float, w_0: float, k
     Z[0, unit] = z
     found = limit_ahead(cell_of([[1, 1]]), Z, -np.log(w), w, X2)
     assert (found is not None) is known
+
+
+@pytest.mark.parametrize(
+    ("slope", "c", "known"),
+    [
+        (0.5, 0.6, True),
+        (0.5999, 0.6, False),  # θ = 0.6 is within 1e-4 of γ, and w within 2e-4 of w*
+        (0.5, 0.9999, False),  # of 1
+        (0.599, 0.6, True),
+        (0.5, 0.999, True),
+    ],
+)
+def test_a_sliding_slope_near_its_end_leaves_the_limit_ahead_open(slope: float, c: float, known: bool) -> None:
+    """Each neuron slides on the other sample, K_12 = -c: θ = c at w* = (1/2, 1/2)."""
+    K, X = np.array([[1.0, -c], [-c, 1.0]]), np.array([[1.0, 0.0], [-c, np.sqrt(1.0 - c**2)]])
+    w = np.array([0.5001, 0.4999])
+    found = limit_ahead(cell_of([[1, 0], [0, 1]], K, slope), np.array([[9.0, 0.0], [0.0, 9.0]]), -np.log(w), w, X)
+    assert (found is not None) is known

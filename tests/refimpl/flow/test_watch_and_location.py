@@ -101,6 +101,23 @@ def test_a_neuron_that_changed_keeps_its_units_and_those_that_it_releases(many, 
         np.testing.assert_allclose(distance, [segment.pattern[unit] * at[unit] for at in z], rtol=1e-11, atol=1e-13)
 
 
+def test_a_neuron_that_changes_later_has_the_distances_of_then(many) -> None:
+    """c has moved since the anchor: z = anchored + row · c with another row has another anchored part."""
+    segment, _, w = many
+    C = np.column_stack([0.0 * w, 3.0 * w])
+    segment.units.in_reach(C)
+    segment.advance(2.0 * w)
+    j = segment.units.unit(0)[0]
+    row = segment.pattern[j].copy()
+    row[segment.units.unit(0)[1]] *= -1
+    segment._set_row(j, row, np.zeros(4, dtype=bool), segment.row_at(j, segment._c))
+    assert segment._c.any()
+    z = [segment.preactivations(c) for c in C.T]
+    distances = segment.units.in_reach(C).T
+    for unit, distance in zip(names(segment.units), distances, strict=True):
+        np.testing.assert_allclose(distance, [segment.pattern[unit] * at[unit] for at in z], rtol=1e-11, atol=1e-12)
+
+
 # --- one neuron, a = 1, γ = 1/2, K = [[1, -0.6], [-0.6, 1]], y = (1, 1): dz/dc = ((1, -0.6), (-0.6, 1)) -------------
 
 X = [[1.0, 0.0], [-0.6, 0.8]]

@@ -739,6 +739,21 @@ def test_rounding_of_one_flow_hides_no_decrease_of_another(honest: Evidence) -> 
     assert verdict(claim, evidence) is Verdict.VIOLATED
 
 
+@pytest.mark.parametrize("sizes", [(1e-2, 1e-3), (1e-3, 1e-2), (0.0, 0.0)])
+def test_the_largest_decrease_is_measured_wherever_it_is(honest: Evidence, sizes: tuple[float, float]) -> None:
+    """Of two decreases of the smoothed margin of one flow, whichever comes first."""
+    flow = honest.flows[0]
+    path, late = flow.trajectory, np.flatnonzero(flow.trajectory.log_loss < log_threshold(honest))
+    q = path.smoothed_margin.copy()
+    for place, size in zip(late[[2, -2]], sizes, strict=True):
+        q[place:] -= q[place] - q[place - 1] + size if size else 0.0
+    changed = replace(flow, trajectory=replace(path, smoothed_margin=q))
+    steps = [(q[k - 1] - q[k]) * path.norm[k] / max(1.0, q[k] * path.norm[k]) for k in late[1:]]
+    found = BY_ID["smoothed-margin-monotone"].measure(honest.supposing(flows=(changed, *honest.flows[1:])))
+    assert found.details["drops"][0] == pytest.approx(max(0.0, *steps), rel=1e-12)
+    assert found.value == max(found.details["drops"])
+
+
 def test_times_that_tell_nothing_are_counted_and_hide_no_decrease_before_them(honest: Evidence) -> None:
     claim, flows = "smoothed-margin-monotone", list(honest.flows)
     path = flows[0].trajectory

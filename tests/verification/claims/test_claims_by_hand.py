@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
-from verification.claims import CLAIMS, Measurement, Verdict, descent_norms_grow, flow_rank_at_most_two
+from verification.claims import CLAIMS, Measurement, Verdict, descent_norms_grow
+from verification.claims import paper_descent_theorem as paper_module
+from verification.claims import small_initialization_matters as small_module
 from verification.claims.evidence import Evidence, Start
 from verification.claims.global_optimum_by_enumeration import objective_at
+from verification.claims.limit_error import energy_bound
 from verification.claims.neurons_collapse import spread_of_rows
 from verification.claims.per_sign_stable_rank_tends_to_one import largest_quotient
 from verification.witnesses.kkt import KKTStatus
@@ -183,9 +186,9 @@ def test_the_growth_of_a_row_is_measured_in_squares() -> None:
 @pytest.mark.parametrize(
     ("sigma", "ratio"), [([2.0, 1.0, 0.5, 0.25], 0.25), ([2.0, 1.0, 0.5], 0.25), ([2.0, 1.0], 0.0)]
 )
-def test_the_third_singular_value_counts(sigma: list[float], ratio: float) -> None:
-    found = flow_rank_at_most_two.third_ratio(np.array(sigma))
-    assert found == ratio
+def test_the_third_singular_value_counts(honest: Evidence, sigma: list[float], ratio: float) -> None:
+    flows = [replace(flow, limit=replace(flow.limit, singular_values=np.array(sigma))) for flow in honest.flows]
+    assert BY_ID["flow-rank-at-most-two"].measure(honest.supposing(flows=tuple(flows))).value == ratio
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 2])
@@ -234,3 +237,81 @@ def test_the_excess_over_the_global_optimum_is_that_of_the_worst_limit(honest: E
 @pytest.mark.parametrize(("value", "holds"), [(1.0 + 0.9e-9, True), (1.0 + 1.1e-9, False), (1.0, True), (0.0, True)])
 def test_a_value_may_exceed_its_bound_by_the_tolerance(value: float, holds: bool) -> None:
     assert Measurement("quantity", value, 1.0, 1e-9, "rounding").agrees is holds
+
+
+def test_the_energy_of_a_residual_carries_the_condition() -> None:
+    """A = (1, c; c, 1): rᵀA⁻¹r = 2/(1 - c) for r = (1, -1); and A = (4, 4c; 4c, 4) asks for twice the r."""
+    c = 1.0 - 2.0**-20
+    A, r = np.array([[1.0, c], [c, 1.0]]), np.array([1.0, -1.0])
+    assert energy_bound(A, r) == pytest.approx(np.sqrt(2.0) * 2.0**10, rel=1e-6)
+    assert energy_bound(4.0 * A, 2.0 * r) == pytest.approx(energy_bound(A, r), rel=1e-14)
+    assert energy_bound(np.ones((2, 2)), r) == np.inf
+    assert energy_bound(np.array([[1.0, 0.0], [0.0, 0.0]]), r) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "value"),
+    [((1.0, 1.5), (2.0, 1.2), 1.25), ((1.5, 1.0), (1.2, 2.0), 1.25), ((1.0, 1.0), (2.0, 4.0), 0.5)],
+)
+def test_a_small_start_is_compared_with_a_large_one_after_one_step_and_after_fifty(
+    small: tuple[float, float], large: tuple[float, float], value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The larger of two quotients, of the starts of 1e-4 and of 1e6 times α‖a‖R_max = 1/4 · 1 · 1."""
+    monkeypatch.setattr(small_module, "most", lambda *_: 1.1)
+    sizes = []
+
+    def descend(W0, factor, steps, record_every):
+        sizes.append(float(np.linalg.norm(W0)) / factor)
+        ranks = {small_module.FACTORS[0]: small, small_module.FACTORS[-1]: large}.get(factor, (100.0, 0.01))
+        rank = np.array([50.0, ranks[0 if steps == 1 else 1]])
+        return SimpleNamespace(failure="", result=SimpleNamespace(trajectory=SimpleNamespace(stable_rank=rank)))
+
+    starts = (SimpleNamespace(scale=1.0, W0=5.0 * np.eye(4, 3)), SimpleNamespace(scale=0.5, W0=np.zeros((4, 3))))
+    found = small_module.measure(
+        SimpleNamespace(
+            starts=starts,
+            alpha=0.25,
+            network=NETWORK,
+            data=DATA,
+            dimension=3,
+            increment_bound=2.0,
+            descend=descend,
+            tell=lambda message: None,
+        )
+    )
+    assert found.value == value
+    np.testing.assert_allclose(sizes, 0.25, rtol=1e-12)
+    assert found.undecided == ""  # 5/4 is more than section 8 leaves
+    assert found.trivial == 3.0
+
+
+def test_the_papers_descent_is_measured_from_its_first_step_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start counts in the bound, which it widens from 4 to ((√4 + 1/2)/(1 - 1/2))² = 25, and not in the value."""
+    path = SimpleNamespace(
+        stable_rank=np.array([9.0, 3.0, 2.0]),
+        loss=np.array([1.0, 0.5, 0.25]),
+        smallest_margin=np.zeros(3),
+        norm=np.array([0.5, 1.0, 1.0]),
+        increment_norms=np.array([[0.0] * 4, [0.5] * 4, [0.5] * 4]),
+        increment_stable_rank=np.array([np.nan, 1.0, 1.0]),
+    )
+    run = SimpleNamespace(failure="", result=SimpleNamespace(trajectory=path))
+    monkeypatch.setattr(paper_module, "run_descent", lambda *_: run)
+    monkeypatch.setattr(
+        paper_module, "settings", lambda evidence: SimpleNamespace(slack=0.5, scale=0.1, step_size=0.01)
+    )
+    evidence = SimpleNamespace(
+        network=NETWORK,
+        data=DATA,
+        loss=LogisticLoss(),
+        second_layer_exponent=0,
+        increment_bound=4.0,
+        dimension=3,
+        gaussian_start=lambda scale, stream: np.eye(4, 3),
+        tell=lambda message: None,
+        check_time=None,
+        as_given=lambda value, power: value,
+    )
+    found = paper_module.measure(evidence)
+    assert (found.value, found.details["at_the_start"]) == (3.0, 9.0)
+    assert found.bound == pytest.approx(25.0, rel=1e-12)

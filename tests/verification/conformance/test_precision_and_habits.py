@@ -188,6 +188,52 @@ def test_a_plain_torch_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         load_implementation("torch:modules_under_test.biased")
 
 
+NETS = """
+from types import SimpleNamespace
+import jax, jax.numpy as jnp
+
+def flax(params, X, slope):
+    tree = params["params"]
+    return jax.nn.leaky_relu(X @ tree["Dense_0"]["kernel"], slope) @ tree["Dense_1"]["kernel"]
+
+def tuples(params, X, slope):
+    a, (W,) = params
+    z = X @ W.T
+    return jnp.where(z > 0, z, slope * z) @ a
+
+def dense(p, q):
+    return {"params": {"Dense_0": {"kernel": jnp.zeros(p)}, "Dense_1": {"kernel": jnp.zeros(q)}}}
+
+net = SimpleNamespace(params=dense((5, 3), (3, 1)), apply=flax)
+rows = SimpleNamespace(params=(jnp.zeros(3), [jnp.zeros((3, 5))]), apply=tuples)
+relu = SimpleNamespace(params=net.params, apply=lambda params, X, slope: flax(params, X, 0.0))
+square = SimpleNamespace(params=dense((3, 3), (3, 1)), apply=flax)
+three = SimpleNamespace(params=(jnp.zeros(3), jnp.zeros(2), jnp.zeros((3, 5))), apply=tuples)
+nothing = SimpleNamespace(apply=flax)
+zero_one = SimpleNamespace(params=net.params, apply=flax, habits={"labels": "0/1"})
+"""
+
+
+def test_a_function_of_a_pytree_is_asked_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two trees, two orders and orientations of the layers; and trees that are none of that."""
+    pytest.importorskip("jax")
+    (tmp_path / "nets_under_test.py").write_text(NETS)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, dtype, kinds in (
+        ("nets_under_test.net", "float64", ("forward", "descent")),
+        ("nets_under_test:rows", "float32", ("gradient",)),
+    ):
+        found = [ask(load_implementation(f"jax:{name}"), f"vectors/{kind}-001", dtype=dtype) for kind in kinds]
+        assert [(item.outcome, item.message) for item in found] == [(Outcome.PASSED, "")] * len(kinds)
+    wrong = ask(load_implementation("jax:nets_under_test.relu"), "vectors/forward-001")
+    assert (wrong.outcome, wrong.first_difference) == (Outcome.FAILED, "slope")
+    for name, why in (("square", "shapes tell apart"), ("three", "two arrays"), ("nothing", "pytree `params`")):
+        with pytest.raises(InvalidParameterError, match=why):
+            load_implementation(f"jax:nets_under_test.{name}")
+    other = load_implementation("jax:nets_under_test.zero_one")  # takes labels for ±1 that are given as 0 and 1
+    assert ask(other, "vectors/loss-001").outcome is Outcome.FAILED
+
+
 # --- boards --------------------------------------------------------------------------------------------------------
 
 

@@ -101,6 +101,7 @@ def test_properties_catch_what_they_are_about() -> None:
         "repetition": "sum in place of the mean",
         "descent": "stale gradient",
         "max_margin": "flipped multiplier",
+        "flow_limit_from_start": "flow limit is always the closed form",
     }
     by_name = {prop.name: prop for prop in PROPERTIES}
     for name, mistake in catches.items():

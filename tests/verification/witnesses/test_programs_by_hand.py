@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -10,7 +12,10 @@ import pytest
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets
 from verification.witnesses.conditions import check_hypotheses
 from verification.witnesses.convex_program import SolveStatus, _with_vectors, least_norm, max_margin
+from verification.witnesses.enumeration import _Family
 from verification.witnesses.limit_formula import closed_form
+
+least_norm_module = import_module("verification.witnesses.least_norm")
 
 TOUCHING = Dataset([[1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.5]], [1, -1])
 """K = 1 and S_12 = -1/2."""
@@ -78,3 +83,75 @@ def test_sums_that_are_off_are_corrected_before_they_are_made_longer() -> None:
     found, vectors = _with_vectors(np.eye(2), least_norm(np.eye(2)), 1e-12, lambda mu: off * mu, lambda x: x)
     assert found.status is SolveStatus.SOLVED
     np.testing.assert_allclose(vectors, 1.0, atol=1e-7)
+
+
+# --- the least-norm program: what it promises of its own answer ---------------------------------------
+
+
+@pytest.mark.parametrize(("rounding", "status"), [(1e-5, SolveStatus.SOLVED), (1e-3, SolveStatus.INACCURATE)])
+def test_solved_means_an_error_of_a_thousandth_at_most(rounding: float, status: SolveStatus) -> None:
+    """G = I with rows known to ε: x = (1, 1) is off by ε √2 at the least; at 1e-3 that is more than 1e-3."""
+    found = least_norm(np.eye(2), rounding)
+    assert found.status is status
+    assert found.x.any() == (status is SolveStatus.SOLVED)
+    assert found.error_estimate >= np.sqrt(2.0) * rounding
+
+
+@pytest.mark.parametrize("wrong", [[1.0, -1e-3], [-1e-3, 1.0]])
+def test_negative_multipliers_of_the_solver_count_as_zero(wrong: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With μ < 0 on a row with slack the gap would come out too small, and with it the error."""
+    solve = least_norm_module.solve
+
+    def badly(problem, tolerance):
+        solved = solve(problem, tolerance)
+        problem.constraints[0].save_dual_value(np.array(wrong))
+        return solved
+
+    monkeypatch.setattr(least_norm_module, "solve", badly)
+    hint, _ = least_norm_module._by_cvxpy(least_norm_module._Program(np.eye(2), np.ones(2), 1e-15))
+    np.testing.assert_array_equal(hint[1], np.maximum(wrong, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("rows", "guess", "proof"),
+    [
+        ([[1], [-2]], [1, 1], True),  # 2 · 1 + 1 · (-2) = 0
+        ([[1], [2]], [1, 1], False),  # only with a weight of -2
+        ([[1, 0], [0, 1], [-1, -1]], [1, 1, 1], True),
+        ([[1, 0], [0, 1], [-1, 1]], [1, 1, 1], False),  # (1, -1, 1)
+        ([[1, 0], [0, 1], [1, 1], [-1, -1]], [1, 1, 1, 1], True),  # (0, 0, 1, 1)
+        ([[1, 0], [0, 1]], [1, 1], False),  # only with weights 0
+    ],
+)
+def test_a_combination_proves_something_with_weights_of_one_sign_only(rows, guess, proof: bool) -> None:
+    found = least_norm_module._exact_combination(
+        [[Fraction(x) for x in row] for row in rows], [Fraction(x) for x in guess]
+    )
+    assert found is proof
+
+
+def test_a_robust_combination_has_positive_weights() -> None:
+    """Three rows at 120°: μ = (1, 1, 1) combines them to 0; two of them with their difference do not, (1, 1, -1)."""
+    half, root = 0.5, np.sqrt(0.75)
+    star = np.array([[1.0, 0.0], [-half, root], [-half, -root]])
+    other = np.array([[1.0, 0.0], [-half, root], [half, root]])
+    for U, mu, proof in ((star, [1.0, 1.0, 1.0], True), (other, [1.0, 1.0, -1.0], False)):
+        program = least_norm_module._Program(U, np.ones(3), 1e-15)
+        np.testing.assert_allclose(np.array(mu) @ U, 0.0, atol=1e-15)
+        assert least_norm_module._robust_combination(program, np.arange(3), np.array(mu)) is proof
+
+
+# --- the enumeration: its bounds --------------------------------------------------------------------
+
+
+def test_bounds_of_one_program_by_hand() -> None:
+    """One sample, one neuron: λ = 1 gives ½ · 1²/(1 + ε)², and W = 2 has q = 2, so that ½ · 2²/2² = ½."""
+    family = _Family.of(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0]], [1]))
+    one, none = np.ones((1, 1)), np.zeros((1, 1))
+    for rounding in (0.0, 0.25, 1.0):
+        rough = replace(family, rounding=rounding)
+        assert rough.lower_bound(one, np.ones(1), none) == pytest.approx(0.5 / (1.0 + rounding) ** 2, rel=1e-14)
+        assert rough.vanishes(one, np.ones(1), none) is (rounding >= 0.25)
+    for W in (1.0, 2.0, 0.25):
+        assert family.upper_bound(np.array([[W]])) == pytest.approx(0.5, rel=1e-14)
+    assert family.upper_bound(np.array([[-1.0]])) == np.inf

@@ -1,0 +1,125 @@
+"""What the checker of flows refuses at an event, at the start and at the end, each with its own reason (section 19)."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refimpl import Dataset, LeakyReLU, TwoLayerNetwork
+from verification.exact import flow_checker
+from verification.exact.checker import check_certificate
+from verification.exact.flow import certify_flow
+
+from .tampering import resealed
+
+pytest.importorskip("flint")
+SQUARE = Dataset([[1.0, 0.25], [0.0, 1.0]], [1, -1])
+SQUARE_START = [[-0.5, 0.125], [0.25, 0.5]]
+
+
+@lru_cache
+def proof(slope: float = 0.5, start: str = json.dumps(SQUARE_START)) -> dict[str, Any]:
+    found = certify_flow(TwoLayerNetwork([1.0, -1.0], LeakyReLU(slope)), SQUARE, np.array(json.loads(start)))
+    assert found.proven, found.reason
+    return json.loads(found.to_json())
+
+
+def refusal(document: dict[str, Any], data: Dataset = SQUARE) -> str:
+    result = check_certificate(resealed(json.dumps(document)), data.X, data.y)
+    return "" if result.accepted else result.reason
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    return {**json.loads(json.dumps(proof())), **fields}
+
+
+def test_the_proof_is_accepted() -> None:
+    assert refusal(changed()) == ""
+    assert {leg["kind"] for leg in proof()["legs"]} >= {"crossed"}
+
+
+def test_a_start_on_a_kink_is_refused() -> None:
+    """(1/4, -1) is orthogonal to (1, 1/4)."""
+    start = [[(0.25).hex(), (-1.0).hex()], proof()["start"][1]]
+    assert "a unit starts on its kink" in refusal(changed(start=start))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"loss": "logistic"}, "the keys are not those of a flow"),
+        ({"bits": 32}, "the bits are not between 64 and 2048"),
+        ({"bits": 4096}, "the bits are not between 64 and 2048"),
+        ({"last": "0x0"}, "the last leg is not positive"),
+        ({"start": []}, "the start has not m rows"),
+    ],
+)
+def test_a_flow_has_the_exponential_loss_and_its_numbers(fields: dict[str, Any], reason: str) -> None:
+    assert reason in refusal(changed(**fields))
+
+
+def flow_at_an_event(kind_of_unit: int, before: int) -> Any:
+    """One neuron, one sample, S = 1, a = ±1, just before the unit reaches its kink; ‖W - W̃‖ = 0."""
+    import flint
+
+    network = SimpleNamespace(
+        gamma=flow_checker.Fraction(1, 2), squares=[flow_checker.Fraction(1)], signs=[kind_of_unit]
+    )
+    z = before * 2.0**-60
+    return flow_checker.Flow(flint, network, [[flow_checker.Fraction(1)]], [1.0], [[1.0]], [[z]], 128)
+
+
+@pytest.mark.parametrize(
+    ("sign", "before", "event", "reason"),
+    [
+        (1, -1, ("crossed", 1, []), ""),
+        (1, -1, ("crossed", -1, []), "crosses to the side from which it came"),
+        (1, -1, ("began to slide", 0, []), "slides on a kink that repels"),
+        (-1, 1, ("began to slide", 0, []), ""),
+        (-1, 1, ("began to slide", 1, []), "slides on a kink that repels"),
+        (-1, 1, ("crossed", -1, [[0, 1]]), "a unit is not released with it"),
+    ],
+)
+def test_what_cannot_happen_at_an_event_is_refused(sign: int, before: int, event: Any, reason: str) -> None:
+    flow = flow_at_an_event(sign, before)
+    kind, side, also = event
+    arb = flow.arb
+
+    def happen() -> None:
+        flow.happen((0, 0, kind, side, also), arb(1), arb(1), arb(1))
+
+    if not reason:
+        happen()
+        assert flow.sides == [[side]]
+        return
+    with pytest.raises(ValueError, match=reason):
+        happen()
+
+
+@pytest.mark.parametrize(("side", "also"), [(0, []), (1, [[0, 1]])])
+def test_a_unit_is_released_to_one_side(side: int, also: list[Any]) -> None:
+    flow = flow_at_an_event(-1, 1)
+    flow.slopes = lambda unit: [(1, [flow.arb(0)]), (-1, [flow.arb(0)]), (0, [flow.arb(0)])]
+    with pytest.raises(ValueError, match="a unit is released to no side"):
+        flow.happen((0, 0, "released", side, also), flow.arb(1), flow.arb(1), flow.arb(1))
+
+
+@pytest.mark.parametrize(("window", "radius", "h"), [(2.0, 1.0, 1000.0), (0.5, 1.0, 1.0)])
+def test_an_event_is_within_its_radius_and_its_step(window: float, radius: float, h: float) -> None:
+    """The unit is `window` away from its kink in time; the last step must be 64 times as long."""
+    flow = flow_at_an_event(1, -1)
+    flow.t[0][0] = flow.arb(-window)
+    with pytest.raises(ValueError, match="an event is not where it is said to be"):
+        flow.happen((0, 0, "crossed", 1, []), flow.arb(1), flow.arb(h), flow.arb(radius))
+
+
+def test_the_trap_is_about_the_pattern_of_the_point() -> None:
+    flow = flow_at_an_event(1, 1)
+    with pytest.raises(ValueError, match="the last pattern is not that of the KKT point"):
+        flow.trap(SimpleNamespace(sides=[[-1]], lam=[flow_checker.Fraction(1)]))
+    flow.trap(SimpleNamespace(sides=[[1]], lam=[flow_checker.Fraction(1)]))
