@@ -140,10 +140,11 @@ def test_a_sliding_unit_is_released_where_its_slope_reaches_an_end(
 @pytest.mark.parametrize(("size", "possible"), [(0.0, 0), (0.01, 0), (0.02, 1)])
 def test_the_derivative_of_a_step_decides_only_beyond_its_own_error(size: float, possible: int) -> None:
     """Weights (0.5, 0.32): w_2 - r = 0.02, which (size, size) can change by 1.6 size."""
+    segment, all_units = sliding(0.1), np.arange(1)
     path = along(0.5, 0.32, 1.0, np.full(2, size))
-    assert _may_be_released(sliding(0.1), path).size == possible
-    assert _may_be_released(sliding(0.1), along(0.5, 0.29, 1.0, np.zeros(2))).size == 1
-    assert _may_be_released(sliding(0.1), along(0.5, 0.5, 1.0, None)).size == 1
+    assert _may_be_released(segment, path, all_units).size == possible
+    assert _may_be_released(segment, along(0.5, 0.29, 1.0, np.zeros(2)), all_units).size == 1
+    assert _may_be_released(segment, along(0.5, 0.5, 1.0, None), all_units).size == 1
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,7 @@ def with_limit(honest: Evidence, C: np.ndarray, wrong: int = 1) -> Evidence:
     sigma = np.linalg.svd(C, compute_uv=False)
     flows[wrong] = replace(flows[wrong], limit=replace(flows[wrong].limit, coefficients=C, singular_values=sigma))
     other = Evidence(NETWORK, DATA, LogisticLoss(), honest.starts, descent_steps=10)
-    other.__dict__["flows"] = tuple(flows)
-    return other
+    return other.supposing(flows=tuple(flows))
 
 
 def test_the_limit_is_the_one_by_hand(honest: Evidence) -> None:
@@ -72,12 +71,12 @@ def test_residuals_that_are_only_upper_bounds_decide_nothing(honest: Evidence) -
     kkt = list(honest.kkt)
     kkt[1] = replace(kkt[1], status=KKTStatus.INACCURATE, message=KKTStatus.INACCURATE.value, stationarity=0.5)
     other = with_limit(honest, honest.limits[1].coefficients)
-    other.__dict__["kkt"] = tuple(kkt)
+    other = other.supposing(kkt=tuple(kkt))
     row = BY_ID["flow-limit-is-kkt"].evaluate(other, perf_counter)
     assert row.verdict is not Verdict.VIOLATED
     assert "not optimal" in row.measurement.undecided
     kkt[1] = replace(kkt[1], stationarity=0.0)  # an upper bound of 0 is the value
-    other.__dict__["kkt"] = tuple(kkt)
+    other = other.supposing(kkt=tuple(kkt))
     assert BY_ID["flow-limit-is-kkt"].measure(other).undecided == ""
 
 
@@ -102,7 +101,7 @@ def test_each_distance_of_the_three_witnesses_is_measured(honest: Evidence, name
     other = with_limit(honest, honest.limits[1].coefficients)
     witness = getattr(honest, name)
     longer = {key: 1.001 * getattr(witness, key) for key in ("v_coefficients", "u_coefficients")}
-    other.__dict__[name] = replace(witness, **longer)
+    other = other.supposing(**{name: replace(witness, **longer)})
     details = BY_ID["limit-is-convex-optimum"].measure(other).details
     off = {
         "closed_form": {
@@ -158,7 +157,7 @@ def test_the_error_of_the_limits_is_that_of_the_worst(honest: Evidence) -> None:
     limit, off = flows[1].limit, np.array([0.0, 1e-6, 0.0])
     flows[1] = replace(flows[1], limit=replace(limit, polished=False, margins=limit.margins + off))
     other = Evidence(NETWORK, DATA, LogisticLoss(), honest.starts)
-    other.__dict__["flows"] = tuple(flows)
+    other = other.supposing(flows=tuple(flows))
     gap = 2.0 * limit.multipliers[1] * 1e-6
     assert other.flow_error == pytest.approx(np.sqrt(gap) / np.linalg.norm(limit.weights()), rel=1e-3)
     assert other.flow_error > 1e3 * honest.flow_error
@@ -200,7 +199,7 @@ def test_the_largest_loss_of_the_flows_is_measured(honest: Evidence, wrong: int)
     stopped = replace(path, log_loss=np.append(path.log_loss[:-1], at_end))
     flows[wrong] = replace(flows[wrong], trajectory=stopped, limit=None)
     other = Evidence(NETWORK, DATA, LogisticLoss(), honest.starts)
-    other.__dict__["flows"] = tuple(flows)
+    other = other.supposing(flows=tuple(flows))
     assert BY_ID["flow-zero-loss"].measure(other).value == pytest.approx(3.0, rel=1e-12)
 
 
@@ -215,7 +214,7 @@ def test_the_spread_of_three_rows_is_that_of_the_farthest(row: int) -> None:
 
 def test_a_closed_form_that_does_not_solve_is_not_compared(honest: Evidence) -> None:
     other = with_limit(honest, honest.limits[1].coefficients)
-    other.__dict__["closed_form"] = replace(honest.closed_form, solves_program=False)
+    other = other.supposing(closed_form=replace(honest.closed_form, solves_program=False))
     found = BY_ID["limit-is-convex-optimum"].measure(other)
     assert not [name for name in found.details if "closed form" in name]
     assert found.quantity == "flow, CVXPY: distance"

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from refimpl.datasets import with_gram
+from refimpl.dataset import with_gram
 from refimpl.errors import InvalidParameterError
 from verification.exact.closed_form import _primitive, _solve_ones_slowly, exact_closed_form
 from verification.exact.gram import gram_of_samples

@@ -63,7 +63,7 @@ def test_points_by_hand_are_accepted() -> None:
         (ONE_OF_TWO, [0, 1], "a margin is not what it has to be"),  # λ_2 > 0 and q_2 = 5
         ([[2, 1], [1, 2]], [0, 0], "a multiplier is negative"),
         ([[4, 1], [1, 4]], [1, 0], "a margin is not what it has to be"),
-        ([[1]], [1, 1], "λ is malformed"),
+        ([[1]], [1, 1], "it is of 2 samples, and the data have 1"),
     ],
 )
 def test_what_is_no_kkt_point_is_refused(S: Any, multipliers: list[int], reason: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets
 from verification.witnesses.conditions import check_hypotheses
 from verification.witnesses.convex_program import SolveStatus, _with_vectors, least_norm, max_margin
-from verification.witnesses.enumeration import _Family
+from verification.witnesses.enumeration import ProgramFamily
 from verification.witnesses.limit_formula import closed_form
 
 least_norm_module = import_module("verification.witnesses.least_norm")
@@ -146,7 +146,7 @@ def test_a_robust_combination_has_positive_weights() -> None:
 
 def test_bounds_of_one_program_by_hand() -> None:
     """One sample, one neuron: λ = 1 gives ½ · 1²/(1 + ε)², and W = 2 has q = 2, so that ½ · 2²/2² = ½."""
-    family = _Family.of(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0]], [1]))
+    family = ProgramFamily.of(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0]], [1]))
     one, none = np.ones((1, 1)), np.zeros((1, 1))
     for rounding in (0.0, 0.25, 1.0):
         rough = replace(family, rounding=rounding)
