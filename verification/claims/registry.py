@@ -82,6 +82,10 @@ def among(claims: Any) -> tuple[Claim, ...]:
         return CLAIMS
     if isinstance(claims, Claim) or not isinstance(claims, Iterable) or isinstance(claims, str):
         raise InvalidParameterError("claims", "be a sequence of `Claim`s, such as [MY_CLAIM]", claims)
+    try:
+        claims = iter(claims)
+    except TypeError as error:  # an array without dimensions calls itself iterable
+        raise InvalidParameterError("claims", "be a sequence of `Claim`s, such as [MY_CLAIM]", claims) from error
     given: list[Claim] = []
     known = {claim.id for claim in CLAIMS}
     for claim in claims:

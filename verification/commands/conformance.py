@@ -23,7 +23,7 @@ EXAMPLES = """examples:
   implicit-bias conformance --implementation verification.adapters.pytorch:implementation --json board.json
   implicit-bias conformance --implementation mymodule --skips skips.txt
   implicit-bias conformance --implementation torch:mypackage.MyModule --dtype float32
-  implicit-bias conformance --implementation jax:mypackage.net     params and apply(params, X, slope), as in flax
+  implicit-bias conformance --implementation jax:mypackage.net
   implicit-bias conformance --answers answers/
   implicit-bias conformance --compare before.json after.json
 

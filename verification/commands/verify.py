@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from refimpl.errors import RunInterrupted
+from refimpl.errors import InvalidParameterError, RunInterrupted
+from refimpl.losses import has_exponential_tail
 from verification.claims.base import Claim
 from verification.claims.registry import among, chosen, explain, installed_claims, load_claims, one_line
 from verification.claims.run import DEFAULT_SCALES, verify
@@ -110,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
     options.check_outputs(args, "json", "html", "save")
     options.check_steps(args.steps)
     problem = options.problem_from(args)
+    if not has_exponential_tail(problem.loss):
+        raise InvalidParameterError("loss", "be logistic or exponential, on which the flow has a limit", args.loss)
     try:
         with options.progress() as tell:
             report = verify(
