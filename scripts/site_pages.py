@@ -13,6 +13,8 @@ import ast
 import re
 import shutil
 import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from posixpath import dirname, join, normpath, relpath
 
@@ -28,7 +30,8 @@ PACKAGES = ("refimpl", "verification")
 
 CHAPTERS = {
     "Theory": ("theory",),
-    "Use": ("command_line", "examples", "sweeps", "conformance", "numerics"),
+    "Use": ("command_line", "examples", "audit", "sweeps", "conformance", "numerics"),
+    "Claims": ("claims/README",),
     "Results": ("experiments", "findings"),
     "Carry on": ("extending", "contributing", "changelog"),
     "Modules": tuple(f"api/{package}" for package in PACKAGES),
@@ -50,8 +53,12 @@ def lay(site: Path) -> None:
     """All pages."""
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(ROOT / "docs", site)
-    for path in site.glob("*.md"):
-        path.write_text(moved(path.read_text(encoding="utf-8"), f"docs/{path.name}", path.name), encoding="utf-8")
+    for path in site.rglob("*.md"):
+        here = path.relative_to(site).as_posix()
+        path.write_text(moved(path.read_text(encoding="utf-8"), f"docs/{here}", here), encoding="utf-8")
+    gallery = site / "claims" / "README.md"
+    pages = sorted(path.stem for path in gallery.parent.glob("*.md") if path != gallery)
+    gallery.write_text(gallery.read_text(encoding="utf-8") + hidden("", pages), encoding="utf-8")
     for source, name in PAGES.items():
         text = moved((ROOT / source).read_text(encoding="utf-8"), source, name)
         (site / name).write_text(text + (contents(site) if name == "index.md" else ""), encoding="utf-8")
@@ -69,10 +76,12 @@ def contents(site: Path) -> str:
     known = {page for pages in CHAPTERS.values() for page in pages}
     more = sorted(path.stem for path in site.glob("*.md") if path.stem not in known | {"index"})
     chapters = CHAPTERS | ({"More": tuple(more)} if more else {})
-    blocks = (
-        f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(names) for title, names in chapters.items()
-    )
-    return "".join(f"\n{block}\n```\n" for block in blocks)
+    return "".join(hidden(f":caption: {title}\n", names) for title, names in chapters.items())
+
+
+def hidden(options: str, names: Iterable[str]) -> str:
+    """A table of contents that is shown beside the page only."""
+    return f"\n```{{toctree}}\n:hidden:\n{options}\n" + "\n".join(names) + "\n```\n"
 
 
 def moved(text: str, source: str, here: str) -> str:
@@ -107,6 +116,8 @@ def module_page(module: str, others: list[str]) -> str:
 def modules(package: str) -> list[str]:
     """The modules of a package that have a docstring."""
     paths = sorted((ROOT / package).rglob("*.py"))
+    if find_spec("keras") is None:  # it names its backend when it is imported, which no stand-in can
+        paths = [path for path in paths if path.name != "keras.py"]
     return sorted(_module(path.relative_to(ROOT).as_posix()) for path in paths if _documented(path))
 
 
