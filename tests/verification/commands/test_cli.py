@@ -196,7 +196,7 @@ def test_ctrl_c_while_drawing_leaves_out_the_picture_and_shows_the_table(
 
 
 def test_interrupted_descent_keeps_what_it_has(data_file, tmp_path, monkeypatch) -> None:
-    from refimpl import descent
+    from refimpl.descent import steps as descent
 
     right, count = descent._step, iter(range(10**6))
 
