@@ -43,7 +43,7 @@ from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.paper import DescentSettings, descent_settings
 from refimpl.validation import Array, as_count, as_positive
 from verification.claims.report import environment
-from verification.commands.options import progress
+from verification.printing import progress
 from verification.witnesses.bounds import increment_bound, predicted_stable_rank
 
 RECALLED = "recalled from the paper, not checked against its text (†)"

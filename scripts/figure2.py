@@ -44,7 +44,7 @@ from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.readers import CIFAR10_TEST_FILES, CIFAR10_TRAIN_FILES
 from refimpl.validation import Array, as_count, as_positive
 from verification.claims.report import environment
-from verification.commands.options import progress
+from verification.printing import progress
 
 SYNTHETIC, REAL = "synthetic, not CIFAR-10", "CIFAR-10"
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -36,7 +36,7 @@ from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.validation import Array, as_count
 from verification import check_hypotheses, global_optimum
 from verification.claims.report import environment
-from verification.commands.options import progress
+from verification.printing import progress
 from verification.studies.survey import SAME, Survey, fraction, survey
 from verification.studies.sweep_run import sweep
 from verification.witnesses.enumeration import can_be_enumerated

@@ -17,8 +17,8 @@ from refimpl.errors import RunInterrupted
 from refimpl.network import TwoLayerNetwork
 from verification.claims.descents import unit_step
 from verification.claims.report import environment
-from verification.commands import options
-from verification.printing import sentence
+from verification.commands import delivery, options, problems
+from verification.printing import progress, sentence
 
 __all__ = ["add_parser", "run"]
 
@@ -67,17 +67,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "html", "plot", "save", "write-weights")
+    delivery.check_outputs(args, "json", "html", "plot", "save", "write-weights")
     options.check_steps(args.steps)
-    problem = options.problem_from(args)
-    options.refuse_save_in_tiles(args, problem)
+    problem = problems.problem_from(args)
+    problems.refuse_save_in_tiles(args, problem)
     network = problem.network
     if args.smoothness is not None:
         network = TwoLayerNetwork(network.second_layer, SmoothLeakyReLU(network.slope, args.smoothness))
-    W0 = options.initial_weights(problem, args.init_scale, args.seed)
+    W0 = problems.initial_weights(problem, args.init_scale, args.seed)
     step_size = unit_step(network, problem.data) if args.step_size is None else args.step_size
     try:
-        with options.progress() as tell:
+        with progress() as tell:
             steps_told = _StepsTold(tell, problem.origin, args.steps)
             result = gradient_descent(
                 network, problem.data, W0, step_size, args.steps, problem.loss, args.record_every, steps_told
@@ -87,15 +87,15 @@ def run(args: argparse.Namespace) -> int:
     document = {
         "schema_version": 1,
         **_content(result),
-        "data": options.data_record(problem),
+        "data": problems.data_record(problem),
         "environment": environment(),
     }
     plot = (args.plot, lambda path, force: _plot(result, path, force))
     rows = _rows(result)
-    html = options.page_output(args, lambda: _page(result, rows, problem, args.command_line))
-    parts = [*options.heading(problem), _table(rows), sentence(result.message)]
+    html = delivery.page_output(args, lambda: _page(result, rows, problem, args.command_line))
+    parts = [*problems.heading(problem), _table(rows), sentence(result.message)]
     files = [(args.save, result.save), plot, html, (args.write_weights, result.write_weights)]
-    options.deliver(args, parts, document, files)
+    delivery.deliver(args, parts, document, files)
     return {DescentStatus.FINISHED: 0, DescentStatus.INTERRUPTED: 130, DescentStatus.DIVERGED: 3}[result.status]
 
 
@@ -115,13 +115,13 @@ class _StepsTold:
 
 
 def _plot(result: DescentResult, path: str, force: bool) -> None:
-    options.tell_drawing(path)
+    delivery.tell_drawing(path)
     from verification.plots import plot_descent  # matplotlib takes a second to import
 
     plot_descent(result, path, force)
 
 
-def _page(result: DescentResult, rows: list[tuple[str, ...]], problem: options.Problem, command: str) -> str:
+def _page(result: DescentResult, rows: list[tuple[str, ...]], problem: problems.Problem, command: str) -> str:
     from verification.page.of_runs import page_of_descent  # it draws pictures
 
     return page_of_descent(result, HEAD, rows, problem.origin, command, environment()).html()

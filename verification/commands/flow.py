@@ -16,8 +16,8 @@ from refimpl.display import shown
 from refimpl.errors import InvalidParameterError, OutputFileError, RunInterrupted
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from verification.claims.report import environment
-from verification.commands import options
-from verification.printing import FittingTable, sentence
+from verification.commands import delivery, options, problems
+from verification.printing import FittingTable, progress, sentence
 from verification.studies.survey import number_limits
 
 __all__ = ["add_parser", "run"]
@@ -78,10 +78,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "html", "plot", "save", "write-weights")
+    delivery.check_outputs(args, "json", "html", "plot", "save", "write-weights")
     _check_starts(args)
-    problem = options.problem_from(args)
-    options.refuse_save_in_tiles(args, problem)
+    problem = problems.problem_from(args)
+    problems.refuse_save_in_tiles(args, problem)
     runs, interrupted = _follow(args, problem)
     if args.starts == 1:
         result, seconds = runs[0].result, runs[0].seconds
@@ -92,13 +92,13 @@ def run(args: argparse.Namespace) -> int:
         limits = _different_limits(problem, runs)
         content = {"starts": [run.to_dict() for run in runs], "limits": [limit.to_dict() for limit in limits]}
         parts = [_starts_table(runs), *map(sentence, _limits_in_words(args.starts, runs, limits))]
-    document = {"schema_version": 1, **content, "data": options.data_record(problem), "environment": environment()}
-    files: list[options.Output] = []
+    document = {"schema_version": 1, **content, "data": problems.data_record(problem), "environment": environment()}
+    files: list[delivery.Output] = []
     if args.starts == 1:
-        html = options.page_output(args, lambda: _page(result, facts, problem, args.command_line))
+        html = delivery.page_output(args, lambda: _page(result, facts, problem, args.command_line))
         files = [(args.save, result.save), (args.plot, lambda *where: _plot(result, *where)), html]
         files.append((args.write_weights, lambda *where: _write_weights(result, *where)))
-    options.deliver(args, [*options.heading(problem), *parts], document, files)
+    delivery.deliver(args, [*problems.heading(problem), *parts], document, files)
     converged = all(run.result.status is FlowStatus.CONVERGED for run in runs)
     return 130 if interrupted else 0 if converged else 3
 
@@ -139,10 +139,10 @@ class DifferentLimit:
         return {**vars(self), "seeds": list(self.seeds)}
 
 
-def _follow(args: argparse.Namespace, problem: options.Problem) -> tuple[list[Run], bool]:
+def _follow(args: argparse.Namespace, problem: problems.Problem) -> tuple[list[Run], bool]:
     """The flows from all starts, and whether Ctrl-C ended the last of them."""
     runs: list[Run] = []
-    with options.progress() as tell:
+    with progress() as tell:
         for k in range(args.starts):
             seed, started = args.seed + k, perf_counter()
             what = f"gradient flow on {problem.origin}, start {k + 1} of {args.starts}"
@@ -151,7 +151,7 @@ def _follow(args: argparse.Namespace, problem: options.Problem) -> tuple[list[Ru
                 result = gradient_flow(
                     problem.network,
                     problem.data,
-                    options.initial_weights(problem, args.init_scale, seed),
+                    problems.initial_weights(problem, args.init_scale, seed),
                     problem.loss,
                     method=args.method,
                     max_time=args.max_time,
@@ -165,7 +165,7 @@ def _follow(args: argparse.Namespace, problem: options.Problem) -> tuple[list[Ru
     return runs, False
 
 
-def _different_limits(problem: options.Problem, runs: list[Run]) -> list[DifferentLimit]:
+def _different_limits(problem: problems.Problem, runs: list[Run]) -> list[DifferentLimit]:
     """Tell each run which limit it has, and what the different limits are."""
     found = [(run, run.result.limit) for run in runs if run.result.limit is not None]
     L = problem.data.gram_factor
@@ -226,13 +226,13 @@ def _write_weights(result: FlowResult, path: str | Path, force: bool) -> None:
 
 
 def _plot(result: FlowResult, path: str | Path, force: bool) -> None:
-    options.tell_drawing(path)
+    delivery.tell_drawing(path)
     from verification.plots import plot_flow  # matplotlib takes a second to import
 
     plot_flow(result, path, force)
 
 
-def _page(result: FlowResult, facts: list[tuple[str, str]], problem: options.Problem, command: str) -> str:
+def _page(result: FlowResult, facts: list[tuple[str, str]], problem: problems.Problem, command: str) -> str:
     from verification.page.of_runs import page_of_flow  # it draws pictures
 
     return page_of_flow(result, facts, problem.origin, command, environment()).html()

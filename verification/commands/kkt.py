@@ -23,8 +23,8 @@ from refimpl.tiles.npy import NpyColumns
 from refimpl.validation import Array
 from verification.claims.descents import unit_step
 from verification.claims.report import environment
-from verification.commands import options
-from verification.printing import sentence
+from verification.commands import delivery, options, problems
+from verification.printing import progress, sentence
 from verification.witnesses.kkt import KKTResiduals, KKTStatus, kkt_residuals
 
 __all__ = ["add_parser", "run"]
@@ -66,13 +66,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json")
-    problem = options.problem_from(args)
+    delivery.check_outputs(args, "json")
+    problem = problems.problem_from(args)
     W, second_layer = load_weights(args.weights, problem.data.in_tiles)
     network, data, start = problem.network, problem.data, None
     if second_layer is not None:
         network = TwoLayerNetwork(second_layer, network.activation)
-    with options.progress() as tell:
+    with progress() as tell:
         tell(f"KKT residuals of {args.weights}")
         if data.in_tiles:
             small = reduced(data, [W, GaussianInitialization((args.seed, 1, 0), 1.0)], network.m, "W")
@@ -100,10 +100,10 @@ def run(args: argparse.Namespace) -> int:
         **vars(found),
         "in_words": words,
         "training": None if training is None else asdict(training),
-        "data": options.data_record(problem),
+        "data": problems.data_record(problem),
         "environment": environment(),
     }
-    options.deliver(args, [*options.heading(problem), table, sentence(found.message), *words], document)
+    delivery.deliver(args, [*problems.heading(problem), table, sentence(found.message), *words], document)
     return 130 if interrupted else 0 if found.status is KKTStatus.MEASURED else 3
 
 

@@ -15,7 +15,8 @@ from refimpl.reduction import Reduced, reduced
 from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array
 from verification.claims.report import environment
-from verification.commands import options
+from verification.commands import delivery, options, problems
+from verification.printing import progress
 from verification.witnesses.bounds import margin_bound
 from verification.witnesses.convex_program import SolveStatus, linear_max_margin, max_margin
 from verification.witnesses.limit_formula import closed_form
@@ -52,12 +53,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "write-weights", "write-vectors")
-    problem = options.problem_from(args)
+    delivery.check_outputs(args, "json", "write-weights", "write-vectors")
+    problem = problems.problem_from(args)
     network, given = problem.network, problem.data
     small = reduced(given) if given.in_tiles else None
     data = given if small is None else small.data
-    with options.progress() as tell:
+    with progress() as tell:
         tell(f"max margin on {problem.origin}")
         program, closed, linear = max_margin(network, data), closed_form(network, data), linear_max_margin(data)
     L = data.gram_factor
@@ -108,16 +109,16 @@ def run(args: argparse.Namespace) -> int:
             if linear.status is SolveStatus.SOLVED
             else None,
         },
-        "data": options.data_record(problem),
+        "data": problems.data_record(problem),
         "environment": environment(),
     }
     vectors = np.stack([program.v, program.u, linear.z])
     C = vectors if small is None else small.coefficients(vectors)
-    files: list[options.Output] = [
+    files: list[delivery.Output] = [
         (args.write_weights, lambda *where: _write(solved, program.rows_of(C[:2]), small, given, *where)),
         (args.write_vectors, lambda *where: _write(solved, C, small, given, *where)),
     ]
-    options.deliver(args, [*options.heading(problem), table], content, files)
+    delivery.deliver(args, [*problems.heading(problem), table], content, files)
     return 0 if solved else 3
 
 

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from refimpl.display import shown
 from verification.claims.report import environment
-from verification.commands import options
-from verification.printing import sentence
+from verification.commands import delivery, options
+from verification.printing import progress, sentence
 
 __all__ = ["add_parser", "run"]
 
@@ -40,13 +40,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json")
+    delivery.check_outputs(args, "json")
     from verification.conformance.self_test import self_test
 
     if args.dtype:
         return _by_format(args)
 
-    with options.progress() as tell:
+    with progress() as tell:
         rows = self_test(tell)
     table = Table("implementation", "check", "measured", "tolerance", "outcome")
     for row in rows:
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         {"implementation": r.implementation, "check": r.named_check, "wrong": r.wrong, "caught": r.caught} for r in rows
     ]
     document = {"schema_version": 1, "rows": content, "summary": summary, "environment": environment()}
-    options.deliver(args, [table, sentence(summary)], document)
+    delivery.deliver(args, [table, sentence(summary)], document)
     return 0 if all(row.as_expected for row in rows) else 1
 
 
@@ -72,7 +72,7 @@ def _by_format(args: argparse.Namespace) -> int:
 
     names = [name for name in FORMATS if name != "float64"] if args.dtype == "all" else [args.dtype]
     found = {}
-    with options.progress() as tell:
+    with progress() as tell:
         for name in names:
             tell(f"mistakes in {name}")
             found[name] = standing_in(name)
@@ -84,5 +84,5 @@ def _by_format(args: argparse.Namespace) -> int:
     told = ", ".join(f"{count} in {name}" for count, name in zip(counts, names, strict=True))
     summary = f"Of {len(found[names[0]])} mistakes that a file can show are not seen: {told}."
     unseen = {name: {title: found[name][title] for title in titles if found[name][title] != SEEN} for name in names}
-    options.deliver(args, [table, sentence(summary)], {"schema_version": 1, "dtype": args.dtype, "unseen": unseen})
+    delivery.deliver(args, [table, sentence(summary)], {"schema_version": 1, "dtype": args.dtype, "unseen": unseen})
     return 0

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from refimpl.display import shown
 from refimpl.errors import OutputFileError, RunInterrupted
 from verification.claims.report import environment
-from verification.commands import options
+from verification.commands import delivery, options
 from verification.printing import FittingTable, PlainConsole, sentence
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "csv")
+    delivery.check_outputs(args, "json", "csv")
     _check_store(args)
     from verification.studies.sweep_grid import read_grid
     from verification.studies.sweep_run import sweep
@@ -95,9 +95,9 @@ def run(args: argparse.Namespace) -> int:
             found = sweep(cells, args.store, progress=tell, **how)
     except RunInterrupted as stop:
         found, code = stop.result, 130
-    files: list[options.Output] = [(args.csv, found.write_csv)]
+    files: list[delivery.Output] = [(args.csv, found.write_csv)]
     document = found.to_dict() | {"environment": environment()}
-    options.deliver(args, [_table(found), *_failures(found), sentence(found.summary)], document, files)
+    delivery.deliver(args, [_table(found), *_failures(found), sentence(found.summary)], document, files)
     return code or exit_code(found)
 
 

@@ -33,7 +33,8 @@ from verification.exact.point import (
     signed_problem,
     solution_of_pattern,
 )
-from verification.witnesses.enumeration import ProgramFamily, can_be_enumerated, global_optimum, solve_choice
+from verification.witnesses.enumeration import can_be_enumerated, global_optimum
+from verification.witnesses.program_family import ProgramFamily, solve_choice
 
 __all__ = ["OptimumCertificate", "certify_optimum"]
 

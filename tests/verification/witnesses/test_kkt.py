@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from refimpl import Dataset, LeakyReLU, SmoothLeakyReLU, TwoLayerNetwork, datasets
 from refimpl.errors import InvalidParameterError, ShapeError
 from refimpl.flow.cell import Cell, simplex_minimizer
-from verification.witnesses import kkt
+from verification.witnesses import multipliers
 from verification.witnesses.kkt import KKTStatus, kkt_residuals
 from verification.witnesses.limit_formula import closed_form
 
@@ -24,7 +24,7 @@ ROUNDING = 1e-11
 def route(request, monkeypatch):
     """Every test goes both ways to the multipliers."""
     if request.param == "Gram matrix of rays":
-        monkeypatch.setattr(kkt, "EXPLICIT_ENTRIES", 0)
+        monkeypatch.setattr(multipliers, "EXPLICIT_ENTRIES", 0)
 
 
 def certified_point(seed=0, m=(3, 2), n=6, slope=0.5):
@@ -262,7 +262,7 @@ def test_rows_are_zero_beside_the_share_of_their_neuron_and_beside_w(a, size, un
 def test_multipliers_that_are_not_optimal_say_so(monkeypatch):
     network, data, W, _, _ = point_with_kinks(1, 16, 10, 12)
     assert kkt_residuals(network, data, W).status is KKTStatus.MEASURED
-    monkeypatch.setattr(kkt, "MAX_ROUNDS", 1)
+    monkeypatch.setattr(multipliers, "MAX_ROUNDS", 1)
     found = kkt_residuals(network, data, W)
     assert found.status is KKTStatus.INACCURATE
     assert found.stationarity > 1e-6
