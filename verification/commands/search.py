@@ -18,7 +18,8 @@ from verification.commands import delivery, options
 from verification.printing import progress, sentence
 
 if TYPE_CHECKING:
-    from verification.studies.search import Counterexample, SearchResult
+    from verification.studies.counterexamples import Counterexample
+    from verification.studies.search import SearchResult
 
 __all__ = ["add_parser", "run"]
 
@@ -65,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
     names = [f"{conclusion}-{which}.csv" for conclusion in WHAT for which in ("closest", "smallest")]
     more = {} if folder is None else {f"--out ({name})": folder / name for name in names}
     delivery.check_outputs(args, "json", more=more)
-    from verification.studies.search import search, write_counterexample
+    from verification.studies.counterexamples import write_counterexample
+    from verification.studies.search import search
 
     what = (args.seconds, args.conclusion, args.condition, args.samples, args.neurons, args.seed, args.tries)
     code = 0
