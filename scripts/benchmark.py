@@ -35,7 +35,7 @@ from refimpl.files import check_output_path, open_output
 from refimpl.flow import FlowResult
 from refimpl.validation import Array
 from verification import Recorder, certify, closed_form, kkt_residuals, max_margin, reject_early
-from verification.claims.report import environment
+from verification.versions import environment
 
 LIBRARIES = ("torch", "torchdiffeq", "jax", "diffrax", "clarabel")
 

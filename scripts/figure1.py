@@ -42,8 +42,8 @@ from refimpl.display import shown
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.paper import DescentSettings, descent_settings
 from refimpl.validation import Array, as_count, as_positive
-from verification.claims.report import environment
 from verification.printing import progress
+from verification.versions import environment
 from verification.witnesses.bounds import increment_bound, predicted_stable_rank
 
 RECALLED = "recalled from the paper, not checked against its text (†)"

@@ -43,8 +43,8 @@ from refimpl.descent import DescentStatus
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.readers import CIFAR10_TEST_FILES, CIFAR10_TRAIN_FILES
 from refimpl.validation import Array, as_count, as_positive
-from verification.claims.report import environment
 from verification.printing import progress
+from verification.versions import environment
 
 SYNTHETIC, REAL = "synthetic, not CIFAR-10", "CIFAR-10"
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

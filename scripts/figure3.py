@@ -29,8 +29,8 @@ from rich.table import Table
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, gaussian_weights, gradient_descent, gradient_flow
 from refimpl.validation import Array, as_count, as_positive, as_unit_interval
 from verification import check_hypotheses, closed_form, linear_max_margin, mixture_error, robust_radii
-from verification.claims.report import environment
 from verification.printing import progress
+from verification.versions import environment
 
 KINDS = ("flow", "descent", "closed form", "linear max margin")
 MARKERS = ("o", "s", "x", "^")

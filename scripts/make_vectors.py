@@ -21,6 +21,7 @@ from vector_functions import descent_cases, forward_cases, gradient_cases, loss_
 from vector_points import Case
 from vector_solutions import flow_limit_cases, kkt_cases, max_margin_cases, refusal_cases
 
+from refimpl.documents import as_plain
 from refimpl.errors import ImplicitBiasError
 from refimpl.validation import Array
 from verification.conformance.vectors.format import (
@@ -67,7 +68,7 @@ def document_of(kind: str) -> dict[str, Any]:
             case.tolerance["absolute"] = two_digits(np.asarray(case.tolerance["absolute"]))
         entry = {"id": "", "comment": case.comment, "flags": sorted(set(case.flags))}
         parts = {"inputs": case.inputs, "expected": case.expected, "tolerance": case.tolerance}
-        groups.setdefault(case.group, []).append(entry | {name: plain(part) for name, part in parts.items() if part})
+        groups.setdefault(case.group, []).append(entry | {name: as_plain(part) for name, part in parts.items() if part})
     count = 0
     for count, entry in enumerate((entry for cases in groups.values() for entry in cases), 1):
         entry["id"] = f"{kind}-{count:03d}"
@@ -90,19 +91,6 @@ def document_of(kind: str) -> dict[str, Any]:
 def two_digits(x: Array) -> Array:
     """x to two digits, rounded up by a little: bounds need no more, and their last digits depend on the machine."""
     return np.array([float(f"{1.05 * value:.1e}") for value in x.ravel()]).reshape(x.shape)
-
-
-def plain(value: Any) -> Any:
-    """What JSON has: lists, floats, whole numbers, words."""
-    if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, float) and np.isinf(value):
-        return "inf"
-    if isinstance(value, np.floating):
-        return float(value)
-    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def main(arguments: list[str] | None = None) -> int:

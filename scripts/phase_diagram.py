@@ -35,10 +35,10 @@ from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gaussian_weig
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.validation import Array, as_count
 from verification import check_hypotheses, global_optimum
-from verification.claims.report import environment
 from verification.printing import progress
 from verification.studies.survey import SAME, Survey, fraction, survey
 from verification.studies.sweep_run import sweep
+from verification.versions import environment
 from verification.witnesses.enumeration import can_be_enumerated
 
 SCALES = (1e-3, 1.0, 10.0)

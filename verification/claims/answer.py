@@ -20,7 +20,7 @@ from verification.witnesses.conditions import Condition
 from verification.witnesses.convex_program import LinearMaxMargin, SolveStatus
 from verification.witnesses.reach import Reach
 
-__all__ = ["certificate_as_dict", "conclude", "five_sentences"]
+__all__ = ["certificate_record", "conclude", "five_sentences"]
 
 ROUNDING = 1e-6
 """A difference of limits is not looked at where its error is larger than this, as in a verdict."""
@@ -265,7 +265,7 @@ def _enumeration(rows: dict[str, ClaimResult]) -> str:
     return f"enumeration of {programs} convex programs puts a limit {excess} above the global optimum"
 
 
-def certificate_as_dict(evidence: Evidence) -> dict[str, Any]:
+def certificate_record(evidence: Evidence) -> dict[str, Any]:
     """The exact certificate in plain values: verdict, what it proves, and where it stopped or why there is none."""
     found = vars(evidence).get("certificate", "no certificate was made")
     if isinstance(found, str):

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.errors import InvalidParameterError
-from verification.claims.report import environment
 from verification.commands import delivery, options
 from verification.conformance.board import Item, differences, read_board
 from verification.conformance.contract import contract_text
 from verification.printing import progress, sentence
+from verification.versions import environment
 
 __all__ = ["add_parser", "run"]
 
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     parts.append(sentence(board.summary()))
     if board.printed:
         parts.append(sentence(_printed(board.printed)))
-    delivery.deliver(args, parts, board.as_dict() | {"environment": environment()})
+    delivery.deliver(args, parts, board.to_dict() | {"environment": environment()})
     return board.exit_code
 
 

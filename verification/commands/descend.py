@@ -16,9 +16,9 @@ from refimpl.display import shown
 from refimpl.errors import RunInterrupted
 from refimpl.network import TwoLayerNetwork
 from verification.claims.descents import unit_step
-from verification.claims.report import environment
 from verification.commands import delivery, options, problems
 from verification.printing import progress, sentence
+from verification.versions import environment
 
 __all__ = ["add_parser", "run"]
 

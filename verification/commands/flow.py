@@ -15,10 +15,10 @@ from rich.table import Table
 from refimpl.display import shown
 from refimpl.errors import InvalidParameterError, OutputFileError, RunInterrupted
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
-from verification.claims.report import environment
 from verification.commands import delivery, options, problems
 from verification.printing import FittingTable, progress, sentence
 from verification.studies.survey import number_limits
+from verification.versions import environment
 
 __all__ = ["add_parser", "run"]
 

@@ -22,9 +22,9 @@ from refimpl.reduction import reduced
 from refimpl.tiles.npy import NpyColumns
 from refimpl.validation import Array
 from verification.claims.descents import unit_step
-from verification.claims.report import environment
 from verification.commands import delivery, options, problems
 from verification.printing import progress, sentence
+from verification.versions import environment
 from verification.witnesses.kkt import KKTResiduals, KKTStatus, kkt_residuals
 
 __all__ = ["add_parser", "run"]

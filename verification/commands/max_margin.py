@@ -14,9 +14,9 @@ from refimpl.errors import OutputFileError
 from refimpl.reduction import Reduced, reduced
 from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array
-from verification.claims.report import environment
 from verification.commands import delivery, options, problems
 from verification.printing import progress
+from verification.versions import environment
 from verification.witnesses.bounds import margin_bound
 from verification.witnesses.convex_program import SolveStatus, linear_max_margin, max_margin
 from verification.witnesses.limit_formula import closed_form

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.display import shown
-from verification.claims.report import environment
 from verification.commands import delivery, options
 from verification.printing import progress, sentence
+from verification.versions import environment
 
 __all__ = ["add_parser", "run"]
 

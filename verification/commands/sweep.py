@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from refimpl.display import shown
 from refimpl.errors import OutputFileError, RunInterrupted
-from verification.claims.report import environment
 from verification.commands import delivery, options
 from verification.printing import FittingTable, PlainConsole, sentence
+from verification.versions import environment
 
 if TYPE_CHECKING:
     from verification.studies.sweep_table import CellResult, SweepResult

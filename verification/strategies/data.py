@@ -112,6 +112,7 @@ def data_below_conditions(draw: st.DrawFn, network: TwoLayerNetwork, n: Range = 
     Examples
     --------
     >>> from hypothesis import find
+    >>> from refimpl import LeakyReLU
     >>> network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5))
     >>> data = find(data_below_conditions(network, n=(2, 2)), lambda data: True)
     >>> data.d == data.n + 1, check_hypotheses(network, data).any_satisfied

@@ -25,6 +25,7 @@ def weights_away_from_kinks(
     Examples
     --------
     >>> from hypothesis import find
+    >>> from refimpl import LeakyReLU
     >>> network = TwoLayerNetwork.with_signs(1, 0, LeakyReLU(0.5))
     >>> W = find(weights_away_from_kinks(network, Dataset([[1.0, 0.0]], [1])), lambda W: True)
     >>> bool(abs(W[0, 0]) >= abs(W[0, 1]) / 64.0)
