@@ -76,7 +76,7 @@ def _data(evidence: Evidence, dataset: dict[str, Any]) -> str:
 
 
 def _separable(evidence: Evidence) -> str:
-    linear: LinearMaxMargin | None = vars(evidence).get("linear")
+    linear: LinearMaxMargin | None = evidence.known("linear")
     if linear is None:
         return "whether a hyperplane through the origin separates the labels was not looked at"
     if linear.separable:
@@ -106,7 +106,7 @@ def _conditions(evidence: Evidence) -> str:
 
 def _far(evidence: Evidence, failing: Sequence[str]) -> str:
     """On how many samples the conditions that fail hold, and from which dimension Gaussian ones would meet them."""
-    found: dict[str, Reach] | None = vars(evidence).get("reach")
+    found: dict[str, Reach] | None = evidence.known("reach")
     if found is None or not failing or evidence.network.slope == 0.0:
         return ""
     samples = [str(found[name].samples) for name in failing]
@@ -136,7 +136,7 @@ def _slack_in_words(condition: Condition) -> str:
 
 
 def _flow(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
-    flows = vars(evidence).get("flows")
+    flows = evidence.known("flows")
     if flows is None:
         return "The gradient flow was not followed."
     scales = ", ".join(f"{start.scale:g}" for start in evidence.starts)
@@ -210,10 +210,10 @@ def _boundary(rows: dict[str, ClaimResult]) -> str:
 
 def _proven(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
     proven, measured = [], []
-    linear: LinearMaxMargin | None = vars(evidence).get("linear")
+    linear: LinearMaxMargin | None = evidence.known("linear")
     if evidence.network.slope == 1.0 and linear is not None and linear.separable:
         proven.append("slope 1 and separable data leave one KKT point, w_j = a_j z*/A of rank 1, the minimizer")
-    certificate = vars(evidence).get("certificate", "no certificate was made")
+    certificate = evidence.known("certificate", "no certificate was made")
     if isinstance(certificate, str):
         measured.append(certificate)
     else:
@@ -267,7 +267,7 @@ def _enumeration(rows: dict[str, ClaimResult]) -> str:
 
 def certificate_record(evidence: Evidence) -> dict[str, Any]:
     """The exact certificate in plain values: verdict, what it proves, and where it stopped or why there is none."""
-    found = vars(evidence).get("certificate", "no certificate was made")
+    found = evidence.known("certificate", "no certificate was made")
     if isinstance(found, str):
         return {"verdict": None, "proves": [], "stopped": found}
     return {"verdict": found.verdict, "proves": list(found.conclusions), "stopped": found.failed_step}
@@ -289,11 +289,11 @@ def _next(evidence: Evidence, rows: Sequence[ClaimResult]) -> str:
     late = [row.id for row in rows if row.reason.startswith("time:")]
     if late:
         return f"Look first at the time: the limit ended {len(late)} {plural(len(late), 'row')} early, and {MORE_TIME}."
-    linear: LinearMaxMargin | None = vars(evidence).get("linear")
+    linear: LinearMaxMargin | None = evidence.known("linear")
     if linear is not None and linear.status is SolveStatus.INFEASIBLE:
         failing = _failing(rows, "; ")
         return f"Look first at the data: they are not separable, as most hypotheses on the flow ask{failing}."
-    slow = [flow for flow in vars(evidence).get("flows", ()) if flow.status is FlowStatus.TIME_LIMIT]
+    slow = [flow for flow in evidence.known("flows", ()) if flow.status is FlowStatus.TIME_LIMIT]
     if slow:
         return (
             f"Look first at the time: the limit ended {len(slow)} {plural(len(slow), 'flow')} early, and {MORE_TIME}."
@@ -306,7 +306,7 @@ def _next(evidence: Evidence, rows: Sequence[ClaimResult]) -> str:
         empty = [row.id for row in rows if row.verdict is Verdict.VACUOUS]
         but = f", but the bound of {listed(empty)} says nothing" if empty else ""
         return f"Look next at smaller slopes or other data: here every hypothesis and every conclusion holds{but}."
-    followed = "flows" in vars(evidence) and evidence.flow_error <= ROUNDING
+    followed = evidence.known("flows") is not None and evidence.flow_error <= ROUNDING
     several = followed and different_limits(evidence) > 1
     starts = "; look at more starts too (--init-scales, --seed), for the limit depends on them" if several else ""
     failing = _failing(rows, "")

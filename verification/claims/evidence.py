@@ -138,7 +138,7 @@ class Evidence:
     def supposing(self, **quantities: Any) -> Evidence:
         """A copy in which these quantities are as given, and all others are computed anew.
 
-        For tests of claims: what a claim says of a wrong limit, or of a descent that does not descend.
+        What a claim says of a wrong limit, of a descent that does not descend, or of a run from elsewhere.
 
         Raises
         ------
@@ -151,6 +151,10 @@ class Evidence:
                 raise InvalidParameterError("quantities", "name quantities that Evidence computes", name)
             copy.__dict__[name] = value  # where cached_property keeps it
         return copy
+
+    def known(self, quantity: str, otherwise: Any = None) -> Any:
+        """A quantity if it has been computed, else `otherwise`; nothing is computed for it."""
+        return vars(self).get(quantity, otherwise)
 
     @property
     def seconds_left(self) -> float:

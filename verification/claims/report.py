@@ -85,9 +85,9 @@ class Report(ReportOnClaims):
         ]
         starts = [
             {"scale": start.scale, "status": flow.status.name, "message": flow.message, "events": len(flow.events)}
-            for start, flow in zip(evidence.starts, vars(evidence).get("flows", ()), strict=False)
+            for start, flow in zip(evidence.starts, evidence.known("flows", ()), strict=False)
         ]
-        for start, proof in zip(starts, vars(evidence).get("proofs", ()), strict=False):
+        for start, proof in zip(starts, evidence.known("proofs", ()), strict=False):
             start["proven"] = proof.told
         dataset = {
             "n": data.n,
@@ -234,7 +234,7 @@ class Report(ReportOnClaims):
 
 def _reach_of(name: str, evidence: Evidence) -> dict[str, Any]:
     """On how many samples a condition holds, and the dimension of Gaussian ones; None where nobody looked."""
-    found = vars(evidence).get("reach", {}).get(name)
+    found = evidence.known("reach", {}).get(name)
     return {
         "samples": None if found is None else found.samples,
         "gaussian_dimension": None if found is None else found.gaussian_dimension,
