@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from refimpl.errors import InvalidDataError, InvalidParameterError, ShapeError
-from refimpl.spectrum import gram_factor
+from refimpl.spectrum import gram_factor, sample_factor
 from refimpl.tiles.accumulate import gram_matrix
 from refimpl.tiles.checks import (
     check_equal_rows,
@@ -145,6 +145,20 @@ class Dataset:
         L = gram_factor(self.gram)
         L.setflags(write=False)
         return L
+
+    @cached_property
+    def gram_eigenvalues(self) -> Array:
+        """The eigenvalues of K, ascending, shape (n,)."""
+        eigenvalues: Array = np.linalg.eigvalsh(self.gram).astype(np.float64, copy=False)
+        eigenvalues.setflags(write=False)
+        return eigenvalues
+
+    @cached_property
+    def sample_factor(self) -> tuple[Array, float]:
+        """The unit samples in coordinates of their span, and their rounding (`refimpl.spectrum.sample_factor`)."""
+        U, rounding = sample_factor(self.X, self.gram)
+        U.setflags(write=False)
+        return U, rounding
 
     @cached_property
     def signed_gram(self) -> Array:

@@ -28,7 +28,7 @@ from refimpl.datasets import Dataset, as_dataset
 from refimpl.display import Displayed, shown
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.reduction import combine, reduced
-from refimpl.spectrum import row_norms, sample_factor
+from refimpl.spectrum import row_norms
 from refimpl.validation import Array
 from verification.witnesses.least_norm import LARGEST_ERROR, LeastNorm, SolveStatus, least_norm
 from verification.witnesses.two_rows import TwoRows, relative_masses, slopes_by_sign
@@ -304,7 +304,7 @@ class _Samples:
 
     @classmethod
     def of(cls, data: Dataset) -> _Samples:
-        return cls(data, *sample_factor(data.X, data.gram))
+        return cls(data, *data.sample_factor)
 
 
 def _with_vectors(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from refimpl.datasets import Dataset
 from refimpl.network import TwoLayerNetwork
-from refimpl.spectrum import sample_factor
 from refimpl.validation import Array, BoolArray
 from verification.witnesses.supports import active_set
 
@@ -51,7 +50,7 @@ class ProgramFamily:
     def of(cls, network: TwoLayerNetwork, data: Dataset) -> ProgramFamily:
         a = network.second_layer / np.abs(network.second_layer).max()
         unit = TwoLayerNetwork(a / np.linalg.norm(a), network.activation)
-        U, rounding = sample_factor(data.X, data.gram)
+        U, rounding = data.sample_factor
         return cls(unit, data.y, U, rounding, data.norms / data.R_max, unit.second_layer[:, None] * data.y)
 
     @property
