@@ -1,1 +1,1 @@
-"""The names under which PyTorch and JAX are asked: `--implementation verification.adapters.pytorch:implementation`."""
+"""The names under which PyTorch, JAX and Keras are asked: `--implementation verification.adapters.pytorch:implementation`."""

@@ -261,7 +261,7 @@ def test_command(tmp_path: Path, capsys) -> None:
     out = tmp_path / "board.json"
     skips = tmp_path / "skips.txt"
     skips.write_text("properties/* # to be quick\n")
-    name = "verification.conformance.subjects.mistakes.backward:MeanSlope"
+    name = "verification.conformance.subjects.mistakes:MeanSlope"
     assert cli.main(["conformance", "--implementation", name, "--skips", str(skips), "--json", str(out)]) == 1
     document = json.loads(out.read_text())
     assert document["counts"]["failed"] > 50
@@ -282,7 +282,7 @@ def test_as_tests_of_a_user(tmp_path: Path) -> None:
     wrong = [
         *command,
         "--implementation",
-        "verification.conformance.subjects.mistakes.backward:MeanSlope",
+        "verification.conformance.subjects.mistakes:MeanSlope",
         "-k",
         "gradient-00 or loss-00",
     ]

@@ -26,3 +26,11 @@ __all__ = [
 
 WRONG: dict[str, Any] = {title: mistake.implementation for title, mistake in MISTAKES.items()}
 """The implementations alone."""
+
+
+def __getattr__(name: str) -> Any:
+    """A mistake by the name of its class, as `--implementation verification.conformance.subjects.mistakes:NAME` asks."""
+    for module in (backward, forward, memory, runs, sizes, solutions):
+        if name in vars(module):
+            return vars(module)[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
