@@ -43,7 +43,7 @@ from refimpl.display import shown
 from refimpl.errors import InvalidParameterError
 from refimpl.validation import as_count, as_positive
 from verification.claims.report import environment
-from verification.commands.options import progress
+from verification.printing import progress
 
 
 def runs_of(args: argparse.Namespace) -> list[Run]:

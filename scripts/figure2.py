@@ -40,7 +40,7 @@ from rich.table import Table
 
 from refimpl.validation import as_count, as_positive
 from verification.claims.report import environment
-from verification.commands.options import progress
+from verification.printing import progress
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

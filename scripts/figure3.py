@@ -42,7 +42,7 @@ from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, gaussian_weights, gradi
 from refimpl.validation import Array, as_count, as_positive, as_unit_interval
 from verification import check_hypotheses, closed_form, linear_max_margin, mixture_error, robust_radii
 from verification.claims.report import environment
-from verification.commands.options import progress
+from verification.printing import progress
 
 KINDS = ("flow", "descent", "closed form", "linear max margin")
 

@@ -32,7 +32,7 @@ from phase_flows import SCALES, Cell, Found, LargeCell, LargeFound, examine, exa
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.validation import as_count
 from verification.claims.report import environment
-from verification.commands.options import progress
+from verification.printing import progress
 from verification.studies.sweep_run import sweep
 
 

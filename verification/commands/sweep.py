@@ -48,7 +48,7 @@ EXAMPLES = """examples:
 A grid is a file such as
 
   [grid]
-  data = ["gaussian", "correlated"]      # a generator of refimpl.datasets, or a file
+  data = ["gaussian", "correlated"]      # generators, or files
   samples = 10
   dimension = {start = 100, stop = 1000, count = 4, log = true}
   correlation = 0.5
@@ -69,7 +69,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "sweep",
         description="Compute each cell of a grid: a gradient flow to its limit, a gradient descent or a verification.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("grid", metavar="GRID.toml", help="the grid")
     parser.add_argument("--store", required=True, metavar="FILE.sqlite", help="where each finished cell is kept")

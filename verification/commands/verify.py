@@ -32,9 +32,9 @@ EXAMPLES = """examples:
   implicit-bias verify --only loss-between-bounds,loss-times-time --loss exponential
   implicit-bias verify --claims mypackage.mymodule --data measurements.csv
 
-exit codes: 0 nothing violated; 1 a claim is VIOLATED while its hypothesis holds; 2 bad input;
-3 INCONCLUSIVE while the hypothesis holds, or out of time (and nothing violated); 130 interrupted (what was decided is
-kept). VACUOUS and HYPOTHESIS_NOT_MET change no exit code."""
+exit codes: 0 nothing violated (VACUOUS and HYPOTHESIS_NOT_MET change nothing); 1 a claim is VIOLATED while its
+hypothesis holds; 2 bad input; 3 INCONCLUSIVE while the hypothesis holds, or out of time (and nothing violated);
+130 interrupted (what was decided is kept)"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,7 +43,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "verify",
         description="Check every claim of the theory on a data set: hypothesis, measurement, bound, verdict.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_problem_options(parser)
     parser.add_argument(
