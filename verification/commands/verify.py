@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from refimpl.errors import InvalidParameterError, RunInterrupted
@@ -11,6 +12,7 @@ from verification.claims.base import Claim
 from verification.claims.registry import among, chosen, explain, installed_claims, load_claims, one_line
 from verification.claims.run import DEFAULT_SCALES, verify
 from verification.commands import options
+from verification.printing import console_for
 from verification.streams import printable, write_output
 
 __all__ = ["add_parser", "run"]
@@ -146,15 +148,17 @@ def _sentences(said: list[str], warnings: list[str]) -> list[str]:
 
 
 def listed(own: Sequence[Claim]) -> str:
-    """Every claim in a line."""
-    claims = among(own)
-    return "".join(printable(one_line(claim)) + "\n" for claim in claims) + f"{len(claims)} claims.\n"
+    """Every claim in a line; in as many as it needs on a narrow terminal."""
+    claims, width = among(own), console_for(sys.stdout).width
+    lines = [line for claim in claims for line in one_line(claim, width).split("\n")]
+    return "".join(printable(line) + "\n" for line in lines) + f"{len(claims)} claims.\n"
 
 
 def explained(own: Sequence[Claim], name: str) -> str:
     """All about one claim."""
     (claim,) = chosen(among(own), [name])
-    return "".join(printable(line) + "\n" for line in explain(claim).split("\n"))
+    width = min(120, console_for(sys.stdout).width)
+    return "".join(printable(line) + "\n" for line in explain(claim, width).split("\n"))
 
 
 def seconds(text: str) -> float:
