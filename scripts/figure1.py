@@ -30,6 +30,7 @@ from figure_files import (
     FigureFiles,
     Parser,
     add_common_options,
+    counted,
     each,
     in_parallel,
     legend_below,
@@ -141,7 +142,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Setting]:
 
 def caption_of(settings: dict[str, Setting]) -> str:
     """What the figure shows, with every setting and its source."""
-    s = settings
+    s, seeds = settings, counted(settings["seeds"].value, "seed")
     return (
         "Stable rank of W(t), divided by that of W(0), after gradient descent on all samples of a Gaussian mixture: "
         f"n = {s['samples']}, m = {s['neurons']} neurons, "
@@ -149,7 +150,7 @@ def caption_of(settings: dict[str, Setting]) -> str:
         f"Left: against the dimension d, step size α = {s['step_size_left']}, "
         f"ω = {s['relative_scale_left']} √(2/(m+d)). "
         f"Right: against ω, α = {s['step_size_right']}, d = {s['dimension_right']}. "
-        f"Lines are medians of {s['seeds']} seeds, bands run from the smallest to the largest. Dashed: "
+        f"Lines are medians of {seeds}, bands run from the smallest to the largest. Dashed: "
         "tr(ES)/λ_max(ES), the limit of one step as ω → 0, then m → ∞ (docs/theory.md, section 9). Dotted: the bound "
         "on the stable rank of W(t) - W(0) for every t > 0 (section 8). Both are divided by the stable rank of W(0). "
         "† marks a setting of Frei et al., arXiv 2210.07082, that was recalled, ‡ one that is reported second-hand; "

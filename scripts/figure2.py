@@ -29,6 +29,7 @@ from figure_files import (
     FigureFiles,
     Parser,
     add_common_options,
+    counted,
     each,
     in_parallel,
     legend_below,
@@ -36,6 +37,7 @@ from figure_files import (
     reporting_errors,
 )
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
 from refimpl.validation import as_count, as_positive
@@ -85,6 +87,7 @@ def figure_of(curves: list[Curve], title: str) -> Figure:
     ranks.set_yscale("log")
     for axis, quantity in ((ranks, "stable rank of W"), (accuracies, "accuracy: training solid, test dashed")):
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_ylabel(quantity)
     figure.suptitle(title)
     legend_below(figure, ranks, ncols=6)
@@ -131,10 +134,10 @@ def caption_of(images: Images | TenClasses, args: argparse.Namespace) -> str:
         f"layer fixed at ±1/√m, logistic loss, minibatch SGD of step size α = {args.step_size:g} and "
         f"{args.batch_size} samples a batch, {shown.train.n} training and {shown.test.n} test images of d = "
         f"{shown.train.d} pixels in [0, 1]{', the mean training image subtracted' if args.centre else ''}; W(0) has "
-        f"independent N(0, ω²) entries. Lines are medians of {args.seeds} seeds of W(0) and of the order of samples, "
-        "bands run from the smallest to the largest. All settings are chosen here: those of Frei et al., arXiv "
-        "2210.07082, are not known to this project. Their experiment is reported second-hand to use all ten classes "
-        f"and pixels divided by 255; {TEN if ten else TWO}: a deviation. The ReLU has slope 0, for which "
+        f"independent N(0, ω²) entries. Lines are medians of {counted(args.seeds, 'seed')} of W(0) and of the order of "
+        "samples, bands run from the smallest to the largest. All settings are chosen here: those of Frei et al., "
+        "arXiv 2210.07082, are not known to this project. Their experiment is reported second-hand to use all ten "
+        f"classes and pixels divided by 255; {TEN if ten else TWO}: a deviation. The ReLU has slope 0, for which "
         "the theorems of docs/theory.md make no claim.\n"
     )
 

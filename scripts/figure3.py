@@ -29,6 +29,7 @@ from figure_files import (
     FigureFiles,
     Parser,
     add_common_options,
+    counted,
     each,
     in_parallel,
     legend_below,
@@ -292,12 +293,12 @@ def shown_error(error: float, exact: int) -> str:
 
 def caption_of(args: argparse.Namespace) -> str:
     """What the figure shows, with every setting."""
-    a = args
+    a, seeds = args, counted(args.seeds, "seed")
     return (
         "Error on new samples yμ + ξ whose labels are flipped with probability ε, after training on "
         f"n = {a.samples} such samples; ‖μ‖ = d^{a.mean_exponent:g}, m = {a.neurons} neurons of slope γ = {a.slope:g}, "
         f"logistic loss. Left: ε = {a.at_noise:g}; right: d = {a.at_dimension}. Flow: its exact limit from the scale "
-        f"1e-4/R_max; descent: {a.steps} steps of n/(R_max² Σa²) from the same start. Medians of {a.seeds} seeds; "
+        f"1e-4/R_max; descent: {a.steps} steps of n/(R_max² Σa²) from the same start. Medians of {seeds}; "
         "training error: the largest. Errors are values of the normal distribution function (docs/theory.md (15.7)) "
         f"where the boundary is linear, else (* in the tables) means over {DRAWS:,} new samples. Closed form: where "
         "it solves (C) for every seed. Shaded: where the median slack of a condition is at least 1. All settings are "

@@ -26,6 +26,7 @@ __all__ = [
     "FigureFiles",
     "Parser",
     "add_common_options",
+    "counted",
     "each",
     "in_parallel",
     "legend_below",
@@ -48,6 +49,11 @@ def each(option: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
         return sorted({kind(part) for part in text.split(",")})
     except ValueError as error:
         raise InvalidParameterError(option, "be numbers separated by commas, such as 200,1000", text) from error
+
+
+def counted(number: int, word: str) -> str:
+    """The number with its word: 1 seed, 5 seeds."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def in_parallel(work: Callable[[Any], Any], items: Sequence[Any], jobs: int) -> Iterator[Any]:
