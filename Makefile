@@ -95,6 +95,7 @@ docs:
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/python -m pip install $(PIP_FLAGS) ".[test,docs,site]"
 	OMP_NUM_THREADS=1 .venv-docs/bin/python -P -m pytest tests/test_examples.py tests/test_citations.py tests/scripts/test_site.py
+	rm -rf build/site
 	.venv-docs/bin/python scripts/site_pages.py build/site-source
 	OMP_NUM_THREADS=1 .venv-docs/bin/python -m sphinx -W --keep-going -q build/site-source build/site
 	OMP_NUM_THREADS=1 .venv-docs/bin/python scripts/update_examples.py --check

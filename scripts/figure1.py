@@ -16,178 +16,35 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from figure1_runs import CHOSEN, FAILURE_PROBABILITY, PAPER, Point, Row, Run, Setting, descend, rows_of
 from figure_files import (
     COLOURS,
+    MARKERS,
     FigureFiles,
     Parser,
     add_common_options,
+    counted,
     each,
     in_parallel,
+    legend_below,
     report,
     reporting_errors,
 )
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gaussian_weights, gradient_descent
-from refimpl.descent import DescentStatus
 from refimpl.display import shown
-from refimpl.errors import ImplicitBiasError, InvalidParameterError
-from refimpl.paper import DescentSettings, descent_settings
-from refimpl.validation import Array, as_count, as_positive
+from refimpl.errors import InvalidParameterError
+from refimpl.validation import as_count, as_positive
 from verification.printing import progress
 from verification.versions import environment
-from verification.witnesses.bounds import increment_bound, predicted_stable_rank
-
-RECALLED = "recalled from the paper, not checked against its text (†)"
-SECOND_HAND = "reported second-hand to be the paper's, not checked against its text"
-CHOSEN = "chosen here"
-MARKS = {RECALLED: "†", SECOND_HAND: "‡"}
-
-FAILURE_PROBABILITY = 0.1
-"""δ, for what the theorem on descent asks for."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A value, and where it comes from."""
-
-    value: Any
-    source: str
-
-    def __str__(self) -> str:
-        return f"{self.value:g}{MARKS.get(self.source, '')}"
-
-
-PAPER: dict[str, Setting] = {
-    "samples": Setting(100, SECOND_HAND),
-    "neurons": Setting(512, RECALLED),
-    "slope": Setting(0.1, RECALLED),
-    "mean_exponent": Setting(0.26, RECALLED),
-    "step_size_left": Setting(0.01, SECOND_HAND),
-    "step_size_right": Setting(0.16, SECOND_HAND),
-    "relative_scale_left": Setting(0.02, SECOND_HAND),
-    "dimension_right": Setting(10_000, SECOND_HAND),
-}
-"""The paper's experiment; ‖μ‖ = d^mean_exponent, scales relative to √(2/(m+d))."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One descent: which panel it belongs to, and what it is given."""
-
-    panel: str
-    samples: int
-    d: int
-    neurons: int
-    slope: float
-    mean_exponent: float
-    relative_scale: float
-    step_size: float
-    steps: int
-    seed: int
-
-    @property
-    def scale(self) -> float:
-        """ω."""
-        return self.relative_scale * math.sqrt(2.0 / (self.neurons + self.d))
-
-
-@dataclass(frozen=True)
-class Point:
-    """What one descent gave.
-
-    Attributes
-    ----------
-    run : Run
-    scale : float
-        ω.
-    step, stable_rank : list
-        The recorded steps, 0 and the last included, and the stable rank of W there.
-    predicted : float
-        tr(E S)/λ_max(E S), of W(1) - W(0) as ω → 0, then m → ∞ (section 9).
-    bound : float or None
-        1 + cond(K)(1-γ)²/(4γ), of W(t) - W(0) (section 8); None where K is singular.
-    final_loss, smallest_margin : float
-        At the last step.
-    theorem : DescentSettings
-        What the paper's theorem on descent asks for †, with H = 1.
-    """
-
-    run: Run
-    scale: float
-    step: list[int]
-    stable_rank: list[float]
-    predicted: float
-    bound: float | None
-    final_loss: float
-    smallest_margin: float
-    theorem: DescentSettings
-
-    def ratio(self, step: int) -> float:
-        """Stable rank at `step` divided by that at 0."""
-        return self.stable_rank[self.step.index(step)] / self.stable_rank[0]
-
-    @property
-    def predicted_ratio(self) -> float:
-        """The prediction, divided by the stable rank at 0."""
-        return self.predicted / self.stable_rank[0]
-
-    @property
-    def bound_ratio(self) -> float:
-        """The bound, divided by the stable rank at 0."""
-        return math.inf if self.bound is None else self.bound / self.stable_rank[0]
-
-
-def instance(run: Run) -> tuple[TwoLayerNetwork, datasets.Dataset, Array]:
-    """Network, data and W(0); seed and dimension fix the draws, so that all scales see the same ones."""
-    data = datasets.gaussian_mixture(
-        run.samples, run.d, np.random.default_rng([run.seed, run.d, 0]), mean_norm=run.d**run.mean_exponent
-    )
-    network = TwoLayerNetwork.with_signs(run.neurons - run.neurons // 2, run.neurons // 2, LeakyReLU(run.slope))
-    W0 = gaussian_weights(run.neurons, run.d, run.scale, np.random.default_rng([run.seed, run.d, 1]))
-    return network, data, W0
-
-
-def descend(run: Run) -> Point:
-    """Carry out one run."""
-    network, data, W0 = instance(run)
-    result = gradient_descent(network, data, W0, run.step_size, run.steps, record_every=1)
-    if result.status is not DescentStatus.FINISHED:
-        raise ImplicitBiasError(f"The descent with d = {run.d}, α = {run.step_size:g} failed: {result.message}")
-    path, kept, bound = result.trajectory, kept_steps(run.steps), increment_bound(network, data)
-    R_min, R_max, p = data.R_min, data.R_max, data.p
-    return Point(
-        run=run,
-        scale=run.scale,
-        step=kept,
-        stable_rank=path.stable_rank[kept].tolist(),
-        predicted=predicted_stable_rank(data.gram, data.y, run.slope),
-        bound=bound if math.isfinite(bound) else None,
-        final_loss=float(path.loss[-1]),
-        smallest_margin=float(path.smallest_margin[-1]),
-        theorem=descent_settings(
-            R_min, R_max, p, data.n, data.d, network.m, run.slope, smoothness=1.0, delta=FAILURE_PROBABILITY
-        ),
-    )
-
-
-def kept_steps(steps: int) -> list[int]:
-    """0, 1, 2, 5, 10, 20, 50, ... and the last."""
-    ladder = (digit * 10**power for power in range(len(str(steps))) for digit in (1, 2, 5))
-    return [0, *(step for step in ladder if step < steps), steps]
-
-
-def drawn_steps(steps: int) -> list[int]:
-    """1, 10, 100, ... and the last."""
-    return [*(10**power for power in range(len(str(steps))) if 10**power < steps), steps]
 
 
 def runs_of(args: argparse.Namespace) -> list[Run]:
@@ -227,47 +84,6 @@ def carried_out(runs: list[Run], jobs: int) -> list[Point]:
     return sorted(points, key=lambda point: (point.run.panel, point.run.d, point.run.relative_scale, point.run.seed))
 
 
-@dataclass(frozen=True)
-class Row:
-    """The seeds of one place in a panel together: medians, and the range of the ratios."""
-
-    panel: str
-    d: int
-    relative_scale: float
-    step_size: float
-    initial_stable_rank: float
-    final_stable_rank: float
-    ratio: dict[int, tuple[float, float, float]]
-    predicted_ratio: float
-    bound_ratio: float | None
-
-    @classmethod
-    def of(cls, points: list[Point]) -> Row:
-        """Least, median and largest ratio at the steps that are drawn."""
-        run = points[0].run
-        ratios = {step: [point.ratio(step) for point in points] for step in drawn_steps(run.steps)}
-        bound = float(np.median([point.bound_ratio for point in points]))
-        return cls(
-            panel=run.panel,
-            d=run.d,
-            relative_scale=run.relative_scale,
-            step_size=run.step_size,
-            initial_stable_rank=float(np.median([point.stable_rank[0] for point in points])),
-            final_stable_rank=float(np.median([point.stable_rank[-1] for point in points])),
-            ratio={step: (min(found), float(np.median(found)), max(found)) for step, found in ratios.items()},
-            predicted_ratio=float(np.median([point.predicted_ratio for point in points])),
-            bound_ratio=bound if math.isfinite(bound) else None,
-        )
-
-
-def rows_of(points: list[Point]) -> list[Row]:
-    """One row for each place."""
-    places: dict[tuple[str, int, float], list[Point]] = {}
-    for point in points:
-        places.setdefault((point.run.panel, point.run.d, point.run.relative_scale), []).append(point)
-    return [Row.of(found) for found in places.values()]
-
-
 def figure_of(rows: list[Row], settings: dict[str, Setting]) -> Figure:
     """Both panels."""
     figure = Figure(figsize=(11, 4.8), layout="constrained")
@@ -282,16 +98,16 @@ def figure_of(rows: list[Row], settings: dict[str, Setting]) -> Figure:
     left.set_xlabel("dimension d")
     right.set_xlabel("ω in units of √(2/(m+d))")
     left.set_ylabel("stable rank of W(t) / stable rank of W(0)")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+    legend_below(figure, left, right, ncols=5)
     return figure
 
 
 def draw(axis: Any, rows: list[Row], place: Sequence[float]) -> None:
     """Median and range for each drawn step, with prediction and bound."""
-    for step, colour in zip(rows[0].ratio, cycle(COLOURS), strict=False):
+    for step, colour, marker in zip(rows[0].ratio, cycle(COLOURS), cycle(MARKERS), strict=False):
         low, median, high = np.array([row.ratio[step] for row in rows]).T
         axis.fill_between(place, low, high, color=colour, alpha=0.25, lw=0)
-        axis.plot(place, median, color=colour, marker="o", ms=4, label=f"{step} step{'s' if step > 1 else ''}")
+        axis.plot(place, median, color=colour, marker=marker, ms=5, label=f"{step} step{'s' if step > 1 else ''}")
     predicted = [row.predicted_ratio for row in rows]
     bound = [math.nan if row.bound_ratio is None else row.bound_ratio for row in rows]
     axis.plot(place, predicted, color="black", ls="--", lw=1.2, label="1 step, ω → 0 (section 9)")
@@ -326,7 +142,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Setting]:
 
 def caption_of(settings: dict[str, Setting]) -> str:
     """What the figure shows, with every setting and its source."""
-    s = settings
+    s, seeds = settings, counted(settings["seeds"].value, "seed")
     return (
         "Stable rank of W(t), divided by that of W(0), after gradient descent on all samples of a Gaussian mixture: "
         f"n = {s['samples']}, m = {s['neurons']} neurons, "
@@ -334,7 +150,7 @@ def caption_of(settings: dict[str, Setting]) -> str:
         f"Left: against the dimension d, step size α = {s['step_size_left']}, "
         f"ω = {s['relative_scale_left']} √(2/(m+d)). "
         f"Right: against ω, α = {s['step_size_right']}, d = {s['dimension_right']}. "
-        f"Lines are medians of {s['seeds']} seeds, bands run from the smallest to the largest. Dashed: "
+        f"Lines are medians of {seeds}, bands run from the smallest to the largest. Dashed: "
         "tr(ES)/λ_max(ES), the limit of one step as ω → 0, then m → ∞ (docs/theory.md, section 9). Dotted: the bound "
         "on the stable rank of W(t) - W(0) for every t > 0 (section 8). Both are divided by the stable rank of W(0). "
         "† marks a setting of Frei et al., arXiv 2210.07082, that was recalled, ‡ one that is reported second-hand; "

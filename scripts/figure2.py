@@ -13,12 +13,8 @@ Writes figure2.png, .svg, .json and .caption.txt; docs/experiments.md tells what
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -26,180 +22,29 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from figure_files import COLOURS, FigureFiles, Parser, add_common_options, each, in_parallel, report, reporting_errors
+from figure2_runs import SYNTHETIC, Curve, Images, Row, Run, TenClasses, by_scale, class_numbers, images_of, train
+from figure_files import (
+    COLOURS,
+    MARKERS,
+    FigureFiles,
+    Parser,
+    add_common_options,
+    counted,
+    each,
+    in_parallel,
+    legend_below,
+    report,
+    reporting_errors,
+)
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
-from refimpl import (
-    Dataset,
-    LeakyReLU,
-    TwoLayerNetwork,
-    datasets,
-    gaussian_weights,
-    stochastic_gradient_descent,
-)
-from refimpl.descent import DescentStatus
-from refimpl.errors import ImplicitBiasError, InvalidParameterError
-from refimpl.readers import CIFAR10_TEST_FILES, CIFAR10_TRAIN_FILES
-from refimpl.validation import Array, as_count, as_positive
+from refimpl.validation import as_count, as_positive
 from verification.printing import progress
 from verification.versions import environment
 
-SYNTHETIC, REAL = "synthetic, not CIFAR-10", "CIFAR-10"
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
-PIXEL_MEAN, PIXEL_SPREAD = 125.0, 60.0
-SHARED_BY_CHANNELS = 0.8
-"""Part of the variance of a synthetic pixel that its three channels have in common."""
-MEAN_CUTOFF, MEAN_SIZE = 3.0, 0.07
-"""Class means of synthetic images: largest frequency, and size against the images' own spread."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training: ω = relative_scale/√d; `positive` is the class with label +1."""
-
-    relative_scale: float
-    seed: int
-    neurons: int
-    step_size: float
-    batch_size: int
-    epochs: int
-    positive: int = 0
-
-
-@dataclass(frozen=True)
-class Curve:
-    """What one training gave, by epoch from 0 on."""
-
-    run: Run
-    scale: float
-    stable_rank: list[float]
-    train_accuracy: list[float]
-    test_accuracy: list[float]
-    loss: list[float]
-
-
-@dataclass(frozen=True)
-class Images:
-    """Training and test set of one pair of classes, or of one class against the nine others, and what they are."""
-
-    kind: str
-    train: Dataset
-    test: Dataset
-
-
-@dataclass(frozen=True)
-class TenClasses:
-    """All ten classes: samples and their classes, of the training and of the test set."""
-
-    kind: str
-    samples: tuple[Array, Array]
-    classes: tuple[NDArray[np.int64], NDArray[np.int64]]
-
-    def against_the_rest(self, positive: int) -> Images:
-        """Label +1 for one class, -1 for the others."""
-        labels = (np.where(classes == positive, 1.0, -1.0) for classes in self.classes)
-        return Images(self.kind, *(Dataset(X, y) for X, y in zip(self.samples, labels, strict=True)))
-
-
-@contextmanager
-def cifar_folder(args: argparse.Namespace) -> Iterator[Path]:
-    """The folder that the option names, or a temporary one with synthetic images."""
-    if args.cifar is not None:
-        yield Path(args.cifar)
-        return
-    with tempfile.TemporaryDirectory() as name:
-        write_synthetic_folder(
-            Path(name), class_numbers(args.classes), args.limit, np.random.default_rng(args.data_seed)
-        )
-        yield Path(name)
-
-
-def images_of(args: argparse.Namespace) -> Images | TenClasses:
-    """Read the folder."""
-    if args.classes == "all":
-        return ten_classes(args)
-    with cifar_folder(args) as folder:
-        positive, negative = class_numbers(args.classes)
-        train, test = datasets.load_cifar10(folder, (positive, negative), args.centre, args.limit)
-    return Images(SYNTHETIC if args.cifar is None else REAL, train, test)
-
-
-def ten_classes(args: argparse.Namespace) -> TenClasses:
-    """Read all classes, two at a time; the mean image is that of all training images."""
-    samples: tuple[list[Array], list[Array]] = ([], [])
-    classes: tuple[list[Any], list[Any]] = ([], [])
-    with cifar_folder(args) as folder:
-        for pair in zip(range(0, 10, 2), range(1, 10, 2), strict=True):
-            for k, data in enumerate(datasets.load_cifar10(folder, (pair[0], pair[1]), False, args.limit)):
-                samples[k].append(data.X)
-                classes[k].append(np.where(data.y > 0.0, *pair))
-    train, test = (np.concatenate(parts) for parts in samples)
-    mean = train.mean(axis=0) if args.centre else 0.0
-    numbers = tuple(np.concatenate(parts) for parts in classes)
-    kind = SYNTHETIC if args.cifar is None else REAL
-    return TenClasses(kind, (train - mean, test - mean), (numbers[0], numbers[1]))
-
-
-def class_numbers(text: str) -> tuple[int, ...]:
-    """The classes with label +1 and -1; all ten for "all"."""
-    if text == "all":
-        return tuple(range(10))
-    try:
-        positive, negative = (int(part) for part in text.split(","))
-        if positive == negative or not {positive, negative} <= set(range(10)):
-            raise ValueError
-    except ValueError as error:
-        raise InvalidParameterError(
-            "--classes", "be two different whole numbers from 0 to 9, as in 3,5, or all", text
-        ) from error
-    return positive, negative
-
-
-def write_synthetic_folder(folder: Path, classes: tuple[int, ...], count: int, rng: np.random.Generator) -> None:
-    """Files with the names and the records of the binary version of CIFAR-10, at least `count` images a class."""
-    means = {number: MEAN_SIZE * fields(3, rng, MEAN_CUTOFF) for number in classes}
-    for names in (CIFAR10_TRAIN_FILES, CIFAR10_TEST_FILES):
-        for name in names:
-            share = -(-count // len(names))
-            records = [record for number in classes for record in synthetic_records(number, means[number], share, rng)]
-            np.stack(records)[rng.permutation(len(records))].tofile(folder / name)
-
-
-def synthetic_records(number: int, mean: Array, count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The class, then 3072 bytes, channel by channel: the class's mean and smooth noise, clipped."""
-    shared, own = fields(count, rng)[:, None], fields(3 * count, rng).reshape(count, 3, 32, 32)
-    noise = math.sqrt(SHARED_BY_CHANNELS) * shared + math.sqrt(1.0 - SHARED_BY_CHANNELS) * own
-    pixels = np.clip(PIXEL_MEAN + PIXEL_SPREAD * (mean + noise), 0.0, 255.0).astype(np.uint8)
-    return np.hstack([np.full((count, 1), number, dtype=np.uint8), pixels.reshape(count, -1)])
-
-
-def fields(count: int, rng: np.random.Generator, cutoff: float = math.inf) -> Array:
-    """Random images of 32 x 32 pixels and variance 1, of amplitude 1/(1+f) at frequency f up to `cutoff`."""
-    frequency = 32.0 * np.hypot(np.fft.fftfreq(32)[:, None], np.fft.fftfreq(32))
-    amplitude = np.where(frequency <= cutoff, 1.0 / (1.0 + frequency), 0.0)
-    amplitude /= np.sqrt(np.mean(amplitude**2))
-    return np.asarray(np.fft.ifft2(amplitude * np.fft.fft2(rng.standard_normal((count, 32, 32)))).real)
-
-
-def train(run: Run, images: Images | TenClasses) -> Curve:
-    """Carry out one run."""
-    images = images if isinstance(images, Images) else images.against_the_rest(run.positive)
-    d = images.train.d
-    scale = run.relative_scale / math.sqrt(d)
-    network = TwoLayerNetwork.with_signs(run.neurons - run.neurons // 2, run.neurons // 2, LeakyReLU(0.0))
-    W0 = gaussian_weights(run.neurons, d, scale, np.random.default_rng([run.seed, 0]))
-    rng = np.random.default_rng([run.seed, 1])
-    result = stochastic_gradient_descent(
-        network, images.train, W0, run.step_size, run.epochs, run.batch_size, rng, evaluate=images.test
-    )
-    path = result.trajectory
-    measured = (path.stable_rank, path.train_accuracy, path.held_out_accuracy, path.loss)
-    if result.status is not DescentStatus.FINISHED or not np.isfinite(measured).all():
-        raise ImplicitBiasError(f"The training with α = {run.step_size:g} failed: {result.message}")
-    return Curve(run, scale, *(column.tolist() for column in measured))
 
 
 def runs_of(args: argparse.Namespace) -> list[Run]:
@@ -230,73 +75,31 @@ def carried_out(runs: list[Run], args: argparse.Namespace, jobs: int) -> tuple[I
     return images, curves
 
 
-@dataclass(frozen=True)
-class Row:
-    """The seeds of one scale together: (smallest, median, largest) of each number."""
-
-    relative_scale: float
-    scale: float
-    initial_stable_rank: tuple[float, float, float]
-    stable_rank_after_one_epoch: tuple[float, float, float]
-    smallest_stable_rank: tuple[float, float, float]
-    final_stable_rank: tuple[float, float, float]
-    ratio: tuple[float, float, float]
-    train_accuracy: tuple[float, float, float]
-    test_accuracy: tuple[float, float, float]
-    final_loss: tuple[float, float, float]
-
-    @classmethod
-    def of(cls, curves: list[Curve]) -> Row:
-        """After the last epoch."""
-        return cls(
-            curves[0].run.relative_scale,
-            curves[0].scale,
-            spread([curve.stable_rank[0] for curve in curves]),
-            spread([curve.stable_rank[1] for curve in curves]),
-            spread([min(curve.stable_rank) for curve in curves]),
-            spread([curve.stable_rank[-1] for curve in curves]),
-            spread([curve.stable_rank[-1] / curve.stable_rank[0] for curve in curves]),
-            spread([curve.train_accuracy[-1] for curve in curves]),
-            spread([curve.test_accuracy[-1] for curve in curves]),
-            spread([curve.loss[-1] for curve in curves]),
-        )
-
-
-def spread(values: list[float]) -> tuple[float, float, float]:
-    """Smallest, median, largest."""
-    return min(values), float(np.median(values)), max(values)
-
-
-def by_scale(curves: list[Curve]) -> list[list[Curve]]:
-    """The curves of each scale, the largest scale first."""
-    scales = sorted({curve.run.relative_scale for curve in curves}, reverse=True)
-    return [[curve for curve in curves if curve.run.relative_scale == scale] for scale in scales]
-
-
 def figure_of(curves: list[Curve], title: str) -> Figure:
     """Stable rank on the left, accuracies on the right."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     ranks, accuracies = figure.subplots(1, 2)
-    for group, colour in zip(by_scale(curves), cycle(COLOURS), strict=False):
-        label = f"ω = {group[0].run.relative_scale:g}/√d"
-        draw(ranks, [curve.stable_rank for curve in group], colour, label)
-        draw(accuracies, [curve.train_accuracy for curve in group], colour, f"{label}, training")
-        draw(accuracies, [curve.test_accuracy for curve in group], colour, f"{label}, test", "--")
+    for group, colour, marker in zip(by_scale(curves), cycle(COLOURS), cycle(MARKERS), strict=False):
+        style, label = {"color": colour, "marker": marker}, f"ω = {group[0].run.relative_scale:g}/√d"
+        draw(ranks, [curve.stable_rank for curve in group], label, style)
+        draw(accuracies, [curve.train_accuracy for curve in group], label, style)
+        draw(accuracies, [curve.test_accuracy for curve in group], f"{label}, test", style | {"ls": "--"})
     ranks.set_yscale("log")
-    ranks.set_title("stable rank of W")
-    accuracies.set_title("accuracy")
-    for axis in (ranks, accuracies):
+    for axis, quantity in ((ranks, "stable rank of W"), (accuracies, "accuracy: training solid, test dashed")):
         axis.set_xlabel("epoch")
-        axis.legend(frameon=False)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_ylabel(quantity)
     figure.suptitle(title)
+    legend_below(figure, ranks, ncols=6)
     return figure
 
 
-def draw(axis: Any, columns: list[list[float]], colour: str, label: str, style: str = "-") -> None:
+def draw(axis: Any, columns: list[list[float]], label: str, style: dict[str, Any]) -> None:
     """Median over the seeds, and a band from the smallest to the largest."""
     epoch = np.arange(len(columns[0]))
-    axis.fill_between(epoch, np.min(columns, axis=0), np.max(columns, axis=0), color=colour, alpha=0.2, lw=0)
-    axis.plot(epoch, np.median(columns, axis=0), color=colour, ls=style, label=label)
+    axis.fill_between(epoch, np.min(columns, axis=0), np.max(columns, axis=0), color=style["color"], alpha=0.2, lw=0)
+    every = max(1, len(epoch) // 8)
+    axis.plot(epoch, np.median(columns, axis=0), label=label, markevery=every, ms=5, **style)
 
 
 def title_of(images: Images | TenClasses, args: argparse.Namespace) -> str:
@@ -331,10 +134,10 @@ def caption_of(images: Images | TenClasses, args: argparse.Namespace) -> str:
         f"layer fixed at ±1/√m, logistic loss, minibatch SGD of step size α = {args.step_size:g} and "
         f"{args.batch_size} samples a batch, {shown.train.n} training and {shown.test.n} test images of d = "
         f"{shown.train.d} pixels in [0, 1]{', the mean training image subtracted' if args.centre else ''}; W(0) has "
-        f"independent N(0, ω²) entries. Lines are medians of {args.seeds} seeds of W(0) and of the order of samples, "
-        "bands run from the smallest to the largest. All settings are chosen here: those of Frei et al., arXiv "
-        "2210.07082, are not known to this project. Their experiment is reported second-hand to use all ten classes "
-        f"and pixels divided by 255; {TEN if ten else TWO}: a deviation. The ReLU has slope 0, for which "
+        f"independent N(0, ω²) entries. Lines are medians of {counted(args.seeds, 'seed')} of W(0) and of the order of "
+        "samples, bands run from the smallest to the largest. All settings are chosen here: those of Frei et al., "
+        "arXiv 2210.07082, are not known to this project. Their experiment is reported second-hand to use all ten "
+        f"classes and pixels divided by 255; {TEN if ten else TWO}: a deviation. The ReLU has slope 0, for which "
         "the theorems of docs/theory.md make no claim.\n"
     )
 

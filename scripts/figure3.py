@@ -5,7 +5,7 @@
 
 Training labels are flipped with probability ε. Where the boundary is linear, the test error is a value of the normal
 distribution function (docs/theory.md (15.7)): no sampling. Side by side: the exact limit of gradient flow, descent, the
-closed form of section 6, and the linear max-margin predictor. Left: against the dimension. Right: against ε. Lines
+closed form of section 6, and the linear max-margin predictor. Left: against the dimension. Right: against ε. Shades
 show where the conditions of sections 3 and 5 hold. Writes figure3.png, .svg, .json and .caption.txt;
 docs/experiments.md tells what comes out.
 """
@@ -22,7 +22,20 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from figure_files import COLOURS, FigureFiles, Parser, add_common_options, each, in_parallel, report, reporting_errors
+from figure_files import (
+    COLOURS,
+    CONDITIONS,
+    MARKERS,
+    FigureFiles,
+    Parser,
+    add_common_options,
+    counted,
+    each,
+    in_parallel,
+    legend_below,
+    report,
+    reporting_errors,
+)
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -33,8 +46,8 @@ from verification.printing import progress
 from verification.versions import environment
 
 KINDS = ("flow", "descent", "closed form", "linear max margin")
-MARKERS = ("o", "s", "x", "^")
-CONDITIONS = ("refined", "instance_wise", "paper")
+
+SHADE = COLOURS[4]
 
 DRAWS = 200_000
 """New samples for an error that has no closed form."""
@@ -210,46 +223,54 @@ def rows_of(points: Sequence[Point]) -> list[Row]:
 
 
 def figure_of(rows: list[Row], title: str) -> Figure:
-    """Test error on both sides; the noise rate dashed; where each condition begins to hold."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    """Test error on both sides, the noise rate dashed, and shades where each condition holds."""
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, panel in zip(axes, ("left", "right"), strict=True):
         own = [row for row in rows if row.panel == panel]
         x = [row.d if panel == "left" else row.flips for row in own]
-        for k, (kind, marker) in enumerate(zip(KINDS, MARKERS, strict=True)):
-            axis.plot(x, [row.test_error[k] for row in own], color=COLOURS[k], marker=marker, label=f"test, {kind}",
-                      lw=1.2, ms=8 - 1.5 * k, mfc="none")  # fmt: skip
+        axis.set_xscale("log" if panel == "left" else "linear")
+        shade(axis, x, own)
+        for k, kind in enumerate(KINDS):
+            axis.plot(x, [row.test_error[k] for row in own], color=COLOURS[k], marker=MARKERS[k], lw=1.2,
+                      label=f"test, {kind}", ms=9 - 1.5 * k, mfc="none")  # fmt: skip
         training = [np.nanmax(row.training_error) for row in own]
-        axis.plot(x, training, color="black", lw=1.0, label="training error, all four")
+        axis.plot(x, training, color="black", lw=1.0, label="training, all four")
         axis.plot(x, [row.flips for row in own], "--", color="gray", label="noise rate ε")
         axis.set_ylabel("error on labels flipped with probability ε")
-    axes[0].set_xscale("log")
-    for name, style in zip(CONDITIONS, (":", "-.", "--"), strict=True):
-        place = first_place([row for row in rows if row.panel == "left"], name)
-        if place is not None:
-            axes[0].axvline(place, color="red", ls=style, lw=0.9, label=f"{name.replace('_', '-')} condition holds")
     axes[0].set_xlabel("dimension d")
     axes[1].set_xlabel("noise rate ε")
-    axes[1].legend(frameon=False, fontsize=8, loc="upper left")
-    axes[0].legend(*line_labels(axes[0]), fontsize=8, loc="upper right")
     figure.suptitle(title)
+    legend_below(figure, *axes)
     return figure
 
 
-def line_labels(axis: Any) -> tuple[list[Any], list[str]]:
-    """The conditions' lines of the left panel; the curves are named in the right one."""
-    named = [pair for pair in zip(*axis.get_legend_handles_labels(), strict=True) if pair[1].endswith("holds")]
-    return [handle for handle, _ in named], [label for _, label in named]
+def shade(axis: Any, x: Sequence[float], rows: Sequence[Row]) -> None:
+    """Where each condition holds, with a line in its dash where it begins or ends to."""
+    for name, dash in CONDITIONS.items():
+        for k, (begin, end) in enumerate(regions(x, [row.slacks[name] for row in rows], axis.get_xscale() == "log")):
+            label = f"{name.replace('_', '-')} condition holds" if k == 0 else None
+            axis.axvspan(begin, end, color=SHADE, alpha=0.15, lw=0)
+            axis.plot([], [], color=SHADE, ls=dash, label=label)
+            for edge in {begin, end} - {x[0], x[-1]}:
+                axis.axvline(edge, color=SHADE, ls=dash, lw=1.2)
 
 
-def first_place(rows: list[Row], condition: str) -> float | None:
-    """The d from which on the median slack is at least 1, between two places by interpolation of logarithms."""
-    slack = np.log(np.maximum([row.slacks[condition] for row in rows], 1e-300))
-    d = np.log([row.d for row in rows])
-    k = int(np.argmax(slack >= 0.0))
-    if slack[k] < 0.0:
-        return None
-    return float(np.exp(np.interp(0.0, slack[k - 1 : k + 1], d[k - 1 : k + 1]))) if k else float(np.exp(d[0]))
+def regions(x: Sequence[float], slacks: Sequence[float], logarithmic: bool) -> list[tuple[float, float]]:
+    """The intervals in which the slack is at least 1; between two places its logarithm is a line."""
+    scale, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
+    place, height = scale(np.asarray(x, dtype=float)), np.log(np.maximum(slacks, 1e-300))
+    found: list[tuple[float, float]] = []
+    begin = x[0] if height[0] >= 0.0 else None
+    for k in np.flatnonzero((height[:-1] >= 0.0) != (height[1:] >= 0.0)):
+        share = height[k] / (height[k] - height[k + 1])
+        edge = float(back(place[k] + share * (place[k + 1] - place[k])))
+        if begin is None:
+            begin = edge
+        else:
+            found.append((begin, edge))
+            begin = None
+    return found if begin is None else [*found, (begin, x[-1])]
 
 
 def table_of(rows: list[Row], panel: str) -> Table:
@@ -272,16 +293,16 @@ def shown_error(error: float, exact: int) -> str:
 
 def caption_of(args: argparse.Namespace) -> str:
     """What the figure shows, with every setting."""
-    a = args
+    a, seeds = args, counted(args.seeds, "seed")
     return (
         "Error on new samples yμ + ξ whose labels are flipped with probability ε, after training on "
         f"n = {a.samples} such samples; ‖μ‖ = d^{a.mean_exponent:g}, m = {a.neurons} neurons of slope γ = {a.slope:g}, "
         f"logistic loss. Left: ε = {a.at_noise:g}; right: d = {a.at_dimension}. Flow: its exact limit from the scale "
-        f"1e-4/R_max; descent: {a.steps} steps of n/(R_max² Σa²) from the same start. Medians of {a.seeds} seeds; "
+        f"1e-4/R_max; descent: {a.steps} steps of n/(R_max² Σa²) from the same start. Medians of {seeds}; "
         "training error: the largest. Errors are values of the normal distribution function (docs/theory.md (15.7)) "
         f"where the boundary is linear, else (* in the tables) means over {DRAWS:,} new samples. Closed form: where "
-        "it solves (C) for every seed. Red: where the median slack of a condition reaches 1. All settings are chosen "
-        "here.\n"
+        "it solves (C) for every seed. Shaded: where the median slack of a condition is at least 1. All settings are "
+        "chosen here.\n"
     )
 
 

@@ -21,16 +21,26 @@ from verification.plots import save_figure
 
 __all__ = [
     "COLOURS",
+    "CONDITIONS",
+    "MARKERS",
     "FigureFiles",
     "Parser",
     "add_common_options",
+    "counted",
     "each",
     "in_parallel",
+    "legend_below",
     "report",
     "reporting_errors",
 ]
 
-COLOURS = ("#3b6ea8", "#f2a33c", "#c8553d", "#6a8f4f", "#7a5c99", "#555555")
+COLOURS = ("#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
+"""Of Okabe and Ito, which the colour-blind tell apart; with `MARKERS` of the same place they read in grey, too."""
+
+MARKERS = ("o", "s", "^", "x", "D", "v")
+
+CONDITIONS = {"refined": "-", "instance_wise": "--", "paper": ":"}
+"""The conditions on the data and their dashes, the one that begins to hold first before the others."""
 
 
 def each(option: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
@@ -39,6 +49,11 @@ def each(option: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
         return sorted({kind(part) for part in text.split(",")})
     except ValueError as error:
         raise InvalidParameterError(option, "be numbers separated by commas, such as 200,1000", text) from error
+
+
+def counted(number: int, word: str) -> str:
+    """The number with its word: 1 seed, 5 seeds."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def in_parallel(work: Callable[[Any], Any], items: Sequence[Any], jobs: int) -> Iterator[Any]:
@@ -79,6 +94,15 @@ class FigureFiles:
         for ending, content in (("json", text), ("caption.txt", document["caption"])):
             with open_output(self.path(ending), self.force) as handle:
                 handle.write(content.encode())
+
+
+def legend_below(figure: Figure, *axes: Any, ncols: int = 4) -> None:
+    """One legend for all axes, outside of them, with each label once."""
+    named: dict[str, Any] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=ncols, frameon=False)
 
 
 class Parser(argparse.ArgumentParser):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from refimpl.display import shown
 from verification.claims import CLAIMS, Claim, ClaimResult
-from verification.claims.registry import sections_of
+from verification.claims.registry import COLUMNS, sections_of
 from verification.claims.report import Report
 from verification.claims.run import verify
 from verification.presets import PRESETS
@@ -99,11 +99,20 @@ def call_of(claim: Claim) -> str:
     return f"implicit-bias verify{options} --only {claim.id}"
 
 
+def data_of(claim: Claim) -> str:
+    """What the data of the example are, in a sentence."""
+    preset, neurons, slope = CALLS.get(claim.id, USUAL)
+    here = [f"{neurons[0]} positive and {neurons[1]} negative neurons"] if neurons else []
+    here += [f"slope {slope:g}"] if slope is not None else []
+    but = f", here with {' and '.join(here)}" if here else ""
+    return f"Preset `{preset}`{but}: {PRESETS[preset].description}."
+
+
 def page_of(claim: Claim, row: ClaimResult | None) -> str:
     """One page; without a row the part above the numbers."""
     head = f"""# {claim.title}
 
-`{claim.id}` · made by `python scripts/make_gallery.py`; [all claims](README.md)
+`{claim.id}` · [all claims](README.md) · [notation](../theory.md#notation) · made by `python scripts/make_gallery.py`
 
 **Statement.** {statement_of(claim)}
 
@@ -118,6 +127,8 @@ def page_of(claim: Claim, row: ClaimResult | None) -> str:
 ```console
 {call_of(claim)}
 ```
+
+{data_of(claim)} [What the columns mean](README.md#what-the-columns-mean).
 """
     if row is None:
         return head
@@ -168,6 +179,7 @@ def number(value: float | None) -> str:
 def index() -> str:
     """The list of all pages."""
     lines = "\n".join(f"| [{claim.id}]({claim.id}.md) | {claim.title} |" for claim in CLAIMS)
+    columns = "\n".join(f"- *{name}*: {what}" for name, what in COLUMNS.items())
     return f"""# The claims
 
 One page a claim, made from the claim itself by `python scripts/make_gallery.py`. Claims of
@@ -177,6 +189,13 @@ page says.
 | claim | statement |
 | --- | --- |
 {lines}
+
+## What the columns mean
+
+{columns}
+
+A hypothesis that holds or does not, without a distance, has yes or no in the place of its slack. Numbers below 1e-9
+are shown as 0.
 """
 
 

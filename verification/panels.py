@@ -87,8 +87,8 @@ def draw_flow_loss(axis: Any, result: FlowResult) -> None:
     for kind, (colour, dash) in EVENTS.items():
         when = np.sort([max(event.s, s[0]) for event in result.events if event.kind == kind])
         if when.size:
-            number = np.arange(1, when.size + 1)
-            lines += counts.step(when, number, where="post", color=colour, ls=dash, label=f"{kind} ({when.size})")
+            when, number = np.append(when, s[-1]), np.append(np.arange(1, when.size + 1), when.size)
+            lines += counts.step(when, number, where="post", color=colour, ls=dash, label=f"{kind} ({number[-1]})")
     counts.set_ylabel("events so far")
     below(axis, lines)
 

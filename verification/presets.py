@@ -92,7 +92,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "mixture",
-            "the paper's Gaussian mixture, 100 samples in dimension 10,000 (||mu|| = d^0.26†), 512 neurons†",
+            "the paper's Gaussian mixture, 100 samples in dimension 10,000 (‖μ‖ = d^0.26†), 512 neurons†",
             slope=0.1,
             positive=256,
             negative=256,

@@ -17,6 +17,7 @@ from importlib import import_module
 from threading import current_thread, main_thread
 from typing import Any, NoReturn
 
+from verification.help_format import HelpFormatter
 from verification.streams import give_up_if_broken, prepare_streams, printable, remark, write_output
 
 __all__ = ["COMMANDS", "build_parser", "main"]
@@ -29,7 +30,7 @@ COMMANDS = {
     "kkt": "KKT residuals of given weights",
     "audit": "what the theory says of checkpoints of a network that was trained elsewhere",
     "certify": "prove in exact arithmetic that every KKT point is the closed form, or check such a proof",
-    "sweep": "a grid of flows, or of verifications, kept in a file as it is computed",
+    "sweep": "a grid of flows, descents or verifications, kept in a file as it is computed",
     "search": "look for data just below a condition on which a conclusion fails",
     "conformance": "judge any implementation by golden vectors and properties",
     "vectors": "list the golden vectors, or export them for another language",
@@ -66,6 +67,9 @@ class _Answered(SystemExit):
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, whatever was typed, and that notices when help gets lost."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options | {"formatter_class": HelpFormatter})
+
     def print_help(self, file: Any = None) -> None:
         write_output(self.format_help())
 
@@ -96,7 +100,6 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
         prog="implicit-bias",
         description="Is the theory of implicit bias true of your numbers, and is your implementation right?",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     parser.add_argument("--debug", action="store_true", help=f"show tracebacks and all warnings (or set {DEBUG}=1)")

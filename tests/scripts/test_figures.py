@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import figure1
+import figure1_runs
 import figure2
+import figure2_runs
 import figure3
 import numpy as np
 import pytest
@@ -117,7 +119,7 @@ def test_figure1_prediction_and_bound(made) -> None:
     points = document("figure1", made)["points"]
     assert [p["bound"] is None for p in points] == [p["run"]["d"] < 10 for p in points]
     point = points[2]
-    _, data, _ = figure1.instance(figure1.Run(**point["run"]))
+    _, data, _ = figure1_runs.instance(figure1_runs.Run(**point["run"]))
     sigma = np.linalg.svd(data.X, compute_uv=False)
     assert point["bound"] == pytest.approx(1.0 + (sigma[0] / sigma[-1]) ** 2 * 0.81 / 0.4, rel=1e-9)
     Phi = np.where(data.X @ np.random.default_rng(5).standard_normal((30, 100_000)) >= 0.0, 1.0, 0.1)
@@ -166,13 +168,13 @@ def test_figure2_says_that_it_is_not_cifar(made, capsys, tmp_path) -> None:
 
 
 def test_figure2_draws_its_title(made) -> None:
-    curves = [figure2.Curve(figure2.Run(1.0, 0, 2, 0.1, 1, 1), 1.0, *([[2.0, 1.0]] * 4))]
+    curves = [figure2_runs.Curve(figure2_runs.Run(1.0, 0, 2, 0.1, 1, 1), 1.0, *([[2.0, 1.0]] * 4))]
     assert figure2.figure_of(curves, "not what it seems").get_suptitle() == "not what it seems"
 
 
 def a_folder(path: Path) -> Path:
     path.mkdir()
-    figure2.write_synthetic_folder(path, (3, 5), 20, np.random.default_rng(4))
+    figure2_runs.write_synthetic_folder(path, (3, 5), 20, np.random.default_rng(4))
     return path
 
 
@@ -201,7 +203,7 @@ def test_figure2_against_plain_sgd(made) -> None:
         "epochs": 3,
         "positive": 0,
     }
-    data = figure2.images_of(figure2.build_parser().parse_args(TINY["figure2"].split()))
+    data = figure2_runs.images_of(figure2.build_parser().parse_args(TINY["figure2"].split()))
     X, y = data.train.X, data.train.y
     assert (X.shape, data.train.sha256) == ((24, 3072), content["train_sha256"])
     W = gaussian_weights(6, 3072, 1.0 / np.sqrt(3072), np.random.default_rng([1, 0]))
@@ -366,7 +368,7 @@ def test_figure2_takes_all_ten_classes(tmp_path) -> None:
     assert content["settings"]["n_train"] == content["settings"]["n_test"] == 40
     for text in ("ten outputs are ten networks", "a deviation", "SYNTHETIC IMAGES, NOT CIFAR-10"):
         assert text in content["caption"]
-    images = figure2.images_of(figure2.build_parser().parse_args(["--classes", "all", "--limit", "3"]))
+    images = figure2_runs.images_of(figure2.build_parser().parse_args(["--classes", "all", "--limit", "3"]))
     train = images.against_the_rest(7).train
     np.testing.assert_array_equal(train.y > 0.0, images.classes[0] == 7)
     np.testing.assert_allclose(train.X.mean(axis=0), 0.0, atol=1e-12)

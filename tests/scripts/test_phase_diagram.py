@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import phase_diagram as phase
+import phase_diagram
+import phase_drawing
+import phase_flows
 import pytest
 
 from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
@@ -17,7 +19,7 @@ SMALL = ["--samples", "4", "--places", "4,200", "--slopes", "0.1,0.9", "--seeds"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("phase")
-    assert phase.main([*SMALL, "--out", str(path)]) == 0
+    assert phase_diagram.main([*SMALL, "--out", str(path)]) == 0
     return path
 
 
@@ -41,12 +43,12 @@ def test_files_and_numbers(folder, capsys) -> None:
 def test_one_data_set_again(folder) -> None:
     document = json.loads((folder / "phase_dimension.json").read_text())
     point = next(x for x in document["data sets"] if (x["cell"]["place"], x["cell"]["slope"]) == (4.0, 0.1))
-    cell = phase.Cell(**point["cell"])
+    cell = phase_flows.Cell(**point["cell"])
     network = TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.1))
     data = datasets.gaussian(4, 4, np.random.default_rng([cell.seed, 4]))
     assert check_hypotheses(network, data).refined.slack == pytest.approx(point["slacks"]["refined"])
     ranks = []
-    for W0 in phase.starts_of(network, data, 3, cell.seed):
+    for W0 in phase_flows.starts_of(network, data, 3, cell.seed):
         W = gradient_flow(network, data, W0).limit.weights()
         ranks.append(int(np.linalg.matrix_rank(W, tol=1e-8 * np.linalg.norm(W, 2))))
     assert max(ranks) == point["largest_rank"]
@@ -55,7 +57,7 @@ def test_one_data_set_again(folder) -> None:
 
 def test_existing_files_are_kept(folder, capsys) -> None:
     before = (folder / "phase_dimension.json").read_bytes()
-    assert phase.main([*SMALL, "--out", str(folder)]) == 2
+    assert phase_diagram.main([*SMALL, "--out", str(folder)]) == 2
     assert "--force" in capsys.readouterr().err
     assert (folder / "phase_dimension.json").read_bytes() == before
 
@@ -63,25 +65,25 @@ def test_existing_files_are_kept(folder, capsys) -> None:
 def row(place: float, refined: float, **more):
     values = {"rank_at_most_two": 1.0, "closed_form": 1.0, "different": 1.0, "units_on_kinks": 0.0, "largest_rank": 2}
     slacks = {"refined": refined, "instance_wise": refined / 2, "paper": refined / 1000}
-    return phase.Row(n=4, place=place, slope=0.5, excess=None, **(values | more), **slacks)
+    return phase_flows.Row(n=4, place=place, slope=0.5, excess=None, **(values | more), **slacks)
 
 
 def test_boundary_is_interpolated_in_the_logarithm() -> None:
     rows = [row(10.0, 0.5), row(40.0, 2.0)]
-    assert phase.boundary(rows, 0.5, "refined") == pytest.approx(20.0)
-    assert phase.boundary(rows, 0.5, "paper") is None
-    assert phase.boundary([row(0.0, 2.0), row(0.5, 0.5)], 0.5, "refined") == pytest.approx(0.25)
+    assert phase_flows.boundary(rows, 0.5, "refined") == pytest.approx(20.0)
+    assert phase_flows.boundary(rows, 0.5, "paper") is None
+    assert phase_flows.boundary([row(0.0, 2.0), row(0.5, 0.5)], 0.5, "refined") == pytest.approx(0.25)
 
 
 def test_last_place_stops_at_the_first_failure() -> None:
     rows = [row(40.0, 1.0), row(20.0, 1.0, rank_at_most_two=0.5), row(10.0, 1.0)]
-    assert phase.last_place(rows, "rank_at_most_two") == "40"
-    assert phase.last_place(rows[1:], "rank_at_most_two") == "-"
+    assert phase_drawing.last_place(rows, "rank_at_most_two") == "40"
+    assert phase_drawing.last_place(rows[1:], "rank_at_most_two") == "-"
 
 
 def test_correlation(tmp_path) -> None:
     options = ["--against", "correlation", "--samples", "4", "--places", "0,0.9", "--slopes", "0.3", "--seeds", "1"]
-    assert phase.main([*options, "--starts", "2", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    assert phase_diagram.main([*options, "--starts", "2", "--jobs", "1", "--out", str(tmp_path)]) == 0
     rows = json.loads((tmp_path / "phase_correlation.json").read_text())["rows"]
     assert rows[0]["closed_form"] == 1.0
     assert rows[0]["refined"] > 1.0 > rows[1]["refined"]
@@ -98,7 +100,7 @@ def test_correlation(tmp_path) -> None:
     ],
 )
 def test_bad_options(options, word, tmp_path, capsys) -> None:
-    assert phase.main([*options, "--out", str(tmp_path)]) == 2
+    assert phase_diagram.main([*options, "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert word in error
     assert error.count("\n") == 1

@@ -19,9 +19,10 @@ STYLES = (("#2f6db5", "-"), ("#d1662f", "--"), ("#c79a00", "-."), ("#7a7a7a", ":
 
 @dataclass(frozen=True)
 class Panel:
-    """A pair of axes: its title, whether it is logarithmic, and its lines by attribute of `Measured`."""
+    """A pair of axes: title, quantity, what it says, whether it is logarithmic, lines by attribute of `Measured`."""
 
     title: str
+    quantity: str
     says: str
     logarithmic: bool
     lines: tuple[tuple[str, str], ...]
@@ -30,18 +31,21 @@ class Panel:
 PANELS = (
     Panel(
         "Margins over ‖W‖",
+        "margin / ‖W‖, cosine",
         "The smoothed margin is positive once the loss is below ℓ(0)/n; the cosine tends to 1 (section 16).",
         False,
         (("normalized_margin", "smallest"), ("smoothed_margin", "smoothed"), ("alignment", "cos(W, -∇L)")),
     ),
     Panel(
         "KKT residuals",
+        "relative residual",
         "All are 0 at KKT points, and there alone; a cross marks what the format cannot tell from 0.",
         True,
         (("stationarity", "stationarity"), ("complementarity", "complementarity"), ("duality_gap", "gap")),
     ),
     Panel(
         "Ranks",
+        "stable rank, σ₃/σ₁",
         "The stable rank of W - W(0) has the bound of section 8.",
         True,
         (
@@ -52,6 +56,7 @@ PANELS = (
     ),
     Panel(
         "Distance in direction",
+        "distance of unit vectors",
         "To the closed form, the solution of (C) and the limit of the exact flow from the checkpoint itself.",
         True,
         (
@@ -94,6 +99,7 @@ def draw_panel(axis: Any, report: AuditReport, panel: Panel) -> None:
         positive = positive or bool((values > 0.0).any())
     axis.set_xscale("log")
     axis.set_xlabel("step + 1")
+    axis.set_ylabel(panel.quantity)
     if panel.logarithmic and positive:
         axis.set_yscale("log")
     if not panel.logarithmic:

@@ -130,9 +130,9 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f" (perhaps {', '.join(sorted(near))})" if near else ""
 
 
-def one_line(claim: Claim) -> str:
-    """Id and title."""
-    return f"{claim.id:34s} {claim.title}"
+def one_line(claim: Claim, width: int = 120) -> str:
+    """Id and title, the title below itself where it is longer than its column."""
+    return textwrap.fill(claim.title, width, initial_indent=f"{claim.id:34s} ", subsequent_indent=35 * " ")
 
 
 def sections_of(claim: Claim) -> tuple[int, ...]:
@@ -142,8 +142,8 @@ def sections_of(claim: Claim) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(number) for group in found for number in group if number))
 
 
-def explain(claim: Claim) -> str:
-    """Statement, source, hypothesis, how it is measured, and what the columns of a report mean.
+def explain(claim: Claim, width: int = 120) -> str:
+    """Statement, source, hypothesis, how it is measured, and what the columns of a report mean; in lines of `width`.
 
     Examples
     --------
@@ -162,16 +162,23 @@ def explain(claim: Claim) -> str:
         "Source": claim.source,
         "Hypothesis": inspect.getdoc(claim.hypothesis) or "(its function has no docstring)",
         "Measured": inspect.getdoc(claim.measure) or "(its function has no docstring)",
-        "Columns": "\n".join(wrap(f"{name}: {what}") for name, what in COLUMNS.items()),
+        "Columns": "\n".join(wrap(f"{name}: {what}", width - 12) for name, what in COLUMNS.items()),
     }
-    indented = (f"{name:12s}{text.strip()}".replace("\n", "\n" + 12 * " ") for name, text in parts.items())
+    fitted = {name: text if name == "Columns" else refilled(text, width - 12) for name, text in parts.items()}
+    indented = (f"{name:12s}{text.strip()}".replace("\n", "\n" + 12 * " ") for name, text in fitted.items())
     lines = (line.rstrip() for part in indented for line in part.split("\n"))
     return f"{claim.id}: {claim.title}\n\n" + "\n".join(lines)
 
 
-def wrap(text: str) -> str:
-    """In lines of at most 108 characters, those after the first indented."""
-    return textwrap.fill(text, 108, subsequent_indent="  ")
+def wrap(text: str, width: int = 108) -> str:
+    """In lines of at most `width` characters, those after the first indented."""
+    return textwrap.fill(text, width, subsequent_indent="  ")
+
+
+def refilled(text: str, width: int) -> str:
+    """A docstring with each paragraph in lines of at most `width`; one with indented lines stays as it is."""
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(part if "\n " in part else textwrap.fill(part, width) for part in paragraphs)
 
 
 COLUMNS = {

@@ -35,7 +35,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Measure checkpoints of a trained two-layer network: margins, KKT residuals, ranks, how far its "
         "limit is, and which claims of the theory hold on its trajectory.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_problem_options(parser)
     parser.add_argument(

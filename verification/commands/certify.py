@@ -45,7 +45,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "certify",
         description="Decide over the rationals what is true of the max-margin problem on a data set.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_problem_options(parser, slope=str)
     parser.add_argument("--out", metavar="FILE.json", help="write the certificate")

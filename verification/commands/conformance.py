@@ -40,9 +40,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "conformance",
+        usage="%(prog)s (--implementation PACKAGE.MODULE:OBJECT |\n"
+        "         --answers DIR | --compare JSON JSON) [--skips FILE] [--dtype NAME]\n"
+        "         [--time-limit SECONDS] [--json FILE] [--force]",
         description="Ask an implementation of the network everything that is known, and print a scoreboard.",
         epilog=EXAMPLES.format(contract=textwrap.indent(contract_text(), "  ")),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("--implementation", metavar="PACKAGE.MODULE:OBJECT", help="a Python object or module")

@@ -36,9 +36,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "descend",
         description="Gradient descent from a Gaussian start, with loss, smallest margin, rank and stable rank by step.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_problem_options(parser)
+    options.add_problem_options(parser, losses="logistic (default), exponential or hinge")
     parser.add_argument(
         "--init-scale",
         type=float,

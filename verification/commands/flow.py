@@ -37,7 +37,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "flow",
         description="Follow the gradient flow of the loss from a Gaussian start to its limit direction.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_problem_options(parser)
     parser.add_argument(

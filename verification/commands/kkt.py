@@ -51,7 +51,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "kkt",
         description="Measure how far given first-layer weights are from a KKT point of the max-margin problem.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_problem_options(parser)
     parser.add_argument(

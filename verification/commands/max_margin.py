@@ -40,7 +40,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "max-margin",
         description="Solve the convex program (C) by CVXPY, compare it with the closed form, and find z*.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_problem_options(parser)
     options.add_weights_option(parser, "the solution W of (C)")

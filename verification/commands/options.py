@@ -42,13 +42,18 @@ STEP_SECONDS, MOST_SECONDS = 1e-5, 30 * 86400.0
 """No step of gradient descent is faster than this; more than 30 days of them are refused."""
 
 
-def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], Any] = float) -> None:
-    """--preset or --data, and the network; `slope` reads the slope."""
+def add_problem_options(
+    parser: argparse.ArgumentParser,
+    slope: Callable[[str], Any] = float,
+    losses: str = "logistic (default) or exponential",
+) -> None:
+    """--preset or --data, and the network; `slope` reads the slope, `losses` is the help of --loss."""
     source = parser.add_mutually_exclusive_group()
-    presets = "; ".join(f"{preset.name}: {preset.description}" for preset in PRESETS.values())
-    source.add_argument(
-        "--preset", default="theorem", metavar="NAME", help=f"built-in data set (default: theorem). {presets}"
+    presets = [f"{preset.name}: {preset.description}" for preset in PRESETS.values()]
+    listed = "\n".join(
+        ["built-in data set (default: theorem)", *presets, "†: recalled, not compared with the paper's text"]
     )
+    source.add_argument("--preset", default="theorem", metavar="NAME", help=listed)
     source.add_argument(
         "--data",
         metavar="FILE",
@@ -87,9 +92,7 @@ def add_problem_options(parser: argparse.ArgumentParser, slope: Callable[[str], 
     )
     parser.add_argument("--positive", type=count, metavar="M1", help=f"number of neurons with a_j > 0 ({NEURONS})")
     parser.add_argument("--negative", type=count, metavar="M2", help=f"number of neurons with a_j < 0 ({NEURONS})")
-    parser.add_argument(
-        "--loss", default="logistic", metavar="NAME", help="logistic (default) or exponential; for descend, hinge too"
-    )
+    parser.add_argument("--loss", default="logistic", metavar="NAME", help=losses)
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
 
 

@@ -38,7 +38,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Look for data whose condition has a slack below 1, as near to 1 as can be, and where a limit has "
         "rank above 2, a margin that is not tight, or is not the only one.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="time budget (default: 60)")
     parser.add_argument(

@@ -29,7 +29,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "self-test",
         description="Run each check against an implementation that is wrong on purpose, and against right ones.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--dtype", metavar="NAME", help="only: mistakes that no vector shows in this format, or all, and why"

@@ -1,4 +1,4 @@
-"""`implicit-bias sweep`: a grid of flows or verifications into a store that survives whatever is killed."""
+"""`implicit-bias sweep`: a grid of flows, descents or verifications into a store that survives whatever is killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ ROWS = 20
 COLUMNS = (
     "status",
     "flow_status",
+    "descent_status",
+    "log_loss",
+    "smallest_margin",
     "rank",
+    "stable_rank",
     "objective",
     "largest_margin",
     "units_on_kinks",
@@ -44,7 +48,7 @@ EXAMPLES = """examples:
 A grid is a file such as
 
   [grid]
-  data = ["gaussian", "correlated"]      # a generator of refimpl.datasets, or a file
+  data = ["gaussian", "correlated"]      # generators, or files
   samples = 10
   dimension = {start = 100, stop = 1000, count = 4, log = true}
   correlation = 0.5
@@ -63,9 +67,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "sweep",
-        description="Compute each cell of a grid: a gradient flow with its limit, or a verification.",
+        description="Compute each cell of a grid: a gradient flow to its limit, a gradient descent or a verification.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("grid", metavar="GRID.toml", help="the grid")
     parser.add_argument("--store", required=True, metavar="FILE.sqlite", help="where each finished cell is kept")

@@ -24,7 +24,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "vectors",
         description="Golden vectors: inputs as numbers, outputs with proven errors, a tolerance for each case.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="what there is, by kind", description="Number of cases by kind and flag.")
@@ -34,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="write each case as ID.json and ID.txt",
         description="Write each case as ID.json and ID.txt; answers go beside them as ID.answer.json or ID.answer.txt.",
     )
-    export.add_argument("folder", metavar="DIR")
+    export.add_argument("folder", metavar="DIR", help="folder of the files, made where it is missing")
     export.add_argument(
         "--dtype", default="float64", metavar="NAME", help="float64 (default), float32, float16, bfloat16"
     )

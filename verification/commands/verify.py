@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from refimpl.errors import InvalidParameterError, RunInterrupted
@@ -11,7 +12,7 @@ from verification.claims.base import Claim
 from verification.claims.registry import among, chosen, explain, installed_claims, load_claims, one_line
 from verification.claims.run import DEFAULT_SCALES, verify
 from verification.commands import delivery, options, problems
-from verification.printing import progress
+from verification.printing import console_for, progress
 from verification.streams import printable, write_output
 
 __all__ = ["add_parser", "run"]
@@ -33,9 +34,9 @@ EXAMPLES = """examples:
   implicit-bias verify --only loss-between-bounds,loss-times-time --loss exponential
   implicit-bias verify --claims mypackage.mymodule --data measurements.csv
 
-exit codes: 0 nothing violated; 1 a claim is VIOLATED while its hypothesis holds; 2 bad input;
-3 INCONCLUSIVE while the hypothesis holds, or out of time (and nothing violated); 130 interrupted (what was decided is
-kept). VACUOUS and HYPOTHESIS_NOT_MET change no exit code."""
+exit codes: 0 nothing violated (VACUOUS and HYPOTHESIS_NOT_MET change nothing); 1 a claim is VIOLATED while its
+hypothesis holds; 2 bad input; 3 INCONCLUSIVE while the hypothesis holds, or out of time (and nothing violated);
+130 interrupted (what was decided is kept)"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,7 +45,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "verify",
         description="Check every claim of the theory on a data set: hypothesis, measurement, bound, verdict.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_problem_options(parser)
     parser.add_argument(
@@ -148,15 +148,17 @@ def _sentences(said: list[str], warnings: list[str]) -> list[str]:
 
 
 def listed(own: Sequence[Claim]) -> str:
-    """Every claim in a line."""
-    claims = among(own)
-    return "".join(printable(one_line(claim)) + "\n" for claim in claims) + f"{len(claims)} claims.\n"
+    """Every claim in a line; in as many as it needs on a narrow terminal."""
+    claims, width = among(own), console_for(sys.stdout).width
+    lines = [line for claim in claims for line in one_line(claim, width).split("\n")]
+    return "".join(printable(line) + "\n" for line in lines) + f"{len(claims)} claims.\n"
 
 
 def explained(own: Sequence[Claim], name: str) -> str:
     """All about one claim."""
     (claim,) = chosen(among(own), [name])
-    return "".join(printable(line) + "\n" for line in explain(claim).split("\n"))
+    width = min(120, console_for(sys.stdout).width)
+    return "".join(printable(line) + "\n" for line in explain(claim, width).split("\n"))
 
 
 def seconds(text: str) -> float:

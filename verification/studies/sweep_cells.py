@@ -1,7 +1,7 @@
-"""One cell of a grid: a gradient flow to its limit, or a `verify`, from its settings alone.
+"""One cell of a grid: a gradient flow to its limit, a gradient descent, or a `verify`, from its settings alone.
 
 Seeds are those of the command line: the data are drawn from [seed, 0] and start k from [seed, 1, k], so that
-`implicit-bias flow` with the same options finds the limit of the cell with `start = 0`.
+`implicit-bias flow` and `descend` with the same options find what the cell with `start = 0` finds.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ import numpy as np
 from refimpl import datasets
 from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
+from refimpl.descent import gradient_descent
 from refimpl.errors import FileFormatError
 from refimpl.flow import gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import stable_rank_of
+from refimpl.validation import Array
+from verification.claims.descents import unit_step
 from verification.studies.survey import facts_of
 from verification.witnesses.conditions import check_hypotheses
 from verification.witnesses.limit_formula import closed_form
 
-__all__ = ["GENERATORS", "cell_result", "data_of", "network_of"]
+__all__ = ["GENERATORS", "WORK", "cell_result", "data_of", "network_of"]
 
 GENERATORS = {
     "gaussian": ("norm_ratio",),
@@ -48,7 +51,7 @@ def cell_result(settings: dict[str, Any]) -> dict[str, Any]:
     ('CONVERGED', 2, 1.0)
     """
     network, data = network_of(settings), data_of(settings)
-    return (_verify if settings["what"] == "verify" else _flow)(network, data, settings)
+    return WORK[settings["what"]](network, data, settings)
 
 
 def network_of(settings: dict[str, Any]) -> TwoLayerNetwork:
@@ -83,10 +86,21 @@ def _read(path: str, sha256: str) -> Dataset:
     return data
 
 
+def _start(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> Array:
+    """W(0)."""
+    rng = np.random.default_rng([settings["seed"], 1, settings["start"]])
+    return gaussian_weights(network.m, data.d, settings["init_scale"] / data.R_max, rng)
+
+
+def _slacks(network: TwoLayerNetwork, data: Dataset) -> dict[str, float]:
+    """Of the three conditions."""
+    hypotheses = check_hypotheses(network, data)
+    return {name: getattr(hypotheses, name).slack for name in CONDITIONS}
+
+
 def _flow(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
     """The limit's observables, None where there is no limit; the slacks of the conditions."""
-    rng = np.random.default_rng([settings["seed"], 1, settings["start"]])
-    W0 = gaussian_weights(network.m, data.d, settings["init_scale"] / data.R_max, rng)
+    W0 = _start(network, data, settings)
     how = {"method": settings["method"], "time_limit": settings.get("time_limit")}
     result = gradient_flow(network, data, W0, settings["loss"], **how)
     found: dict[str, Any] = {
@@ -103,8 +117,7 @@ def _flow(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> 
         found["stable_rank"] = stable_rank_of(result.limit.singular_values)
         found["support_vectors"] = int(np.sum(result.limit.multipliers > 0.0))
         found["error_estimate"] = result.limit.error_estimate
-    hypotheses = check_hypotheses(network, data)
-    return found | {"slacks": {name: getattr(hypotheses, name).slack for name in CONDITIONS}}
+    return found | {"slacks": _slacks(network, data)}
 
 
 OBSERVABLES = (
@@ -121,8 +134,32 @@ OBSERVABLES = (
 """Of a limit W, smallest margin 1: `LimitFacts` says what they are; stable rank, multipliers above 0, error."""
 
 
+def _descend(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
+    """Of the last step, the columns of a `DescentTrajectory`, and σ₃/σ₁; the stable rank of W(0); the slacks."""
+    step_size = settings.get("step_size", unit_step(network, data))
+    W0, steps = _start(network, data, settings), settings["steps"]
+    result = gradient_descent(network, data, W0, step_size, steps, settings["loss"], record_every=steps)
+    path = result.trajectory
+    sigma = path.singular_values[-1]
+    found = {name: getattr(path, name)[-1].item() for name in DESCENT_OBSERVABLES}
+    found |= {"third_ratio": float(sigma[2] / sigma[0]) if sigma.size > 2 and sigma[0] > 0.0 else 0.0}
+    found |= {"initial_stable_rank": float(path.stable_rank[0]), "slacks": _slacks(network, data)}
+    return {"descent_status": result.status.name} | found
+
+
+DESCENT_OBSERVABLES = (
+    "step",
+    "log_loss",
+    "smallest_margin",
+    "norm",
+    "rank",
+    "stable_rank",
+    "increment_stable_rank",
+)
+
+
 def _verify(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
-    """The verdict and the measured value of every claim, by its id."""
+    """The verdict and the measured value of the claims that are asked for, or of every claim, by its id."""
     from verification.claims.run import DEFAULT_SCALES, verify
 
     report = verify(
@@ -135,11 +172,16 @@ def _verify(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -
         step_size=settings.get("step_size"),
         descent_steps=settings["steps"],
         time_limit=settings.get("time_limit"),
+        only=settings["claim"].split(",") if "claim" in settings else None,
     )
-    rows = [row for row in report.claims if settings.get("claim", row.id) == row.id]
+    rows = report.claims
     return {
         "violated": sum(row.verdict.name == "VIOLATED" for row in rows),
         "slacks": {c["name"].replace("-", "_"): c["slack"] for c in report.conditions},
         "verdict": {row.id: row.verdict.name for row in rows},
         "value": {row.id: row.measurement.value for row in rows},
     }
+
+
+WORK = {"flow": _flow, "descend": _descend, "verify": _verify}
+"""What a cell may be."""

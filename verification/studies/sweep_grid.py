@@ -17,16 +17,13 @@ from refimpl import datasets
 from refimpl.errors import FileFormatError, InvalidParameterError
 from refimpl.files import read_text
 from refimpl.flow import METHODS
-from refimpl.losses import loss_by_name
 from refimpl.validation import as_choice, as_count, as_nonnegative, as_number, as_positive, as_unit_interval
-from verification.studies.sweep_cells import GENERATORS
+from verification.studies.sweep_cells import GENERATORS, WORK
 
 __all__ = ["KEYS", "MOST_CELLS", "Key", "cells_of", "read_grid"]
 
 MOST_CELLS = 1_000_000
 """A larger product is refused before it is formed."""
-
-WHATS = ("flow", "verify")
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,8 @@ def _taken_by(option: str) -> Callable[[dict[str, Any]], bool]:
     return lambda settings: option in GENERATORS.get(settings["data"], ())
 
 
-def _is(what: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda settings: settings["what"] == what
+def _is(*whats: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda settings: settings["what"] in whats
 
 
 def _at_least(minimum: int) -> Callable[[str, Any], int]:
@@ -70,13 +67,17 @@ def _at_least(minimum: int) -> Callable[[str, Any], int]:
 
 
 def _loss(name: str, value: Any) -> str:
-    return loss_by_name(as_choice(name, value, ("logistic", "exponential"))).name
+    return as_choice(name, value, ("logistic", "exponential", "hinge"))
 
 
 def _claim(name: str, value: Any) -> str:
+    """Ids separated by commas, each once, in the order of the report, so that equal choices are equal cells."""
     from verification.claims import CLAIMS
 
-    return as_choice(name, value, [claim.id for claim in CLAIMS])
+    known = [claim.id for claim in CLAIMS]
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
+    wanted = {as_choice(name, part, known) for part in parts}
+    return ",".join(one for one in known if one in wanted)
 
 
 def _data(name: str, value: Any) -> str:
@@ -86,7 +87,7 @@ def _data(name: str, value: Any) -> str:
 
 
 KEYS: dict[str, Key] = {
-    "what": Key("flow or verify", lambda name, value: as_choice(name, value, WHATS), default="flow"),
+    "what": Key("flow, descend or verify", lambda name, value: as_choice(name, value, list(WORK)), default="flow"),
     "data": Key("a generator of refimpl.datasets, or a file, sought from the folder of the grid", _data),
     "samples": Key("n", _at_least(1), _generated, whole=True),
     "dimension": Key("d", _at_least(1), _generated, whole=True),
@@ -101,21 +102,38 @@ KEYS: dict[str, Key] = {
     "positive": Key("m₁", _at_least(0), default=8, whole=True),
     "negative": Key("m₂", _at_least(0), default=8, whole=True),
     "init_scale": Key("scale of W(0) in units of 1/R_max; factor of the three scales of verify", as_positive),
-    "loss": Key("logistic or exponential", _loss, default="logistic"),
+    "loss": Key("logistic or exponential; for descend also hinge", _loss, default="logistic"),
     "method": Key(
-        "piecewise or adaptive flow", lambda name, value: as_choice(name, value, METHODS), default="piecewise"
+        "piecewise or adaptive flow",
+        lambda name, value: as_choice(name, value, METHODS),
+        _is("flow", "verify"),
+        "piecewise",
     ),
     "seed": Key("of every draw", _at_least(0), default=0, whole=True),
-    "start": Key("number of the start on the same data", _at_least(0), _is("flow"), 0, whole=True),
-    "step_size": Key("α of the descents (default: n/(R_max² Σa²))", as_positive, _is("verify"), None),
-    "steps": Key("of the descents", _at_least(10), _is("verify"), 500, whole=True),
-    "claim": Key("the one claim that the table keeps (default: all)", _claim, _is("verify"), None),
-    "time_limit": Key("seconds for one cell; what it leaves undone depends on the machine", as_positive, default=None),
+    "start": Key("number of the start on the same data", _at_least(0), _is("flow", "descend"), 0, whole=True),
+    "step_size": Key("α of the descents (default: n/(R_max² Σa²))", as_positive, _is("descend", "verify"), None),
+    "steps": Key("of a descent; at least 10 for verify", _at_least(1), _is("descend", "verify"), whole=True),
+    "claim": Key(
+        "the ids, separated by commas, of the claims to check; nothing else is computed (default: all)",
+        _claim,
+        _is("verify"),
+        None,
+    ),
+    "time_limit": Key(
+        "seconds for one cell; what it leaves undone depends on the machine",
+        as_positive,
+        _is("flow", "verify"),
+        None,
+    ),
 }
 """Every key, in the order of the columns."""
 
-INIT_SCALES = {"flow": 1e-2, "verify": 1.0}
-"""Defaults of `init_scale`."""
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "flow": {"init_scale": 1e-2},
+    "descend": {"init_scale": 1e-2, "steps": 300},
+    "verify": {"init_scale": 1.0, "steps": 500},
+}
+"""Those that depend on what a cell is; the commands have the same."""
 
 
 def read_grid(path: str | Path) -> list[dict[str, Any]]:
@@ -280,11 +298,20 @@ def _settings(given: dict[str, Any], cell: dict[str, Any]) -> Iterator[tuple[str
     for name, key in KEYS.items():
         if name == "width" or not key.used(cell):
             continue
-        value = given.get(name, INIT_SCALES[cell["what"]] if name == "init_scale" else key.default)
+        value = given.get(name, DEFAULTS[cell["what"]].get(name, key.default) if cell else key.default)
         if value is ...:
             raise InvalidParameterError(f"grid.{name}", f"be given for data = {cell['data']!r}", None)
+        _check_together(name, value, cell)
         if value is not None:
             yield name, value
+
+
+def _check_together(name: str, value: Any, cell: dict[str, Any]) -> None:
+    """Refuse at once what only some kinds of cells can do."""
+    if name == "loss" and value == "hinge" and cell["what"] != "descend":
+        raise InvalidParameterError(f"grid.{name}", f"be logistic or exponential for what = '{cell['what']}'", value)
+    if name == "steps" and cell["what"] == "verify" and value < 10:
+        raise InvalidParameterError(f"grid.{name}", "be at least 10 for what = 'verify'", value)
 
 
 def _files(names: Sequence[str], folder: Path) -> dict[str, dict[str, str]]:

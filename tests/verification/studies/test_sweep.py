@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
+from refimpl.descent import gradient_descent_in_weight_space
 from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError, OutputFileError, RunInterrupted
 from verification import cli, verify
 from verification.commands.sweep import exit_code
@@ -74,10 +75,17 @@ def test_equal_values_are_one_cell() -> None:
         ({"data": 3}, "`grid.data` must be one of gaussian"),
         ({"correlation": 0.5}, "`grid.correlation` must be left out"),
         ({"data": "correlated"}, "`grid.correlation` must be given"),
-        ({"what": "verfy"}, "`grid.what` must be one of flow, verify; got 'verfy'."),
+        ({"what": "verfy"}, "`grid.what` must be one of flow, descend, verify; got 'verfy'."),
         ({"claim": "flow-zero-loss"}, "`grid.claim` must be left out"),
         ({"what": "verify", "claim": "zero"}, "`grid.claim` must be one of flow-zero-loss"),
-        ({"loss": "hinge"}, "`grid.loss` must be one of logistic, exponential; got 'hinge'."),
+        ({"what": "verify", "claim": "flow-zero-loss,zero"}, "`grid.claim` must be one of flow-zero-loss"),
+        ({"what": "verify", "claim": 3}, "`grid.claim` must be one of flow-zero-loss"),
+        ({"claims": "flow-zero-loss"}, "did you mean `claim`?"),
+        ({"loss": "hing"}, "`grid.loss` must be one of logistic, exponential, hinge; got 'hing'."),
+        ({"loss": "hinge"}, "`grid.loss` must be logistic or exponential for what = 'flow'; got 'hinge'."),
+        ({"what": ["descend", "verify"], "steps": 5}, "`grid.steps` must be at least 10 for what = 'verify'; got 5."),
+        ({"what": "descend", "method": "adaptive"}, "`grid.method` must be left out"),
+        ({"steps": 5}, "`grid.steps` must be left out"),
         ({"seed": {"start": 0, "stop": 10**15}, "samples": [4, 5]}, f"`grid` must have at most {MOST_CELLS} cells"),
         ({"slope": {"start": 0, "stop": 1, "count": 10**12}}, f"`grid.slope.count` must be at most {MOST_CELLS}"),
     ],
@@ -161,6 +169,62 @@ def test_a_cell_that_verifies() -> None:
     assert found["verdict"] == {row.id: row.verdict.name}
     assert found["value"] == {row.id: row.measurement.value}
     assert found["violated"] == 0
+
+
+def test_a_cell_computes_only_the_claims_that_are_asked_for(monkeypatch) -> None:
+    grid = PLAIN | {"what": "verify", "claim": "slope-one-is-svm, max-margin-interpolates,slope-one-is-svm"}
+    (cell,) = cells_of(grid)
+    assert cell["claim"] == "max-margin-interpolates,slope-one-is-svm"
+    monkeypatch.setattr("verification.claims.evidence.gradient_flow", None)  # whoever follows a flow fails
+    found = cell_result(cell | {"claim": "max-margin-interpolates"})
+    assert found["verdict"] == {"max-margin-interpolates": "HOLDS_NUMERICALLY"}
+    with pytest.raises(TypeError, match="not callable"):
+        cell_result(cell)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "exponential"])
+def test_a_cell_is_the_descent_of_its_settings(loss) -> None:
+    """Against the plain loop in weight space and singular values of W."""
+    grid = PLAIN | {"what": "descend", "dimension": 5, "seed": 3, "start": 2, "init_scale": 0.5, "steps": [1, 17]}
+    data = datasets.gaussian(4, 5, np.random.default_rng([3, 0]))
+    network = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.5))
+    W0 = 0.5 / np.linalg.norm(data.X, axis=1).max() * np.random.default_rng([3, 1, 2]).standard_normal((3, 5))
+    for cell in cells_of(grid | {"step_size": 0.3, "loss": loss}):
+        found = cell_result(cell)
+        W = gradient_descent_in_weight_space(network, data, W0, 0.3, cell["steps"], loss)
+        q = network.margins(W, data)
+        losses = np.log1p(np.exp(-q)) if loss == "logistic" else np.exp(-q)
+        for name, V in {"stable_rank": W, "increment_stable_rank": W - W0, "initial_stable_rank": W0}.items():
+            assert found[name] == pytest.approx(np.sum(V**2) / np.linalg.norm(V, 2) ** 2, rel=1e-9)
+        sigma = np.linalg.svd(W, compute_uv=False)
+        assert found["third_ratio"] == pytest.approx(sigma[2] / sigma[0], rel=1e-9)
+        assert found["log_loss"] == pytest.approx(np.log(losses.mean()), rel=1e-9)
+        assert found["smallest_margin"] == pytest.approx(q.min(), rel=1e-9)
+        assert (found["step"], found["descent_status"]) == (cell["steps"], "FINISHED")
+        assert found["rank"] == 3
+
+
+def test_a_descent_cell_is_what_the_command_finds(tmp_path) -> None:
+    rows = np.random.default_rng(5).standard_normal((5, 7))
+    np.savez(tmp_path / "data.npz", X=rows, y=[1, -1, 1, -1, 1])
+    (cell,) = cells_of({"what": "descend", "data": "data.npz", "slope": 0.2, "width": 3, "seed": 4}, tmp_path)
+    words = ["descend", "--data", str(tmp_path / "data.npz"), "--slope", "0.2", "--positive", "2", "--negative", "1"]
+    assert cli.main([*words, "--seed", "4", "--json", str(tmp_path / "descent.json")]) == 0
+    path = json.loads((tmp_path / "descent.json").read_text())["trajectory"]
+    found = cell_result(cell)
+    assert found["step"] == path["step"][-1] == 300
+    for name in ("stable_rank", "increment_stable_rank", "smallest_margin", "log_loss"):
+        assert found[name] == path[name][-1]
+
+
+def test_hinge_descents_end(tmp_path) -> None:
+    """Section 17: the loss is 0 after finitely many steps, and its logarithm -inf, in the files too."""
+    cells = cells_of(PLAIN | {"what": "descend", "loss": "hinge", "steps": 400})
+    found = sweep(cells, tmp_path / "s", jobs=1)
+    (row,) = found.rows()
+    assert row["log_loss"] == -np.inf
+    assert row["smallest_margin"] >= 1.0
+    assert next(iter(csv.DictReader(found.to_csv().splitlines())))["log_loss"] == "-inf"
 
 
 def test_every_key_has_a_meaning_and_stands_in_the_documentation() -> None:
