@@ -57,7 +57,7 @@ def test_an_increment_by_hand(c, least, slack: float) -> None:
 
 @pytest.mark.parametrize("steps", [1, 100])
 def test_what_rounding_may_have_done_by_hand(steps: int) -> None:
-    """u (steps + 2) ‖W‖ + 2 (n + 4) u ‖a‖ Σ max(G_i, 0) ‖x_i‖; beyond that a part across the span is seen, within not."""
+    """u (steps + 2) ‖W‖ + 2 (n + 4) u ‖a‖ Σ max(G_i, 0) ‖x_i‖; a part across is seen beyond."""
     c = np.array([[1.0, -0.5], [0.75, -0.25]])  # G = (1, -1/4), of which the second one adds nothing
     norm = math.sqrt(2.0**2 + 2.0**2 + 0.75**2 + 0.5**2)
     error = 0.5 * EPS * ((steps + 2) * norm + 2.0 * (2 + 4) * math.sqrt(5.0) * 1.0)
@@ -155,7 +155,7 @@ def test_only_numbers_of_steps_are_steps() -> None:
 
 
 def test_the_largest_drop_of_the_smoothed_margin_counts() -> None:
-    """0.5 to 0.4 to 0.45 to 0.44: a quarter of 0.4. What comes before L < ℓ(0)/n, log ℓ(0)/n = -1.06, does not count."""
+    """0.5 to 0.4 to 0.45 to 0.44: a quarter of 0.4. Before L < ℓ(0)/n, of log -1.06, none counts."""
     lists = {"smoothed_margin": [0.9, 0.5, 0.4, 0.45, 0.44], "log_loss": [-1.0, -1.1, -2.0, -3.0, -4.0]}
     trajectory = told(rows=rows((1, 2, 3, 4, 5), **lists), step_size=0.0)
     evidence = SimpleNamespace(loss=LogisticLoss(), data=trajectory.frame.data)
@@ -174,7 +174,7 @@ def test_the_largest_drop_of_the_smoothed_margin_counts() -> None:
     ],
 )
 def test_descent_is_held_against_its_bounds_by_hand(losses, margins, value: str) -> None:
-    """Orthonormal samples, γ = 1, A = 2: δ = 2ρ, r = αδ/n, t₀ the first t >= 2/r: L(t) <= 2/(r (t - t₀)), a gain of at least r g per step."""
+    """Orthonormal samples, γ = 1, A = 2: δ = 2ρ, r = αδ/n, t₀ >= 2/r, L(t) <= 2/(r (t - t₀)), gains >= r g."""
     network, data, alpha, steps = (
         TwoLayerNetwork([1.0, -1.0], LeakyReLU(1.0)),
         Dataset(np.eye(2), [1, -1]),
@@ -274,7 +274,7 @@ def test_spread_of_signed_second_layers() -> None:
 
 
 def test_what_a_format_can_tell_by_hand() -> None:
-    """Of margin 2, ‖W‖ = 3, R = 1, ‖a‖ = 2: the excess is 2 eps ‖a‖ R ‖W‖/margin; the gap eps² + 2 Σλ (margin/‖W‖)² excess."""
+    """Margin 2, ‖W‖ = 3, R = 1, ‖a‖ = 2: excess 2 eps ‖a‖ R ‖W‖/margin, gap eps² + 2 Σλ (margin/‖W‖)² excess."""
     one, kkt = measurer((2.0,)), SimpleNamespace(status=None, smallest_margin=2.0, multipliers=np.array([1.0, 0.5]))
     floors, eps = one._floors(0.5, one.network, kkt, 3.0, 1.5), 0.5
     excess = 2.0 * eps * 2.0 * 3.0 / 2.0
@@ -288,7 +288,7 @@ def test_what_a_format_can_tell_by_hand() -> None:
 
 
 def test_a_road_by_hand() -> None:
-    """3 along and 4 across: the sine is 1/100 where √(100² - 1) · 4 are along, which takes as much less 3, over ‖W*‖."""
+    """3 along and 4 across: the sine is 1/100 where √(100² - 1) · 4 are along, 3 less, over ‖W*‖."""
     W, limit, near = np.array([[3.0, 4.0]]), np.array([[2.0, 0.0]]), 0.01
     left = (4.0 * math.sqrt(1.0 / near**2 - 1.0) - 3.0) / 2.0
     road = straight_road(W, limit, math.log(0.5))
@@ -345,8 +345,8 @@ def test_square_kernels_and_output_biases() -> None:
     for value in (-1.0, 1.0):
         with pytest.raises(FileFormatError, match="output bias"):
             find_layers("f", {"w": np.ones((3, 2)), "v": np.ones((1, 3)), "out.bias": np.array([value])}, 2, Names())
+    state = {"w": np.ones((3, 2)), "v": np.ones((1, 3)), "a.bias": np.ones(3), "b.bias": np.ones(3)}
     with pytest.raises(FileFormatError, match="could each be the first layer's bias"):
-        state = {"w": np.ones((3, 2)), "v": np.ones((1, 3)), "a.bias": np.ones(3), "b.bias": np.ones(3)}
         find_layers("f", state, 2, Names())
 
 
