@@ -106,6 +106,18 @@ def test_parts_are_read_by_the_numbers_of_the_whole(narrow: None) -> None:
         np.testing.assert_array_equal(made.array(), X)
 
 
+def test_scaling_what_a_reader_hands_out_leaves_it_as_it_is() -> None:
+    """A home that gives the same sparse matrix at every call, as one with a cache does."""
+
+    class Cached(SparseColumns):
+        def read(self, start: int, stop: int) -> object:
+            return self.X
+
+    home = Cached(sparse.csr_array(np.eye(2)))
+    for _ in range(2):
+        np.testing.assert_array_equal(ScaledColumns(home, 3).dense(0, 2), 8.0 * np.eye(2))
+
+
 def test_blocks_of_rows_are_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four numbers a tile, three a row: one row at a time; of one column four."""
     monkeypatch.setattr(columns, "TILE_ENTRIES", 4)

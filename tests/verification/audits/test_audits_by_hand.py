@@ -147,6 +147,14 @@ def test_the_coarsest_format_counts() -> None:
     assert told(checkpoints=checkpoints).eps == 2.0**-7
 
 
+def test_the_least_slack_of_all_increments_is_told() -> None:
+    made = [SimpleNamespace(slack=x, is_sum_of_gradients=x >= 1.0) for x in (9.0, 0.5, 2.0)]
+    found = judging._sum_of_gradients(told(increments=made), SimpleNamespace(increment_bound=1.0))
+    assert (found.slack, found.satisfied) == (0.5, False)
+    assert judging._sum_of_gradients(told(increments=made[::2]), SimpleNamespace(increment_bound=1.0)).satisfied
+    assert not judging._sum_of_gradients(told(increments=made[::2]), SimpleNamespace(increment_bound=np.inf)).satisfied
+
+
 def test_only_numbers_of_steps_are_steps() -> None:
     assert judging._has_steps(told())
     assert not judging._has_steps(told(step_size=None))
@@ -251,6 +259,35 @@ def test_a_checkpoint_by_hand() -> None:
             break
     else:
         pytest.fail(f"{row.alignment} is no alignment")
+
+
+def test_disagreement_is_the_share_of_points_on_the_other_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """f of a linear network is its predictor. Rows 3e₁ and -2e₁ have z = e₁, and f > 0 at -e₁ too; e₁ and -e₁ have none."""
+    one = measurer((1.0, 1.0))
+    linear = TwoLayerNetwork([1.0, 1.0], LeakyReLU(1.0))
+    W = np.array([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
+    monkeypatch.setattr("verification.audits.measuring.sample_points", lambda z, rng: (np.array([[-1.0, 0.0, 5.0]]),))
+    assert one._disagreement(linear, W) == 0.0
+    assert one._disagreement(one.network, np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])) is None  # z = 0
+    turned = np.array([[3.0, 0.0, 0.0], [-2.0, 0.0, 0.0]])  # z = e₁; f = 2 at e₁, 0.5 at -e₁, 0 at e₂
+    assert one._disagreement(one.network, turned) == pytest.approx(1.0 / 3.0)
+
+
+def test_a_flow_without_a_limit_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for status in judging_statuses():
+        made = SimpleNamespace(status=status)
+        monkeypatch.setattr("verification.audits.measuring.gradient_flow", lambda *_, made=made, **__: made)
+        one = measurer()
+        flow, told = one._flow(one.network, np.ones((2, 3)), 1.0)
+        assert (flow is made) is (status.name == "CONVERGED")
+        assert told == status.value
+    assert measurer()._flow(PAIR, np.ones((2, 3)), None) == (None, "not followed")
+
+
+def judging_statuses() -> list:
+    from refimpl.flow import FlowStatus
+
+    return list(FlowStatus)
 
 
 def test_ranks_and_kinks_are_those_of_the_format() -> None:
