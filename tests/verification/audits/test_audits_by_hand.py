@@ -262,7 +262,7 @@ def test_a_checkpoint_by_hand() -> None:
 
 
 def test_disagreement_is_the_share_of_points_on_the_other_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    """f of a linear network is its predictor. Rows 3e₁ and -2e₁ have z = e₁, and f > 0 at -e₁ too; e₁ and -e₁ have none."""
+    """f of a linear network is its predictor. Rows 3e₁, -2e₁ have z = e₁ and f(-e₁) > 0; e₁, -e₁ have none."""
     one = measurer((1.0, 1.0))
     linear = TwoLayerNetwork([1.0, 1.0], LeakyReLU(1.0))
     W = np.array([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
