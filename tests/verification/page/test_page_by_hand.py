@@ -91,6 +91,7 @@ def test_three_flows_are_drawn_and_all_are_told(flows, count: int) -> None:
     assert [cells[0] for cells in section.tables[0].rows] == [str(k + 1) for k in range(count)]
     assert section.tables[0].rows[-1][2] == f"{1000 * (count - 1):,}"
     assert len(section.pictures) == 4 + 1  # of the first flow, and the limits
+    assert len(section.more) == (count > 1)
     drawn = [picture.says for part in section.more for picture in part.pictures]
     assert len(drawn) == min(count, 3) - 1
     for k, says in enumerate(drawn, 1):
