@@ -152,7 +152,9 @@ sys.exit(main())
 
 @pytest.mark.parametrize("module", ["verification.cli", "verification.shell", "argparse", "verification.streams"])
 def test_a_signal_at_any_import_of_the_command_ends_it_with_one_sentence(module) -> None:
-    done = subprocess.run([sys.executable, "-c", START, module], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", START, module], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "implicit-bias: interrupted.\n")
 
 
@@ -169,7 +171,9 @@ def test_the_installed_command_starts_there_and_so_does_python_m() -> None:
     setup.read(Path(__file__).parents[3] / "setup.cfg")
     started = setup["options.entry_points"]["console_scripts"].split()
     assert started == ["implicit-bias", "=", "verification.__main__:main"]
-    done = subprocess.run([sys.executable, "-m", "verification", "--version"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "verification", "--version"], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stdout.split()[0]) == (0, "implicit-bias")
 
 
