@@ -36,6 +36,14 @@ __all__ = ["LARGEST_NORM_RATIO", "Dataset", "as_dataset", "in_memory", "owned", 
 BLOCK_BYTES = 2**26
 """Samples are gone through in blocks of at most 64 MiB."""
 
+MOST_ROWS_OF_GRAM = 2048
+"""Of more samples than this, in fewer dimensions, K is formed only where it is asked for."""
+
+OUT_OF_RANGE = (
+    "`X` has rows whose squared norms leave the range of float64: multiply all of `X` by a power of two "
+    "that brings the largest norm near 1 (in Python, Dataset.rescaled() does it exactly)."
+)
+
 LARGEST_NORM_RATIO = 1e150
 """Its square is within the range of float64."""
 
@@ -131,11 +139,7 @@ class Dataset:
         """K = X Xᵀ, shape (n, n); computed once, as a sum over tiles of columns (`refimpl.tiles`)."""
         K = gram_matrix(as_columns(self.X))
         if not _in_range(K):
-            raise InvalidDataError(
-                "X",
-                "`X` has rows whose squared norms leave the range of float64: multiply all of `X` by a power of two "
-                "that brings the largest norm near 1 (in Python, Dataset.rescaled() does it exactly).",
-            )
+            raise InvalidDataError("X", OUT_OF_RANGE)
         K.setflags(write=False)
         return K
 
@@ -156,7 +160,7 @@ class Dataset:
     @cached_property
     def sample_factor(self) -> tuple[Array, float]:
         """The unit samples in coordinates of their span, and their rounding (`refimpl.spectrum.sample_factor`)."""
-        U, rounding = sample_factor(self.X, self.gram)
+        U, rounding = sample_factor(self.X, self.gram if self.in_tiles or self.n <= self.d else None)
         U.setflags(write=False)
         return U, rounding
 
@@ -167,10 +171,21 @@ class Dataset:
         S.setflags(write=False)
         return S
 
+    @cached_property
+    def squared_norms(self) -> Array:
+        """K_ii = ‖x_i‖², shape (n,); of many samples in few dimensions without K, which is larger than X."""
+        if self.in_tiles or self.n <= max(self.d, MOST_ROWS_OF_GRAM):
+            return np.diagonal(self.gram)
+        squares = np.concatenate([np.sum(piece**2, axis=1) for _, _, piece in _pieces(self.X)])
+        if not _in_range(squares):
+            raise InvalidDataError("X", OUT_OF_RANGE)
+        squares.setflags(write=False)
+        return squares
+
     @property
     def norms(self) -> Array:
         """‖x_i‖, shape (n,)."""
-        return np.asarray(np.sqrt(np.diagonal(self.gram)))
+        return np.asarray(np.sqrt(self.squared_norms))
 
     @property
     def R_max(self) -> float:
@@ -324,9 +339,9 @@ def _pieces(X: Array) -> Iterator[tuple[int, int, Array]]:
 
 
 def _in_range(K: Array) -> bool:
-    """Whether K is finite, and no square of a norm so small that it has lost digits."""
+    """Whether K (or its diagonal alone) is finite, and no square of a norm so small that it has lost digits."""
     least = np.finfo(np.float64).tiny / np.finfo(np.float64).eps
-    return bool(np.isfinite(K).all() and np.diagonal(K).min() >= least)
+    return bool(np.isfinite(K).all() and (np.diagonal(K) if K.ndim == 2 else K).min() >= least)
 
 
 def _stays_in_tiles(X: Columns) -> bool:

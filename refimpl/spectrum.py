@@ -88,7 +88,7 @@ def gram_factor(K: Any) -> Array:
     return np.asarray(vectors * np.sqrt(eigenvalues))
 
 
-def sample_factor(X: Array | Columns, gram: Array) -> tuple[Array, float]:
+def sample_factor(X: Array | Columns, gram: Array | None) -> tuple[Array, float]:
     """The samples as unit vectors in orthonormal coordinates, and the rounding of each row.
 
     Row i of L is x_i/‖x_i‖ in coordinates of the span. L comes from a QR decomposition of Xᵀ, whose error is relative
@@ -99,8 +99,8 @@ def sample_factor(X: Array | Columns, gram: Array) -> tuple[Array, float]:
     ----------
     X : ndarray or Columns, shape (n, d)
         No row is 0.
-    gram : ndarray, shape (n, n)
-        K = X Xᵀ.
+    gram : ndarray, shape (n, n), or None
+        K = X Xᵀ; not needed where n > d and X is an array.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def sample_factor(X: Array | Columns, gram: Array) -> tuple[Array, float]:
     """
     n, d = X.shape
     rounding = float(np.finfo(np.float64).eps * (8.0 + 2.0 * np.sqrt(min(n, d))))
-    if n <= d:
+    if n <= d and gram is not None:
         norms = np.sqrt(np.diagonal(gram))
         try:
             L = np.linalg.cholesky(gram / np.outer(norms, norms))
@@ -128,10 +128,10 @@ def sample_factor(X: Array | Columns, gram: Array) -> tuple[Array, float]:
                 return np.asarray(L), 2.0 * rounding
         except np.linalg.LinAlgError:
             pass
-    else:
+    elif n > d:
         X = X.array() if isinstance(X, Columns) else X
         X = X[:, X.any(axis=0)]
-    norms = np.sqrt(np.diagonal(gram)) if isinstance(X, Columns) else row_norms(X)
+    norms = row_norms(X) if gram is None or not isinstance(X, Columns) else np.sqrt(np.diagonal(gram))
     width, columns = max(n, QR_BLOCK_ENTRIES // n), as_columns(X)
     R: Array = np.zeros((0, n))
     for start in range(0, X.shape[1], width):

@@ -1,1 +1,1 @@
-"""The names by which PyTorch, JAX and Keras are asked: `--implementation verification.adapters.pytorch:implementation`."""
+"""The names that `--implementation` takes for PyTorch, JAX and Keras: verification.adapters.pytorch:implementation."""

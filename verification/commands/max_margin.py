@@ -60,10 +60,10 @@ def run(args: argparse.Namespace) -> int:
     with progress() as tell:
         tell(f"max margin on {problem.origin}")
         program, closed, linear = max_margin(network, data), closed_form(network, data), linear_max_margin(data)
-    L = data.gram_factor
     distance = None
     solved = program.status is SolveStatus.SOLVED
     if solved and closed.solves_program:
+        L = data.gram_factor
         difference = (program.coefficients - closed.coefficients) @ L
         distance = float(np.linalg.norm(difference) / np.linalg.norm(closed.coefficients @ L))
     table = Table(show_header=False)

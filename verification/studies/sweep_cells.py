@@ -6,7 +6,9 @@ Seeds are those of the command line: the data are drawn from [seed, 0] and start
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,14 @@ from refimpl.flow import gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import stable_rank_of
+from refimpl.tables import Choices
 from refimpl.validation import Array
 from verification.claims.descents import unit_step
 from verification.studies.survey import facts_of
 from verification.witnesses.conditions import check_hypotheses
 from verification.witnesses.limit_formula import closed_form
 
-__all__ = ["GENERATORS", "WORK", "cell_result", "data_of", "network_of"]
+__all__ = ["GENERATORS", "WORK", "cell_result", "data_of", "network_of", "read_file"]
 
 GENERATORS = {
     "gaussian": ("norm_ratio",),
@@ -69,7 +72,7 @@ def data_of(settings: dict[str, Any]) -> Dataset:
     """
     name = settings["data"]
     if "data_sha256" in settings:
-        return _read(name, settings["data_sha256"])
+        return _read(name, settings["data_sha256"], json.dumps(settings.get("read", {})))
     options = {option: settings[option] for option in GENERATORS[name]}
     if name == "nearly_orthogonal":
         options["slope"] = settings["slope"]
@@ -78,9 +81,24 @@ def data_of(settings: dict[str, Any]) -> Dataset:
     return data
 
 
+def read_file(path: str | Path, how: dict[str, Any]) -> Dataset:
+    """A file of data as `verify --data` reads it; `how` holds the options (`sweep_grid.FileOfData`)."""
+    dropped, classes = how.get("drop_column", ()), how.get("classes")
+    positive = how.get("positive_label")
+    choices = Choices(
+        header=how.get("header"),
+        label_column=how.get("label_column"),
+        positive_label=None if positive is None else str(positive),
+        classes=None if classes is None else (str(classes[0]), str(classes[1])),
+        drop_columns=tuple(dropped) if isinstance(dropped, list | tuple) else (dropped,),
+    )
+    data, _ = datasets.read(path, choices, how.get("labels"))
+    return data
+
+
 @lru_cache(maxsize=2)
-def _read(path: str, sha256: str) -> Dataset:
-    data, _ = datasets.read(path)
+def _read(path: str, sha256: str, how: str) -> Dataset:
+    data = read_file(path, json.loads(how))
     if data.sha256 != sha256:
         raise FileFormatError(path, "it is not what it was when the sweep began")
     return data

@@ -70,11 +70,11 @@ class MaxMargin(TwoRows, Displayed):
     feasibility : float
         Largest violation of a constraint before W was made feasible, as in `LeastNorm`.
     tolerance : float or None
-        CVXPY's tolerance, one of `TOLERANCE_LADDER`; None if it gave no answer.
+        CVXPY's tolerance, one of `TOLERANCE_LADDER`; None if it gave no answer, or was not asked (large programs).
     error_estimate : float
         Bound on ‖W - W*‖_F/‖W‖_F, as in `LeastNorm`, for `weights()` and for `coefficients`; at most 1e-3 if SOLVED.
     solver : str
-        CLARABEL; NNLS if it gave no answer and the active-set method stands alone.
+        CLARABEL; NNLS if the active-set method stands alone.
     """
 
     status: SolveStatus

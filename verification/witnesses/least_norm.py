@@ -12,6 +12,7 @@ included. They must agree within their bounds; the smaller bound wins.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
@@ -35,6 +36,12 @@ LARGEST_ERROR = 1e-3
 
 ACCEPTED_GAP = LARGEST_ERROR**2
 """What the gap is where its root is the largest error estimate."""
+
+MOST_OPERATIONS = 200_000_000
+"""n k² of the largest program that CVXPY is asked about first: 585 independent samples."""
+
+ENOUGH = 1e-6
+"""Error estimate with which the active-set method answers alone of larger programs."""
 
 
 class SolveStatus(Enum):
@@ -64,8 +71,8 @@ class LeastNorm:
     feasibility : float
         max(0, 1 - min_i (G x)_i) before x was made feasible.
     tolerance : float or None
-        Where on `TOLERANCE_LADDER` CVXPY's answer comes from; None if it gave none, and the active-set method stands
-        alone.
+        Where on `TOLERANCE_LADDER` CVXPY's answer comes from; None if it gave none, or was not asked, and the
+        active-set method stands alone.
     error_estimate : float
         Bound on ‖x - x*‖/‖x‖ and ‖Gᵀλ - x*‖/‖x‖, the rounding of G included.
     """
@@ -150,10 +157,8 @@ def least_norm(G: Array, rounding: float = 0.0, exact_row: ExactRow | None = Non
     unit = float(norms.min())
     U, Q = _in_span(G / norms[:, None])
     program = Program(U, unit / norms, rounding + EPS * (8.0 + 2.0 * float(np.sqrt(U.shape[1]))))
-    hint, tolerance = _by_cvxpy(program)
-    answer = _best(program, hint)
+    answer, tolerance, proven = _decided(program, lambda: no_solution(program, exact_row, provable))
     if answer is None:
-        proven = no_solution(program, exact_row, provable)
         return _no_answer(G, SolveStatus.INFEASIBLE if proven else SolveStatus.UNDECIDED, tolerance)
     if answer.estimate > LARGEST_ERROR:
         return _no_answer(G, SolveStatus.INACCURATE, tolerance, answer.gap)
@@ -173,6 +178,24 @@ def _in_span(U: Array) -> tuple[Array, Array | None]:
 def _no_answer(G: Array, status: SolveStatus, tolerance: float | None = None, gap: float = float("inf")) -> LeastNorm:
     inf = float("inf")
     return LeastNorm(status, np.zeros(G.shape[1]), np.zeros(G.shape[0]), gap, inf, tolerance, inf)
+
+
+def _decided(program: Program, refuted: Callable[[], bool]) -> tuple[_Answer | None, float | None, bool]:
+    """The best answer, CVXPY's tolerance, and, if there is none, whether there is proven to be none.
+
+    A step of Clarabel costs about n k² operations. Of large programs the active-set method is asked first, and Clarabel
+    only where that answers to less than `ENOUGH`.
+    """
+    n, k = program.U.shape
+    if n * k**2 > MOST_OPERATIONS:
+        answer = _best(program, None)
+        if answer is not None and answer.estimate <= ENOUGH:
+            return answer, None, False
+        if answer is None and refuted():
+            return None, None, True
+    hint, tolerance = _by_cvxpy(program)
+    answer = _best(program, hint)
+    return answer, tolerance, answer is None and refuted()
 
 
 # --- two methods ---------------------------------------------------------------------------------------------------

@@ -131,6 +131,55 @@ def test_files_of_data_are_sought_from_the_grid_and_known_by_their_content(tmp_p
         cell_result(one | {"data_sha256": "0" * 64})
 
 
+def written(folder: Path) -> dict[str, str]:
+    """The same two samples in files of which each needs an option, by the value of `data` in TOML."""
+    X, y = np.array([[1.0, 0.1], [0.0, 1.0]]), np.array([1.0, -1.0])
+    np.save(folder / "X.npy", X)
+    np.save(folder / "y.npy", y)
+    (folder / "names.csv").write_text("id,a,b,kind\n7,1.0,0.1,cat\n8,0.0,1.0,dog\n9,5.0,5.0,fish\n")
+    (folder / "first.csv").write_text("1,1.0,0.1\n0,0.0,1.0\n")
+    (folder / "plain.csv").write_text("1.0,0.1,1\n0.0,1.0,-1\n")
+    return {
+        "labels": '{file = "X.npy", labels = "y.npy"}',
+        "classes": '{file = "names.csv", classes = ["cat", "dog"], drop_column = "id", label_column = "kind"}',
+        "numbers": '{file = "first.csv", label_column = 1, positive_label = 1, header = false, drop_column = []}',
+        "no options": '{file = "plain.csv"}',
+        "name alone": '"plain.csv"',
+    }
+
+
+def test_data_are_read_in_every_way_in_which_verify_reads_them(tmp_path) -> None:
+    ways = written(tmp_path)
+    (tmp_path / "grid.toml").write_text(f"[grid]\ndata = [{', '.join(ways.values())}]\nslope = 0.5\nwidth = 3\n")
+    cells = read_grid(tmp_path / "grid.toml")
+    assert len(cells) == len(ways) - 1  # a table without options is the name alone
+    assert len({Cell(cell, "flow", "1").key for cell in cells}) == 1  # the same data, so one result
+    assert [cell_result(cell)["rank"] for cell in cells] == [2] * len(cells)
+    assert sweep(cells, None, jobs=1).counts == {"done": 1}
+    assert cells[0]["read"] == {"labels": str(tmp_path / "y.npy")}
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('{labels = "y.npy"}', "`grid.data.file` must be given"),
+        ('{file = "a.csv", lables = "y.npy"}', "`grid.data` must hold file, labels, header"),
+        ('{file = "a.csv", classes = ["a"]}', "`grid.data.classes` must be two labels"),
+        ('{file = "a.csv", header = 1}', "`grid.data.header` must be true or false"),
+        ('{file = "a.csv", label_column = true}', "`grid.data.label_column` must be"),
+        ('{file = "X.npy"}', "labels"),
+        ('[{file = "X.npy", labels = "missing.npy"}]', "missing.npy"),
+        ("{start = 0, stop = 3}", "`grid.data` must hold file"),
+    ],
+)
+def test_a_bad_table_of_data_is_told_in_one_sentence(table, words, tmp_path) -> None:
+    written(tmp_path)
+    (tmp_path / "grid.toml").write_text(f"[grid]\ndata = {table}\nslope = 0.5\n")
+    with pytest.raises(ImplicitBiasError) as error:
+        read_grid(tmp_path / "grid.toml")
+    assert words in str(error.value)
+
+
 # --- cells -----------------------------------------------------------------------------------------------------------
 
 
