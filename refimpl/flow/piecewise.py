@@ -66,6 +66,9 @@ LOOK_AHEAD_EVERY = 200
 JUMP_DRIFT = 1e-6
 """A jump at constant velocity may last as long as differences of margins drift by at most this."""
 
+JUMP_GAP = 1.0
+"""It asks for a gap of at most this many `atol` of wᵀMw: times -z/ż are off by about such a part, as w is."""
+
 
 def piecewise_flow(span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, marks: Array) -> FlowResult:
     """Follow the flow from C = 0 from event to event until the limit is known.
@@ -123,7 +126,8 @@ class _PiecewiseRun:
         path = self.recorder.trajectory()
         if self.segment.forks:
             message += f" {FORK_NOTE}"
-        return FlowResult(status, message, limit, path, self.initial_pattern, tuple(self.events), diagnostics)
+        events = tuple(sorted(self.events, key=lambda event: event.s))
+        return FlowResult(status, message, limit, path, self.initial_pattern, events, diagnostics)
 
     def run(self) -> Outcome:
         outcome: Outcome | None = None
@@ -296,6 +300,7 @@ class _PiecewiseRun:
         self.s, self.calm_steps = located.s, 0
         segment, j, i = self.segment, located.neuron, located.sample
         before = segment.pattern[j].copy()
+        left = segment.sliding.left.get((j, i), self.s) if located.side else self.s
         segment.advance(located.c)
         if located.side:
             segment.release(j, i, located.side)
@@ -306,7 +311,7 @@ class _PiecewiseRun:
         after = segment.pattern[j]
         for k in np.flatnonzero(before != after):
             kind = "released" if before[k] == 0 else "crossed" if after[k] else "began to slide"
-            self.events.append(FlowEvent(self.s, j, int(k), kind, int(after[k])))
+            self.events.append(FlowEvent(left, j, int(k), kind, int(after[k])))
         at_anchors = self.segment.seconds_at_anchors - at_anchors
         self.seconds["event resolution"] += perf_counter() - started - at_anchors
         self.record(np.zeros(self.span.n))
@@ -333,7 +338,8 @@ class _PiecewiseRun:
                 return True
             self.go_straight(c, w, self.until_zero_loss(c, w))
             return self.converged(limit)
-        if gap * wait > JUMP_DRIFT:
+        rounding = 64.0 * float(np.finfo(np.float64).eps) * float(np.diagonal(segment.M).max())
+        if gap * wait > JUMP_DRIFT or gap > max(JUMP_GAP * self.bounds.atol * mean, rounding):
             return None
         self.jump(c, w, wait, j, i)
         return True
