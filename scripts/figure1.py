@@ -42,8 +42,9 @@ from refimpl.display import shown
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.paper import DescentSettings, descent_settings
 from refimpl.validation import Array, as_count, as_positive
+from verification.bars import progress
 from verification.claims.report import environment
-from verification.commands.options import progress
+from verification.progress import Told
 from verification.witnesses.bounds import increment_bound, predicted_stable_rank
 
 RECALLED = "recalled from the paper, not checked against its text (†)"
@@ -222,8 +223,7 @@ def carried_out(runs: list[Run], jobs: int) -> list[Point]:
     with progress() as tell:
         for run, point in zip(runs, in_parallel(descend, runs, jobs), strict=True):
             points.append(point)
-            if len(points) % max(1, len(runs) // 10) == 0:
-                tell(f"{len(points)} of {len(runs)} descents (d = {run.d})")
+            tell(Told("descents", f"{len(points)} of {len(runs)} (d = {run.d})", len(points) / len(runs)))
     return sorted(points, key=lambda point: (point.run.panel, point.run.d, point.run.relative_scale, point.run.seed))
 
 

@@ -43,8 +43,9 @@ from refimpl.descent import DescentStatus
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.readers import CIFAR10_TEST_FILES, CIFAR10_TRAIN_FILES
 from refimpl.validation import Array, as_count, as_positive
+from verification.bars import progress
 from verification.claims.report import environment
-from verification.commands.options import progress
+from verification.progress import Told
 
 SYNTHETIC, REAL = "synthetic, not CIFAR-10", "CIFAR-10"
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -226,7 +227,7 @@ def carried_out(runs: list[Run], args: argparse.Namespace, jobs: int) -> tuple[I
         images = images_of(args)
         for curve in in_parallel(partial(train, images=images), runs, jobs):
             curves.append(curve)
-            tell(f"{len(curves)} of {len(runs)} trainings")
+            tell(Told("trainings", f"{len(curves)} of {len(runs)}", len(curves) / len(runs)))
     return images, curves
 
 

@@ -34,7 +34,9 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError
-from verification.printing import console_for, progress, sentence
+from verification.bars import progress
+from verification.printing import console_for, sentence
+from verification.progress import Told
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_suffix(".toml")
@@ -155,7 +157,8 @@ def run_mutants(
 
         with ThreadPoolExecutor(jobs) as pool:
             for number, trial in enumerate(pool.map(tried, mutants), 1):
-                tell(f"mutant {number} of {len(mutants)}: {trial.mutant.title}")
+                counts = f"{number} of {len(mutants)}, {trial.mutant.title}"
+                tell(Told("mutants", counts, number / len(mutants)))
                 yield trial
 
 

@@ -18,8 +18,9 @@ what comes out.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
 from time import perf_counter
@@ -35,8 +36,9 @@ from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gaussian_weig
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.validation import Array, as_count
 from verification import check_hypotheses, global_optimum
+from verification.bars import progress
 from verification.claims.report import environment
-from verification.commands.options import progress
+from verification.progress import Told
 from verification.studies.survey import SAME, Survey, fraction, survey
 from verification.studies.sweep_run import sweep
 from verification.witnesses.enumeration import can_be_enumerated
@@ -495,17 +497,17 @@ def followed(work: Any, cells: Sequence[Any], name: str, args: argparse.Namespac
     """work(settings) for each cell, with progress."""
     jobs = as_count("--jobs", args.jobs)
     with progress() as tell:
-        tell_each = each_tenth(tell, what)
-        found = sweep([asdict(cell) for cell in cells], args.store, work, name, jobs, progress=tell_each).cells
+        each = partial(tell_each, tell, what)
+        found = sweep([asdict(cell) for cell in cells], args.store, work, name, jobs, progress=each).cells
     for cell in found:
         if cell.error is not None:
             raise ImplicitBiasError(f"{cell.error} ({cell.settings})")
     return [cell.result for cell in found]
 
 
-def each_tenth(tell: Any, what: str) -> Any:
-    """For `sweep`: tell how many there are at each tenth."""
-    return lambda done, failed, total: done % max(1, total // 10) or tell(f"{done + failed} of {total} {what}")
+def tell_each(tell: Callable[[str], None], what: str, done: int, failed: int, total: int) -> None:
+    """For `sweep`: how many there are."""
+    tell(Told(what, f"{done + failed} of {total}", (done + failed) / total))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array
 from verification.claims.report import environment
 from verification.commands import options
+from verification.progress import Told
 from verification.witnesses.bounds import margin_bound
 from verification.witnesses.convex_program import SolveStatus, linear_max_margin, max_margin
 from verification.witnesses.limit_formula import closed_form
@@ -58,8 +59,12 @@ def run(args: argparse.Namespace) -> int:
     small = reduced(given) if given.in_tiles else None
     data = given if small is None else small.data
     with options.progress() as tell:
-        tell(f"max margin on {problem.origin}")
-        program, closed, linear = max_margin(network, data), closed_form(network, data), linear_max_margin(data)
+        tell(Told(f"max margin on {problem.origin}: program (C)", steps=(0, 3)))
+        program = max_margin(network, data)
+        tell(Told(f"max margin on {problem.origin}: closed form", steps=(1, 3)))
+        closed = closed_form(network, data)
+        tell(Told(f"max margin on {problem.origin}: linear predictor", steps=(2, 3)))
+        linear = linear_max_margin(data)
     L = data.gram_factor
     distance = None
     solved = program.status is SolveStatus.SOLVED

@@ -28,9 +28,10 @@ from refimpl.preparation import STEPS, Conditioning, Prepared, conditioning, pre
 from refimpl.tables import DEFAULT, Choices, ReadReport
 from refimpl.tiles.accumulate import DEFAULT_MEMORY, Plan
 from refimpl.validation import as_count
+from verification.bars import progress, tell_passes
 from verification.commands.data_words import gram_sentences, option, preparation_sentences
 from verification.presets import PRESETS, preset_named
-from verification.printing import console_for, progress, tell_passes
+from verification.printing import console_for
 from verification.streams import ascii_json, printable, remark, write_output
 
 __all__ = [

@@ -11,6 +11,7 @@ from refimpl.display import shown
 from verification.claims.report import environment
 from verification.commands import options
 from verification.printing import sentence
+from verification.progress import Told
 
 __all__ = ["add_parser", "run"]
 
@@ -73,8 +74,8 @@ def _by_format(args: argparse.Namespace) -> int:
     names = [name for name in FORMATS if name != "float64"] if args.dtype == "all" else [args.dtype]
     found = {}
     with options.progress() as tell:
-        for name in names:
-            tell(f"mistakes in {name}")
+        for number, name in enumerate(names):
+            tell(Told("mistakes", f"in {name}", number / len(names)))
             found[name] = standing_in(name)
     titles = [title for title in found[names[0]] if any(found[name][title] != SEEN for name in names)]
     table = Table("mistake", *names)
