@@ -18,6 +18,7 @@ Rays have the form (left of sample i) x_iᵀ, so products with them, and of them
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -32,7 +33,7 @@ from refimpl.display import Displayed, shown
 from refimpl.errors import InvalidParameterError
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.reduction import reduced
-from refimpl.spectrum import rank_of_limit, singular_values, third_ratio
+from refimpl.spectrum import certainly_independent, rank_of_limit, singular_values, third_ratio
 from refimpl.tiles.columns import Columns
 from refimpl.validation import Array, BoolArray, IntArray, as_positive
 
@@ -52,6 +53,9 @@ AS_NEAR = 1e-10
 
 PROGRAM_ENTRIES = 2**22
 """Dependent samples share by a linear program of up to this many numbers; beyond, as the rays come."""
+
+ALL_AT_ONCE = 100
+"""From so many rays on, it is looked first whether all of them have a positive coefficient: then least squares do."""
 
 VANISHING = 1e-150
 """Margins and rays below this part of the largest possible are 0: their quotients leave the range of float64."""
@@ -369,7 +373,11 @@ def _least_penalty(rays: _Rays, W: Array, excess: Array, fit: _Fit) -> _Fit:
     samples = np.flatnonzero(rays.steepest(W - nearest)[1] >= -AS_NEAR)  # the others have λ_i = 0
     X, kinks = rays.X[samples], np.argwhere(rays.at_kink[:, samples])
     size = samples.size + 2 * len(kinks)
-    if np.linalg.matrix_rank(X) == samples.size or (W.size + len(kinks)) * size > PROGRAM_ENTRIES:
+    if (
+        certainly_independent(X)
+        or np.linalg.matrix_rank(X) == samples.size
+        or (W.size + len(kinks)) * size > PROGRAM_ENTRIES
+    ):
         return fit
     slopes = np.where(rays.at_kink, rays.network.slope, rays.fixed_slopes)[:, samples]
     columns = rays.columns(samples, slopes)
@@ -454,6 +462,11 @@ def _multipliers_and_slopes(
 def _nnls(columns: _RayColumns, W: Array) -> Array:
     """argmin ‖A x - W‖ over x >= 0."""
     T, t = columns.reduced(W)
+    if ALL_AT_ONCE <= T.shape[1] == T.shape[0]:
+        with suppress(np.linalg.LinAlgError):
+            x = np.linalg.solve(T, t)
+            if x.min() > 0.0:
+                return _refined(columns, T, W, x)
     try:
         x, _ = nnls(T, t, maxiter=100 * T.shape[1] + 100)
     except RuntimeError:  # it cycled; the caller checks optimality itself

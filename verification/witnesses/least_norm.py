@@ -13,7 +13,7 @@ included. They must agree within their bounds; the smaller bound wins.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
-from refimpl.spectrum import row_norms
+from refimpl.spectrum import certainly_independent, row_norms
 from refimpl.validation import Array, BoolArray
 from verification.witnesses.cvxpy_solver import SOLVER, load_cvxpy, solve
 
@@ -51,6 +51,9 @@ MAX_EXACT_WORK = 200_000
 
 REPAIRS = 6
 """Rounds of correcting the support that nonnegative least squares found."""
+
+ALL_AT_ONCE = 100
+"""From so many rows on, and no more than columns, the active-set method looks first whether all of them are tight."""
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -123,6 +126,26 @@ class _Program:
     U: Array
     b: Array
     rounding: float
+    smallest: dict[bytes, float] = field(default_factory=dict)
+
+    def smallest_singular_value(self, S: BoolArray) -> float:
+        """Of U_S, or a little less; each once, because answers have few different supports."""
+        key = np.packbits(S).tobytes()
+        if key not in self.smallest:
+            self.smallest[key] = _smallest_singular_value(self.U[S])
+        return self.smallest[key]
+
+
+def _smallest_singular_value(rows: Array) -> float:
+    """Of rows of norm 1. Of many that are far from dependent the square root of the least eigenvalue of their Gram
+    matrix, less its rounding: a part of the cost of a singular value decomposition."""
+    count, k = rows.shape
+    if count >= ALL_AT_ONCE:
+        rounding = 4.0 * count * k * EPS
+        least = float(np.linalg.eigvalsh(rows @ rows.T)[0])
+        if least > 1e4 * rounding:
+            return float(np.sqrt(least - rounding))
+    return float(np.linalg.svd(rows, compute_uv=False)[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,6 +269,11 @@ def active_set(U: Array, b: Array, size: float = 1.0, lift: float = 0.0) -> Iter
         ξ, shape (k,), and μ >= 0, shape (n,), each up to a factor. Where there is no solution, Uᵀμ = 0 to rounding.
     """
     n = len(b)
+    if ALL_AT_ONCE <= n <= U.shape[1]:
+        found = _on_support(U, b, np.arange(n), lift)
+        if found is not None and found[1].min() > 0.0:
+            yield found
+            return
     for _ in range(6):
         try:
             u, _ = nnls(np.vstack([U.T, b / size]), np.append(np.zeros(U.shape[1]), 1.0), maxiter=30 * n + 30)
@@ -371,7 +399,7 @@ def _error_through_support(program: _Program, xi: Array, mu: Array, S: BoolArray
     if not 0 < count <= U.shape[1]:
         return float("inf")
     spread = eps * float(np.sqrt(count))
-    sigma = float(np.linalg.svd(U[S], compute_uv=False)[-1]) - spread
+    sigma = program.smallest_singular_value(S) - spread
     if sigma <= spread:
         return float("inf")
     size = float(np.linalg.norm(xi))
@@ -392,6 +420,8 @@ def _least_multipliers(program: _Program, answer: _Answer) -> Array | None:
     U, b = program.U, program.b
     size = float(np.linalg.norm(answer.xi))
     tight = np.flatnonzero((answer.mu > 0.0) | (U @ answer.xi - b <= 64.0 * program.rounding * size))
+    if certainly_independent(U[tight]):
+        return None
     P, sigma, Qt = np.linalg.svd(U[tight])
     rank = int(np.sum(sigma > len(b) * program.rounding * sigma[0]))
     if rank == tight.size:
