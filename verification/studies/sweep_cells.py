@@ -6,7 +6,10 @@ Seeds are those of the command line: the data are drawn from [seed, 0] and start
 
 from __future__ import annotations
 
-from functools import lru_cache
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from refimpl.flow import gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import stable_rank_of
+from refimpl.validation import Array
 from verification.studies.survey import facts_of
 from verification.witnesses.conditions import check_hypotheses
 from verification.witnesses.limit_formula import closed_form
@@ -47,8 +51,55 @@ def cell_result(settings: dict[str, Any]) -> dict[str, Any]:
     >>> found["flow_status"], found["rank"], round(found["largest_margin"], 9)
     ('CONVERGED', 2, 1.0)
     """
-    network, data = network_of(settings), data_of(settings)
-    return (_verify if settings["what"] == "verify" else _flow)(network, data, settings)
+    shared = _shared(_text_of(settings, NETWORK), _text_of(settings, _names_of_data(settings)))
+    return (_verify if settings["what"] == "verify" else _flow)(shared, settings)
+
+
+NETWORK = ("slope", "positive", "negative")
+
+
+def _names_of_data(settings: dict[str, Any]) -> tuple[str, ...]:
+    """The settings on which the data depend."""
+    name = settings["data"]
+    if "data_sha256" in settings:
+        return ("data", "data_sha256")
+    slope = ("slope",) if name == "nearly_orthogonal" else ()
+    return ("data", "samples", "dimension", "seed", *GENERATORS[name], *slope)
+
+
+def _text_of(settings: dict[str, Any], names: Sequence[str]) -> str:
+    return json.dumps({name: settings[name] for name in names})
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """One data set and one network, and what cells that share them would compute again."""
+
+    network: TwoLayerNetwork
+    data: Dataset
+
+    @cached_property
+    def reference(self) -> Array | None:
+        """The closed form in coordinates of the span, where it is a KKT point."""
+        exact = closed_form(self.network, self.data)
+        return exact.coefficients @ self.data.gram_factor if exact.is_kkt_point else None
+
+    @cached_property
+    def slacks(self) -> dict[str, float]:
+        """Of the conditions."""
+        hypotheses = check_hypotheses(self.network, self.data)
+        return {name: getattr(hypotheses, name).slack for name in CONDITIONS}
+
+
+@lru_cache(maxsize=1)
+def _shared(network: str, data: str) -> _Shared:
+    """The last one is kept: cells that share it follow each other in a sweep."""
+    return _Shared(network_of(json.loads(network)), _data(data))
+
+
+@lru_cache(maxsize=1)
+def _data(text: str) -> Dataset:
+    return data_of(json.loads(text))
 
 
 def network_of(settings: dict[str, Any]) -> TwoLayerNetwork:
@@ -83,8 +134,9 @@ def _read(path: str, sha256: str) -> Dataset:
     return data
 
 
-def _flow(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
+def _flow(shared: _Shared, settings: dict[str, Any]) -> dict[str, Any]:
     """The limit's observables, None where there is no limit; the slacks of the conditions."""
+    network, data = shared.network, shared.data
     rng = np.random.default_rng([settings["seed"], 1, settings["start"]])
     W0 = gaussian_weights(network.m, data.d, settings["init_scale"] / data.R_max, rng)
     how = {"method": settings["method"], "time_limit": settings.get("time_limit")}
@@ -96,15 +148,12 @@ def _flow(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> 
     }
     found |= dict.fromkeys(OBSERVABLES)
     if result.limit is not None:
-        exact = closed_form(network, data)
-        reference = exact.coefficients @ data.gram_factor if exact.is_kkt_point else None
-        facts = facts_of(result.limit, result.limit.coefficients @ data.gram_factor, reference)
+        facts = facts_of(result.limit, result.limit.coefficients @ data.gram_factor, shared.reference)
         found |= {name: getattr(facts, name) for name in OBSERVABLES if hasattr(facts, name)}
         found["stable_rank"] = stable_rank_of(result.limit.singular_values)
         found["support_vectors"] = int(np.sum(result.limit.multipliers > 0.0))
         found["error_estimate"] = result.limit.error_estimate
-    hypotheses = check_hypotheses(network, data)
-    return found | {"slacks": {name: getattr(hypotheses, name).slack for name in CONDITIONS}}
+    return found | {"slacks": shared.slacks}
 
 
 OBSERVABLES = (
@@ -121,13 +170,13 @@ OBSERVABLES = (
 """Of a limit W, smallest margin 1: `LimitFacts` says what they are; stable rank, multipliers above 0, error."""
 
 
-def _verify(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
+def _verify(shared: _Shared, settings: dict[str, Any]) -> dict[str, Any]:
     """The verdict and the measured value of every claim, by its id."""
     from verification.claims.run import DEFAULT_SCALES, verify
 
     report = verify(
-        network,
-        data,
+        shared.network,
+        shared.data,
         seed=settings["seed"],
         loss=settings["loss"],
         scales=[settings["init_scale"] * scale for scale in DEFAULT_SCALES],

@@ -464,7 +464,7 @@ def _nnls(columns: _RayColumns, W: Array) -> Array:
     T, t = columns.reduced(W)
     if ALL_AT_ONCE <= T.shape[1] == T.shape[0]:
         with suppress(np.linalg.LinAlgError):
-            x = np.linalg.solve(T, t)
+            x = np.asarray(np.linalg.solve(T, t), dtype=np.float64)
             if x.min() > 0.0:
                 return _refined(columns, T, W, x)
     try:
