@@ -121,6 +121,9 @@ class Dataset:
         """Whether X is gone through in tiles of columns and is no array."""
         return isinstance(self.X, Columns)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("frame", "gram_eigenvectors")}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(freeze_arrays(state))
 
@@ -163,6 +166,13 @@ class Dataset:
         U, rounding = sample_factor(self.X, self.gram if self.in_tiles or self.n <= self.d else None)
         U.setflags(write=False)
         return U, rounding
+
+    @cached_property
+    def gram_eigenvectors(self) -> tuple[Array, Array]:
+        """Eigenvalues of K above n eps λ_max, ascending, shape (r,), and their vectors, shape (n, r)."""
+        eigenvalues, vectors = np.linalg.eigh(self.gram)
+        large = eigenvalues > eigenvalues.size * np.finfo(np.float64).eps * eigenvalues[-1]
+        return eigenvalues[large], vectors[:, large]
 
     @cached_property
     def signed_gram(self) -> Array:

@@ -124,7 +124,8 @@ class SpanCoordinates:
         W0 = as_finite_array("W0", W0, 2)
         Z0 = network.preactivations(W0, data.X)
         unit = _safe_unit(W0)
-        in_span = _coefficients_of_projection(data.gram, Z0 / unit)
+        eigenvalues, vectors = data.gram_eigenvectors
+        in_span = ((Z0 / unit) @ vectors / eigenvalues) @ vectors.T
         orthogonal = _gram_of_remainder(W0, in_span, data.X, unit)
         B0 = orthogonal + in_span @ (Z0.T / unit)
         return cls(network, data.y, data.gram, Z0, B0, orthogonal, unit, data.gram_factor, in_span)

@@ -16,6 +16,7 @@ from refimpl.tiles.columns import Columns, as_columns
 from refimpl.validation import Array, as_finite_array, as_number
 
 __all__ = [
+    "certainly_independent",
     "frobenius_norm",
     "gram_factor",
     "numerical_rank",
@@ -39,6 +40,37 @@ QR_BLOCK_ENTRIES = 2**23
 _SEMIDEFINITE = float(np.sqrt(np.finfo(np.float64).eps))
 """How far a Gram matrix may be from symmetric and semidefinite, relative to its largest entry: rounding of a product
 in float32 is still allowed."""
+
+
+INDEPENDENT = 1e-10
+"""What the smallest squared singular value is of all of them together, at least, for rows to be called independent."""
+
+
+def certainly_independent(rows: Array) -> bool:
+    """Whether the rows are seen to be independent, by far: σ_min² >= 1e-10 Σσ².
+
+    A Cholesky decomposition of rows rowsᵀ - 1e-10 Σσ² I decides, which costs a small part of a singular value
+    decomposition; its rounding is below n² eps Σσ². False says nothing.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n, k)
+
+    Examples
+    --------
+    >>> certainly_independent(np.eye(3)), certainly_independent(np.ones((2, 3)))
+    (True, False)
+    """
+    gram = rows @ rows.T
+    total = float(np.trace(gram))
+    if not 0.0 < total < float("inf") or rows.shape[0] > rows.shape[1]:
+        return False
+    np.fill_diagonal(gram, np.diagonal(gram) - INDEPENDENT * total)
+    try:
+        np.linalg.cholesky(gram)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def gram_factor(K: Any) -> Array:

@@ -36,7 +36,9 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError
-from verification.printing import console_for, progress, sentence
+from verification.bars import progress
+from verification.printing import console_for, sentence
+from verification.progress import Told
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_suffix(".toml")
@@ -185,7 +187,7 @@ def run_mutants(
         tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
         list(pool.map(unchanged, [tests[k::jobs] for k in range(min(jobs, len(tests)))]))
         for number, trial in enumerate(pool.map(tried, mutants), 1):
-            tell(f"mutant {number} of {len(mutants)}: {trial.mutant.title}")
+            tell(Told("mutants", f"{number} of {len(mutants)}, {trial.mutant.title}", number / len(mutants)))
             yield trial
 
 

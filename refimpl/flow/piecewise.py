@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.flow.bounds import Bounds, Outcome, slowness
+from refimpl.flow.bounds import Bounds, Outcome, opposed_units, slowness
 from refimpl.flow.cell import Cell, simplex_minimizer
 from refimpl.flow.collocation import Explicit
 from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished, why_vanished
@@ -218,13 +218,18 @@ class _PiecewiseRun:
 
     def bound_reached(self) -> Outcome | None:
         """The outcome if a bound on events, steps or time is reached, with what makes the flow slow."""
-        self.bounds.tell(self.s, len(self.events), self.counts["steps"], self.growth, self.recorder.log_loss)
+        steps = self.counts["steps"]
+        self.bounds.tell(self.s, len(self.events), steps, self.growth, self.recorder.log_loss, self.opposed)
         bound = self.bounds.reached(self.s, max(len(self.events), self.counts["resolutions"]), self.counts["steps"])
         if bound is None:
             return None
         w, growth = self.growth()
         slow = slowness(self.span.network.second_layer, self.span.gram, float(w @ growth))
         return bound[0], f"{bound[1]} {slow}", None
+
+    def opposed(self) -> int:
+        """Units on the side of their kink that a_j y_i does not have, or on the kink."""
+        return opposed_units(self.span.network.second_layer, self.span.y, self.segment.pattern)
 
     def growth(self) -> tuple[Array, Array]:
         """w and dq/ds = M w at the last event."""

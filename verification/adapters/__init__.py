@@ -1,1 +1,1 @@
-"""The names that `--implementation` takes for PyTorch, JAX and Keras: verification.adapters.pytorch:implementation."""
+"""Names for `--implementation`: PyTorch, JAX and Keras, as in verification.adapters.pytorch:implementation."""

@@ -20,6 +20,7 @@ from verification.audits.judging import Increment, Trajectory, increment_of, jud
 from verification.audits.measuring import RANK_MULTIPLE, Measured, Measurer
 from verification.audits.report import AuditReport
 from verification.audits.words import in_words
+from verification.progress import Told
 from verification.reports import network_record
 from verification.versions import environment
 from verification.witnesses.conditions import check_hypotheses
@@ -154,7 +155,8 @@ def _measured(
     rows: list[Measured | None] = [None] * len(checkpoints)
     order = [len(rows) - 1, *range(len(rows) - 1)]
     for number, k in enumerate(order):
-        progress(f"checkpoint {checkpoints[k].name} ({number + 1} of {len(order)})")
+        counts = f"{checkpoints[k].name} ({number + 1} of {len(order)})"
+        progress(Told("checkpoints", counts, number / len(order)))
         share = seconds / (len(order) - number)
         started = perf_counter()
         try:

@@ -12,8 +12,8 @@ from verification.audits.checkpoint import Checkpoint
 from verification.audits.layers import Names
 from verification.audits.reading import expand, read_checkpoints
 from verification.audits.run import FLOW_SECONDS, audit
+from verification.bars import progress
 from verification.commands import delivery, options, problems
-from verification.printing import progress
 
 __all__ = ["add_parser", "run"]
 

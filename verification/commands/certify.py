@@ -12,12 +12,13 @@ from rich.table import Table
 from refimpl.errors import InvalidParameterError
 from refimpl.tiles.columns import as_columns
 from refimpl.validation import check_memory
+from verification.bars import progress
 from verification.commands import delivery, options, problems
 from verification.commands.exact_numbers import decimal, exact_slope, slope_text
 from verification.commands.proofs import prove_flow, prove_global, prove_limit
 from verification.exact.certificate import CONCLUSIONS, Certificate, certify, reject_early
 from verification.exact.checker import CertificateCheck, check_certificate
-from verification.printing import progress, sentence
+from verification.printing import sentence
 
 __all__ = ["add_parser", "run"]
 

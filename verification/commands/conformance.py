@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.errors import InvalidParameterError
+from verification.bars import progress
 from verification.commands import delivery, options
 from verification.conformance.board import Item, differences, read_board
 from verification.conformance.contract import contract_text
-from verification.printing import progress, sentence
+from verification.printing import sentence
 from verification.versions import environment
 
 __all__ = ["add_parser", "run"]

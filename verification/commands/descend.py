@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,11 @@ from refimpl.descent import DescentResult, DescentStatus, gradient_descent
 from refimpl.display import shown
 from refimpl.errors import RunInterrupted
 from refimpl.network import TwoLayerNetwork
+from verification.bars import progress
 from verification.claims.descents import unit_step
 from verification.commands import delivery, options, problems
-from verification.printing import progress, sentence
+from verification.printing import sentence
+from verification.progress import StepsTold
 from verification.versions import environment
 
 __all__ = ["add_parser", "run"]
@@ -77,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
     step_size = unit_step(network, problem.data) if args.step_size is None else args.step_size
     try:
         with progress() as tell:
-            steps_told = _StepsTold(tell, problem.origin, args.steps)
+            what = f"gradient descent on {problem.origin}"
+            tell(what)
+            steps_told = StepsTold(tell, what, args.steps)
             result = gradient_descent(
                 network, problem.data, W0, step_size, args.steps, problem.loss, args.record_every, steps_told
             )
@@ -96,21 +98,6 @@ def run(args: argparse.Namespace) -> int:
     files = [(args.save, result.save), plot, html, (args.write_weights, result.write_weights)]
     delivery.deliver(args, parts, document, files)
     return {DescentStatus.FINISHED: 0, DescentStatus.INTERRUPTED: 130, DescentStatus.DIVERGED: 3}[result.status]
-
-
-class _StepsTold:
-    """Tells, at most ten times a second, how many steps were taken and how long the rest will take."""
-
-    def __init__(self, tell: Callable[[str], None], origin: str, steps: int) -> None:
-        self.tell, self.what, self.steps, self.started, self.next = tell, origin, steps, perf_counter(), 0.0
-        tell(f"gradient descent on {origin}, {steps} steps")
-
-    def __call__(self, step: int) -> None:
-        now = perf_counter()
-        if now >= self.next:
-            self.next = now + 0.1
-            left = (self.steps - step) * (now - self.started) / step
-            self.tell(f"gradient descent on {self.what}, step {step} of {self.steps}, {options.duration(left)} left")
 
 
 def _plot(result: DescentResult, path: str, force: bool) -> None:

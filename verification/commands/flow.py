@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,10 +16,13 @@ from rich.table import Table
 from refimpl.display import shown
 from refimpl.errors import InvalidParameterError, OutputFileError, RunInterrupted
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
+from verification.bars import progress
 from verification.commands import delivery, options, problems
-from verification.printing import FittingTable, progress, sentence
+from verification.printing import FittingTable, sentence
+from verification.progress import FlowTold, Told
 from verification.studies.survey import number_limits
 from verification.versions import environment
+from verification.witnesses.conditions import check_hypotheses
 
 __all__ = ["add_parser", "run"]
 
@@ -141,27 +145,43 @@ class DifferentLimit:
 def _follow(args: argparse.Namespace, problem: problems.Problem) -> tuple[list[Run], bool]:
     """The flows from all starts, and whether Ctrl-C ended the last of them."""
     runs: list[Run] = []
+    network, data = problem.network, problem.data
     with progress() as tell:
+        tell(f"gradient flow on {problem.origin}")
+        condition = check_hypotheses(network, data).refined.satisfied
         for k in range(args.starts):
             seed, started = args.seed + k, perf_counter()
             what = f"gradient flow on {problem.origin}, start {k + 1} of {args.starts}"
-            tell(what)
+            told = _told(tell, args, k, what, condition)
             try:
                 result = gradient_flow(
-                    problem.network,
-                    problem.data,
+                    network,
+                    data,
                     problems.initial_weights(problem, args.init_scale, seed),
                     problem.loss,
                     method=args.method,
                     max_time=args.max_time,
                     estimate_error=args.estimate_error,
                     time_limit=args.time_limit,
-                    progress=lambda state: tell(f"{what}: {state}"),  # noqa: B023
+                    progress=told,
                 )
             except RunInterrupted as stop:
                 return [*runs, Run(seed, stop.result, perf_counter() - started)], True
             runs.append(Run(seed, result, perf_counter() - started))
     return runs, False
+
+
+def _told(tell: Callable[[str], None], args: argparse.Namespace, done: int, what: str, condition: bool) -> FlowTold:
+    """Tells of one of the starts; with a limit on time, also when all of them will have ended."""
+    started, flows = perf_counter(), (1 + args.estimate_error) * (args.starts - done)
+    steps = (done, args.starts) if args.starts > 1 else None
+
+    def pass_on(message: str) -> None:
+        at_most = None if args.time_limit is None else args.time_limit * flows - (perf_counter() - started)
+        tell(Told.among(message, steps, at_most))
+
+    pass_on(what)
+    return FlowTold(pass_on, what, condition)
 
 
 def _different_limits(problem: problems.Problem, runs: list[Run]) -> list[DifferentLimit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from refimpl.network import TwoLayerNetwork
 from refimpl.reduction import reduced
 from refimpl.tiles.npy import NpyColumns
 from refimpl.validation import Array
+from verification.bars import progress
 from verification.claims.descents import unit_step
 from verification.commands import delivery, options, problems
-from verification.printing import progress, sentence
+from verification.printing import sentence
+from verification.progress import StepsTold
 from verification.versions import environment
 from verification.witnesses.kkt import KKTResiduals, KKTStatus, kkt_residuals
 
@@ -82,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             tell("training to compare it with")
             try:
                 wider = kkt_residuals(network, data, W, max(args.tolerance, SINGLE))
-                training = train(network, data, problem.loss, found.smallest_margin, args.seed, start)
+                training = train(network, data, problem.loss, found.smallest_margin, args.seed, start, tell)
             except RunInterrupted:
                 interrupted = True
     words = in_words(found, training, wider)
@@ -125,7 +128,13 @@ class Training:
 
 
 def train(
-    network: TwoLayerNetwork, data: Dataset, loss: Loss, margin: float, seed: int, start: Array | None = None
+    network: TwoLayerNetwork,
+    data: Dataset,
+    loss: Loss,
+    margin: float,
+    seed: int,
+    start: Array | None = None,
+    tell: Callable[[str], None] = lambda message: None,
 ) -> Training:
     """Descend from a Gaussian start of scale `TRAINING_SCALE` to the smallest margin `margin`, or for all steps.
 
@@ -138,7 +147,8 @@ def train(
         W = scale * start
     taken, smallest, step_size = 0, -np.inf, unit_step(network, data)
     for steps in TRAINING_STEPS:
-        result = gradient_descent(network, data, W, step_size, steps, loss, record_every=steps)
+        told = StepsTold(tell, f"training to compare it with, to the smallest margin {shown(margin)}", steps)
+        result = gradient_descent(network, data, W, step_size, steps, loss, steps, told)
         W, smallest = result.weights(), float(result.trajectory.smallest_margin[-1])
         taken += int(result.trajectory.step[-1])
         if smallest >= margin or result.trajectory.step[-1] < steps:

@@ -14,8 +14,9 @@ from refimpl.errors import OutputFileError
 from refimpl.reduction import Reduced, reduced
 from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array
+from verification.bars import progress
 from verification.commands import delivery, options, problems
-from verification.printing import progress
+from verification.progress import Told
 from verification.versions import environment
 from verification.witnesses.bounds import margin_bound
 from verification.witnesses.convex_program import SolveStatus, linear_max_margin, max_margin
@@ -58,8 +59,13 @@ def run(args: argparse.Namespace) -> int:
     small = reduced(given) if given.in_tiles else None
     data = given if small is None else small.data
     with progress() as tell:
-        tell(f"max margin on {problem.origin}")
-        program, closed, linear = max_margin(network, data), closed_form(network, data), linear_max_margin(data)
+        tell(Told(f"max margin on {problem.origin}: program (C)", steps=(0, 3)))
+        program = max_margin(network, data)
+        tell(Told(f"max margin on {problem.origin}: closed form", steps=(1, 3)))
+        closed = closed_form(network, data)
+        tell(Told(f"max margin on {problem.origin}: linear predictor", steps=(2, 3)))
+        linear = linear_max_margin(data)
+    L = data.gram_factor
     distance = None
     solved = program.status is SolveStatus.SOLVED
     if solved and closed.solves_program:

@@ -21,10 +21,10 @@ from refimpl.preparation import STEPS, Conditioning, Prepared, conditioning, pre
 from refimpl.tables import DEFAULT, Choices, ReadReport
 from refimpl.tiles.accumulate import DEFAULT_MEMORY, Plan
 from refimpl.validation import as_count
+from verification.bars import progress, tell_passes
 from verification.commands.data_words import gram_sentences, preparation_sentences
 from verification.commands.options import FILE_NEURONS, FILE_SLOPE
 from verification.presets import preset_named
-from verification.printing import progress, tell_passes
 from verification.streams import printable, remark
 
 __all__ = ["Problem", "data_record", "heading", "initial_weights", "problem_from", "refuse_save_in_tiles", "remarks"]

@@ -12,6 +12,7 @@ from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow import FlowLimit, gradient_flow
 from refimpl.losses import ExponentialLoss
 from refimpl.network import TwoLayerNetwork
+from verification.bars import progress
 from verification.commands import delivery, problems
 from verification.commands.exact_numbers import decimal, slope_text
 from verification.commands.kkt import load_weights
@@ -19,7 +20,7 @@ from verification.exact.documents import NotProven
 from verification.exact.flow import FlowCertificate, certify_flow
 from verification.exact.optimum import OptimumCertificate, certify_optimum
 from verification.exact.point import PointCertificate, certify_point
-from verification.printing import progress, sentence
+from verification.printing import sentence
 
 __all__ = ["prove_flow", "prove_global", "prove_limit"]
 

@@ -13,8 +13,9 @@ from rich.table import Table
 from refimpl.display import shown
 from refimpl.errors import RunInterrupted
 from refimpl.files import make_folder
+from verification.bars import progress
 from verification.commands import delivery, options
-from verification.printing import progress, sentence
+from verification.printing import sentence
 from verification.versions import environment
 
 if TYPE_CHECKING:

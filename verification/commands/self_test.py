@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.display import shown
+from verification.bars import progress
 from verification.commands import delivery, options
-from verification.printing import progress, sentence
+from verification.printing import sentence
+from verification.progress import Told
 from verification.versions import environment
 
 __all__ = ["add_parser", "run"]
@@ -72,8 +74,8 @@ def _by_format(args: argparse.Namespace) -> int:
     names = [name for name in FORMATS if name != "float64"] if args.dtype == "all" else [args.dtype]
     found = {}
     with progress() as tell:
-        for name in names:
-            tell(f"mistakes in {name}")
+        for number, name in enumerate(names):
+            tell(Told("mistakes", f"in {name}", number / len(names)))
             found[name] = standing_in(name)
     titles = [title for title in found[names[0]] if any(found[name][title] != SEEN for name in names)]
     table = Table("mistake", *names)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.losses import has_exponential_tail
+from verification.bars import progress
 from verification.claims.base import Claim
 from verification.claims.registry import among, chosen, explain, installed_claims, load_claims, one_line
 from verification.claims.run import DEFAULT_SCALES, verify
 from verification.commands import delivery, options, problems
-from verification.printing import console_for, progress
+from verification.printing import console_for
 from verification.streams import printable, write_output
 
 __all__ = ["add_parser", "run"]

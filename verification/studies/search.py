@@ -22,6 +22,7 @@ import numpy as np
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError, MissingExtraError, RunInterrupted
 from refimpl.validation import as_count, as_positive
+from verification.progress import Told
 from verification.strategies import same_draws_everywhere
 from verification.studies.counterexamples import CONCLUSIONS, SECONDS_OF_A_FLOW, Counterexample, violations
 from verification.studies.trials import CONDITIONS, FIRST_SLACK, GRAIN, SLOPES, SMALL, Trial, changed, slack_of, trials
@@ -110,7 +111,7 @@ def search(
     tries : int, optional
         Directions for each of the three methods, instead of a time: the same result everywhere.
     progress : callable
-        Called with a sentence now and then.
+        Called with a sentence before each flow; it is a `verification.progress.Told`.
 
     Returns
     -------
@@ -144,9 +145,11 @@ def search(
     wanted = CONCLUSIONS if conclusion == "any" else (conclusion,)
     run = _Search(SearchResult(condition), wanted, samples, neurons, as_count("seed", seed, 0), progress)
     methods = {"known": run.known, "random": run.at_random, "improved": run.improved, "targeted": run.targeted}
-    run.until = perf_counter()
+    run.until = run.started = perf_counter()
+    run.seconds, run.tries = seconds, tries
     try:
         for name, method in methods.items():
+            run.before, run.method = run.before + SHARES.get(run.method, 0.0), name
             run.until, run.left = run.until + SHARES[name] * seconds, tries
             with suppress(_TimeUp):
                 method()
@@ -165,10 +168,16 @@ class _Search:
     progress: Callable[[str], None]
     until: float = 0.0
     left: int | None = None
+    started: float = 0.0
+    seconds: float = 1.0
+    tries: int | None = None
+    method: str = ""
+    before: float = 0.0  # the part of the methods before this one
     trials: dict[str, tuple[float, Trial]] = field(default_factory=dict)  # conclusion -> slack and direction
 
     def look_at_the_clock(self) -> None:
         """Called before each flow."""
+        self.tell()
         if self.left is None and perf_counter() >= self.until:
             raise _TimeUp
 
@@ -186,10 +195,21 @@ class _Search:
                 return False
         count = self.result.directions.get(method, 0) + 1
         self.result.directions[method] = count
-        if count % 20 == 0:
-            best = ", ".join(f"{name} {found.slack:.3f}" for name, found in self.result.closest.items())
-            self.progress(f"{method}: {count} directions; slack so far: {best or 'nothing found'}")
         return True
+
+    def tell(self) -> None:
+        """What was tried and found, and how much of the tries or of the time is used up."""
+        best = ", ".join(f"{name} {found.slack:.3f}" for name, found in self.result.closest.items())
+        tried = f"{self.method}, {self.result.directions.get(self.method, 0)} directions"
+        counts = f"{tried}; slack so far: {best or 'nothing found'}"
+        self.progress(Told("search", counts, self.part_done()))
+
+    def part_done(self) -> float:
+        """Of the time; or of the tries, where these are counted, the methods weighted by `SHARES`."""
+        if self.left is None or self.tries is None:
+            return min(1.0, (perf_counter() - self.started) / self.seconds)
+        own = 1.0 - max(0, self.left) / self.tries
+        return self.before + own * SHARES[self.method]
 
     def known(self) -> None:
         """The family of docs/theory.md, section 14: all samples of one label, all inner products equal and negative."""

@@ -41,6 +41,7 @@ from refimpl.span import weights_from_coefficients
 from refimpl.spectrum import rank_of_limit
 from refimpl.tiles.columns import scaled
 from refimpl.validation import Array, as_callback, as_count
+from verification.progress import Told
 from verification.witnesses.least_norm import ACCEPTED_GAP, SolveStatus
 from verification.witnesses.program_family import ProgramFamily, neuron_groups, samples_of_sign, solve_choice
 
@@ -225,7 +226,7 @@ def global_optimum(
     for part in _solved_chunks(family, reached, jobs):
         found.append(part)
         done = sum(part.programs for part in found)
-        progress(f"global optimum by enumeration: {done} of {programs} programs")
+        progress(Told("global optimum by enumeration", f"{done} of {programs} programs", done / programs))
     best = min(found, key=lambda part: part.upper)
     return _result(network, data, exponent, family, best, found)
 

@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from refimpl.spectrum import row_norms
+from refimpl.spectrum import certainly_independent, row_norms
 from refimpl.validation import Array, BoolArray
 from verification.witnesses.cvxpy_solver import SOLVER, load_cvxpy, solve
 from verification.witnesses.infeasibility import no_solution
@@ -292,7 +292,7 @@ def _error_through_support(program: Program, xi: Array, mu: Array, S: BoolArray)
     if not 0 < count <= U.shape[1]:
         return float("inf")
     spread = eps * float(np.sqrt(count))
-    sigma = float(np.linalg.svd(U[S], compute_uv=False)[-1]) - spread
+    sigma = program.smallest_singular_value(S) - spread
     if sigma <= spread:
         return float("inf")
     size = float(np.linalg.norm(xi))
@@ -313,6 +313,8 @@ def _least_multipliers(program: Program, answer: _Answer) -> Array | None:
     U, b = program.U, program.b
     size = float(np.linalg.norm(answer.xi))
     tight = np.flatnonzero((answer.mu > 0.0) | (U @ answer.xi - b <= 64.0 * program.rounding * size))
+    if certainly_independent(U[tight]):
+        return None
     P, sigma, Qt = np.linalg.svd(U[tight])
     rank = int(np.sum(sigma > len(b) * program.rounding * sigma[0]))
     if rank == tight.size:

@@ -15,6 +15,7 @@ Rays have the form (left of sample i) x_iᵀ, so products with them, and of them
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from scipy.optimize import linprog, lsq_linear, nnls
 
 from refimpl.datasets import Dataset
 from refimpl.network import TwoLayerNetwork
+from refimpl.spectrum import certainly_independent
 from refimpl.validation import Array, BoolArray, IntArray
 
 __all__ = ["VANISHING", "Rays", "best_fit"]
@@ -42,6 +44,9 @@ AS_NEAR = 1e-10
 
 PROGRAM_ENTRIES = 2**22
 """Dependent samples share by a linear program of up to this many numbers; beyond, as the rays come."""
+
+ALL_AT_ONCE = 100
+"""From so many rays on, it is looked first whether all of them have a positive coefficient: then least squares do."""
 
 VANISHING = 1e-150
 """Margins and rays below this part of the largest possible are 0: their quotients leave the range of float64."""
@@ -167,7 +172,11 @@ def _least_penalty(rays: Rays, W: Array, excess: Array, fit: _Fit) -> _Fit:
     samples = np.flatnonzero(rays.steepest(W - nearest)[1] >= -AS_NEAR)  # the others have λ_i = 0
     X, kinks = rays.X[samples], np.argwhere(rays.at_kink[:, samples])
     size = samples.size + 2 * len(kinks)
-    if np.linalg.matrix_rank(X) == samples.size or (W.size + len(kinks)) * size > PROGRAM_ENTRIES:
+    if (
+        certainly_independent(X)
+        or np.linalg.matrix_rank(X) == samples.size
+        or (W.size + len(kinks)) * size > PROGRAM_ENTRIES
+    ):
         return fit
     slopes = np.where(rays.at_kink, rays.network.slope, rays.fixed_slopes)[:, samples]
     columns = rays.columns(samples, slopes)
@@ -252,6 +261,11 @@ def _multipliers_and_slopes(
 def _nnls(columns: _RayColumns, W: Array) -> Array:
     """argmin ‖A x - W‖ over x >= 0."""
     T, t = columns.reduced(W)
+    if ALL_AT_ONCE <= T.shape[1] == T.shape[0]:
+        with suppress(np.linalg.LinAlgError):
+            x = np.asarray(np.linalg.solve(T, t), dtype=np.float64)
+            if x.min() > 0.0:
+                return _refined(columns, T, W, x)
     try:
         x, _ = nnls(T, t, maxiter=100 * T.shape[1] + 100)
     except RuntimeError:  # it cycled; the caller checks optimality itself

@@ -10,7 +10,7 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
 from refimpl.validation import Array
-from verification.witnesses.unit_rows import EPS
+from verification.witnesses.unit_rows import ALL_AT_ONCE, EPS
 
 __all__ = ["active_set"]
 
@@ -40,6 +40,11 @@ def active_set(U: Array, b: Array, size: float = 1.0, lift: float = 0.0) -> Iter
         ξ, shape (k,), and μ >= 0, shape (n,), each up to a factor. Where there is no solution, Uᵀμ = 0 to rounding.
     """
     n = len(b)
+    if ALL_AT_ONCE <= n <= U.shape[1]:
+        found = _on_support(U, b, np.arange(n), lift)
+        if found is not None and found[1].min() > 0.0:
+            yield found
+            return
     for _ in range(6):
         try:
             u, _ = nnls(np.vstack([U.T, b / size]), np.append(np.zeros(U.shape[1]), 1.0), maxiter=30 * n + 30)

@@ -53,7 +53,9 @@ def events_agree(proof, flow):
 
 @pytest.mark.parametrize(
     "seeds",
-    [range(k, k + 10) for k in range(0, 300, 10)] if THOROUGH else [(1, 2, 4, 6, 7, 10, 12, 20, 21, 30, 35, 36, 60, 63, 68)],
+    [range(k, k + 10) for k in range(0, 300, 10)]
+    if THOROUGH
+    else [(1, 2, 4, 6, 7, 10, 12, 20, 21, 30, 35, 36, 60, 63, 68)],
 )
 def test_proven_flows_are_those_of_gradient_flow(seeds):
     decided = 0

@@ -20,7 +20,7 @@ from refimpl.descent import gradient_descent_in_weight_space
 from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError, OutputFileError, RunInterrupted
 from verification import cli, verify
 from verification.commands.sweep import exit_code
-from verification.studies import sweep_store, sweep_workers
+from verification.studies import sweep_cells, sweep_store, sweep_workers
 from verification.studies.sweep_cells import cell_result
 from verification.studies.sweep_grid import KEYS, MOST_CELLS, cells_of, read_grid
 from verification.studies.sweep_run import sweep
@@ -503,3 +503,26 @@ def test_bad_command_lines(words, told, grid, capsys) -> None:
 def test_a_violation_and_a_failure_are_told_by_the_exit_code() -> None:
     for work, code in ((lambda one: {"violated": 0}, 0), (lambda one: {"violated": 1}, 1), (lambda one: one["y"], 3)):
         assert exit_code(sweep(CELLS[:1], work=work, jobs=1)) == code
+
+
+def test_cells_on_one_data_set_draw_it_once(monkeypatch) -> None:
+    """And have the results of cells that are computed alone."""
+    settings = {"what": "flow", "data": "gaussian", "samples": 3, "dimension": 60, "norm_ratio": 1.0, "seed": 0}
+    settings |= {"slope": 0.5, "positive": 2, "negative": 1, "loss": "logistic", "method": "piecewise"}
+    cells = [settings | {"init_scale": 0.01, "start": k, "slope": slope} for slope in (0.3, 0.5) for k in range(3)]
+    drawn, draw = [], sweep_cells.data_of
+    monkeypatch.setattr(sweep_cells, "data_of", lambda settings: drawn.append(1) or draw(settings))
+    alone = []
+    for cell in cells:
+        sweep_cells._shared.cache_clear()
+        sweep_cells._data.cache_clear()
+        alone.append(sweep_cells.cell_result(cell))
+    assert len(drawn) == 6
+    drawn.clear()
+    sweep_cells._shared.cache_clear()
+    sweep_cells._data.cache_clear()
+    assert [sweep_cells.cell_result(cell) for cell in cells] == alone
+    assert len(drawn) == 1
+    other = sweep_cells.cell_result(cells[0] | {"seed": 1})
+    assert other != alone[0]
+    assert len(drawn) == 2

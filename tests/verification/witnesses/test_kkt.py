@@ -7,7 +7,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import minimize, nnls
 
 from refimpl import Dataset, LeakyReLU, SmoothLeakyReLU, TwoLayerNetwork, datasets
 from refimpl.errors import InvalidParameterError, ShapeError
@@ -381,3 +381,24 @@ def test_smooth_activation_is_refused():
     network = TwoLayerNetwork([1.0], SmoothLeakyReLU(0.5, 1.0))
     with pytest.raises(InvalidParameterError, match="LeakyReLU for kkt_residuals"):
         kkt_residuals(network, Dataset([[1.0]], [1]), [[1.0]])
+
+
+def test_many_samples_have_the_multipliers_of_the_closed_form():
+    """All λ_i > 0: one linear system instead of nonnegative least squares; and a W beside the KKT point, whose λ are
+    those that nonnegative least squares finds."""
+    network = TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.5))
+    data = datasets.nearly_orthogonal(130, 140, 1.25, 0.5, 0)
+    exact = closed_form(network, data)
+    W = np.where(network.second_layer[:, None] > 0.0, exact.v, exact.u)
+    found = kkt_residuals(network, data, W)
+    np.testing.assert_allclose(found.multipliers, exact.multipliers, rtol=1e-10)
+    assert found.stationarity < 1e-13
+    off = W * (1.0 + 0.1 * np.random.default_rng(0).standard_normal(W.shape))
+    near = kkt_residuals(network, data, off)
+    Phi = np.where(near.pattern > 0, 1.0, 0.5)
+    H = [
+        ((network.second_layer * y * phi)[:, None] * x).ravel() for x, y, phi in zip(data.X, data.y, Phi.T, strict=True)
+    ]
+    lam, rest = nnls(np.transpose(H), off.ravel() / near.smallest_margin)
+    np.testing.assert_allclose(near.multipliers, lam, rtol=1e-8)
+    assert near.stationarity == pytest.approx(rest * near.smallest_margin / np.linalg.norm(off), rel=1e-9)
