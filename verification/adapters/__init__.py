@@ -1,1 +1,1 @@
-"""The names under which PyTorch, JAX and Keras are asked: `--implementation verification.adapters.pytorch:implementation`."""
+"""The names under which PyTorch, JAX and Keras are asked, such as `verification.adapters.pytorch:implementation`."""
