@@ -280,7 +280,7 @@ def mean_log_value(loss: Loss, q: Array) -> float:
 
 
 def sample_weights(loss: Loss, q: Array) -> Array:
-    """w = g/Σg, the softmax of log g (docs/theory.md, section 7), of margins or of each column of them."""
+    """w = g/Σg, the softmax of log g, as in docs/theory.md (7.2), of margins or of each column of them."""
     log_g = loss.log_weight(q)
     g = np.exp(log_g - log_g.max(axis=0))
     return np.asarray(g / g.sum(axis=0))

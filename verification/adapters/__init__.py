@@ -1,1 +1,1 @@
-"""Names for `--implementation`: PyTorch, JAX and Keras, as in verification.adapters.pytorch:implementation."""
+"""The names under which PyTorch, JAX and Keras are asked, such as `verification.adapters.pytorch:implementation`."""

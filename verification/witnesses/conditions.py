@@ -191,7 +191,7 @@ def _paper_condition(network: TwoLayerNetwork, data: Dataset) -> Condition:
 class ScaledProblem:
     """K_ii, the parts of S off its diagonal, and the masses, with max K_ii = 1 and Σ a_j² = 1.
 
-    Multipliers are then λ · unit, unit = max K_ii · Σ a_j². With b_i = b̃_i/(K_ii η_i), section 5 reads
+    Multipliers are then λ · unit, unit = max K_ii · Σ a_j². With b_i = b̃_i/(K_ii η_i), (5.3) and (5.4) read
 
         b̃ >= 1 + s A b̃,   s B b̃ < 1,   A_ik = β_i P_ik/(K_kk η_k),   B_ik = (β_i Q_ik + (η_i/γ) P_ik)/(K_kk η_k),
 
@@ -247,7 +247,7 @@ class ScaledProblem:
 
     @cached_property
     def series(self) -> tuple[Array, Array]:
-        """A and B; inf where an entry is too large for a float, 0 where P_ik and Q_ik are 0."""
+        """A and B of (5.3) and (5.4); inf where an entry is too large for a float, 0 where P_ik and Q_ik are 0."""
         gamma, beta, eta = Fraction(self.gamma), self.beta_by_label, self.eta_by_label
         kind = np.where(self.positive_label, 0, 1)
 
@@ -349,7 +349,7 @@ def _iterated_bounds(problem: ScaledProblem) -> tuple[Array, Array, int] | None:
 
 
 def _lower(problem: ScaledProblem, upper: Array) -> Array:
-    """ℓ_i = max(0, (1 - U_i⁺ β_i)/(K_ii η_i)), as λ >= 0."""
+    """ℓ_i = max(0, (1 - U_i⁺ β_i)/(K_ii η_i)), as λ >= 0: the ℓ of (5.3)."""
     U_plus = problem.push @ upper
     return np.maximum(0.0, (1.0 - U_plus * problem.beta) / (problem.K * problem.eta))
 

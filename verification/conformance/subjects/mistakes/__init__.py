@@ -29,7 +29,7 @@ WRONG: dict[str, Any] = {title: mistake.implementation for title, mistake in MIS
 
 
 def __getattr__(name: str) -> Any:
-    """A mistake by its class name, as `--implementation verification.conformance.subjects.mistakes:NAME` asks."""
+    """A mistake by the name of its class, as `--implementation` asks for it."""
     for module in (backward, forward, memory, runs, sizes, solutions):
         if name in vars(module):
             return vars(module)[name]
