@@ -192,7 +192,8 @@ def _options_of(args: argparse.Namespace, parser: argparse.ArgumentParser) -> di
     for action in actions.choices[args.command]._actions:
         found[action.dest] = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
     empty = [found[name] for name, value in vars(args).items() if value == "" and name in found]
-    found |= {"path": option for option in empty[:1]}  # only a name that is no name is told without itself
+    if empty:  # only a file name that is none is told without itself
+        found["path"] = empty[0]
     found |= {name: found[option] for name, option in PARAMETERS.items() if option in found}
     if getattr(args, "explain", None) is not None:
         found["only"] = found["explain"]

@@ -14,7 +14,7 @@ BASES = {
     "descend": ["--data", "d.csv", "--steps", "10"],
     "max-margin": ["--data", "d.csv"],
     "kkt": ["--data", "d.csv", "--weights", "W.npy", "--positive", "1", "--negative", "1"],
-    "audit": ["--data", "d.csv", "--weights", "W.npy"],
+    "audit": ["--data", "d.csv", "--weights", "W.npy", "--positive", "1", "--negative", "1"],
     "certify": ["--data", "d.csv"],
     "sweep": ["g.toml", "--store", "s.sqlite"],
     "search": ["--seconds", "1", "--tries", "1"],
