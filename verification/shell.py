@@ -190,7 +190,7 @@ def _options_of(args: argparse.Namespace, parser: argparse.ArgumentParser) -> di
     (actions,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     found = {}
     for action in actions.choices[args.command]._actions:
-        found[action.dest] = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
+        found[action.dest] = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
     empty = [found[name] for name, value in vars(args).items() if value == "" and name in found]
     if empty:  # only a file name that is none is told without itself
         found["path"] = empty[0]

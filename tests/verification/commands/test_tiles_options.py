@@ -161,7 +161,7 @@ def test_what_cannot_be_is_one_sentence(big, tmp_path, capsys) -> None:
         (["--memory", "1kB"], "`--memory` must be at least"),
         (["--centre"], "held in memory for a preparation"),
         (["--save", str(tmp_path / "a.npz")], "--write-weights writes W"),
-        (["--header"], "`header` must go with a table"),
+        (["--header"], "`--header` must go with a table"),
     ]:
         assert why in fails(capsys, "flow", *arguments, *more)
     assert "`--labels` must name a .npy file" in fails(capsys, "flow", *arguments[:2])
