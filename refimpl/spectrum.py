@@ -163,7 +163,7 @@ def sample_factor(X: Array | Columns, gram: Array | None) -> tuple[Array, float]
     elif n > d:
         X = X.array() if isinstance(X, Columns) else X
         X = X[:, X.any(axis=0)]
-    norms = row_norms(X) if gram is None or not isinstance(X, Columns) else np.sqrt(np.diagonal(gram))
+    norms = np.sqrt(np.diagonal(gram)) if isinstance(X, Columns) and gram is not None else row_norms(np.asarray(X))
     width, columns = max(n, QR_BLOCK_ENTRIES // n), as_columns(X)
     R: Array = np.zeros((0, n))
     for start in range(0, X.shape[1], width):

@@ -50,6 +50,14 @@ EXAMPLES = """examples:
 exit codes: 0 nothing violated; 1 violated, or refused; 2 bad input, or an output that cannot be written;
 3 inconclusive; 70 an unexpected error, which is a fault of this program; 130 interrupted"""
 
+PARAMETERS = {
+    "drop_columns": "drop_column",
+    "scales": "init_scales",
+    "scale": "init_scale",
+    "descent_steps": "steps",
+}
+"""Parameters in Python whose option has another name (`argparse`'s, with underscores)."""
+
 LEAST_ADDRESS_SPACE = 640 << 20
 """Bytes of address space without which the linear algebra of NumPy and SciPy ends the process or hangs."""
 
@@ -145,8 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _guarded(given: list[str], debug: bool, stop: _Stop) -> int:
     """The exit code, with everything printed that will be."""
+    options: dict[str, str] = {}
     try:
-        code = _carry_out(given)
+        code = _carry_out(given, options)
         write_output("")
         if stop.signal:
             remark("implicit-bias: interrupted.\n")
@@ -158,13 +167,46 @@ def _guarded(given: list[str], debug: bool, stop: _Stop) -> int:
         if debug:
             _show_traceback(error)
         code, sentence = _told(error, stop)
+        if str(getattr(error, "path", "")) not in options:  # else a file has the name of a parameter
+            sentence = by_option(sentence, options)
         if sentence:
             remark(f"implicit-bias: {printable(sentence)}\n")
         give_up_if_broken(sys.stdout)
         return code
 
 
-def _carry_out(given: list[str]) -> int:
+def by_option(sentence: str, options: dict[str, str]) -> str:
+    """A sentence about parameters, with the options that people typed for them.
+
+    Examples
+    --------
+    >>> by_option("`scales` must be numbers; got 'x'.", {"scales": "--init-scales"})
+    "`--init-scales` must be numbers; got 'x'."
+    """
+    for parameter, option in options.items():
+        sentence = sentence.replace(f"`{parameter}`", f"`{option}`")
+    return sentence
+
+
+def _options_of(args: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, str]:
+    """Parameter of Python -> option or argument of the chosen command."""
+    (actions,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    found = {}
+    for action in actions.choices[args.command]._actions:
+        found[action.dest] = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
+    empty = [found[name] for name, value in vars(args).items() if value == "" and name in found]
+    if empty:  # only a file name that is none is told without itself
+        found["path"] = empty[0]
+    found |= {name: found[option] for name, option in PARAMETERS.items() if option in found}
+    if getattr(args, "explain", None) is not None:
+        found["only"] = found["explain"]
+    if "positive" in found:
+        found["positive + negative"] = "--positive + --negative"
+    return found | {name.replace("_", "-"): option for name, option in found.items()}
+
+
+def _carry_out(given: list[str], options: dict[str, str]) -> int:
+    """Run the subcommand; `options` is filled with what `by_option` needs."""
     chosen = next((word for word in given if not word.startswith("-")), None)
     if chosen in COMMANDS and not {"-h", "--help"} & set(given):
         _require_address_space()
@@ -174,6 +216,8 @@ def _carry_out(given: list[str]) -> int:
         parser.prog = f"{parser.prog} {chosen}"
         stray = not rest[0].startswith("-") and hasattr(args, "data")
         parser.error(f"unrecognized arguments: {' '.join(rest)}{' (--data FILE names the data)' if stray else ''}")
+    args.command = chosen
+    options.update(_options_of(args, parser))
     args.command_line = shlex.join(["implicit-bias", *given])
     return int(args.run(args))
 

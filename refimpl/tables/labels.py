@@ -51,7 +51,7 @@ class Labels:
             absent = [str(name) for name in choices.classes if key_of(str(name)) not in found]
             if absent:
                 there = listed([*self.texts.values(), *(text for text, _ in self.others.values())], 6)
-                raise FileFormatError(self.source, f"no label is {absent[0]}; there are {there}")
+                raise FileFormatError(self.source, f"no label is {absent[0]} (--classes); there are {there}")
             return {key_of(str(name)): sign for name, sign in zip(choices.classes, (1, -1), strict=True)}
         if choices.positive_label is not None:
             return self._one_against_the_other(key_of(str(choices.positive_label)))
@@ -67,7 +67,9 @@ class Labels:
     def _one_against_the_other(self, positive: Any) -> dict[Any, int]:
         shown = listed(list(self.texts.values()), 6)
         if positive not in self.texts:
-            raise FileFormatError(self.source, f"no label is {self.choices.positive_label}; there are {shown}")
+            raise FileFormatError(
+                self.source, f"no label is {self.choices.positive_label} (--positive-label); there are {shown}"
+            )
         if len(self.texts) > 2:
             raise FileFormatError(
                 self.source, f"it has {len(self.texts)} labels, {shown}: --classes A B takes two of them"

@@ -23,7 +23,7 @@ def test_words_as_labels(table):
     data, report = table(text, positive_label="blue")
     np.testing.assert_array_equal(data.y, [-1.0, 1.0, -1.0])
     assert report.classes == (("red", -1, 2), ("blue", 1, 1))
-    with pytest.raises(FileFormatError, match="no label is green; there are red, blue"):
+    with pytest.raises(FileFormatError, match=r"no label is green \(--positive-label\); there are red, blue"):
         table(text, positive_label="green")
 
 
@@ -47,7 +47,7 @@ def test_two_of_several_classes(table):
     np.testing.assert_array_equal(data.X, [[5.0, 1.0], [7.0, 2.0], [6.0, 3.0]])
     np.testing.assert_array_equal(data.y, [-1.0, 1.0, -1.0])
     assert "left out: rows of other classes, 2 of green" in report.notes
-    with pytest.raises(FileFormatError, match="no label is violet; there are red, blue, green"):
+    with pytest.raises(FileFormatError, match=r"no label is violet \(--classes\); there are red, blue, green"):
         table(text, classes=("red", "violet"))
     with pytest.raises(FileFormatError, match="no label is one of a, b"):
         table(text, classes=("a", "b"))

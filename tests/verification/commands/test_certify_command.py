@@ -97,7 +97,7 @@ def test_numbers_of_a_rejected_form_are_not_shown(tmp_path, capsys):
 )
 def test_slopes_that_are_none_end_in_a_sentence_at_once(data_file, capsys, text):
     assert cli.main(["certify", "--data", data_file, f"--slope={text}"]) == 2
-    assert "`slope` must" in capsys.readouterr().err
+    assert "`--slope` must" in capsys.readouterr().err
 
 
 def test_slopes_as_fractions_and_floats():

@@ -383,7 +383,7 @@ class Panic(BaseException):
         (MemoryError(), 2, "more memory than there is."),
         (MemoryError("Unable to allocate 7 TiB"), 2, "more memory than there is (Unable to allocate 7 TiB)."),
         (OSError(28, "No space left on device", "/tmp/x"), 2, "No space left on device (`/tmp/x`)."),
-        (InvalidParameterError("slope", "lie in [0, 1]", 7), 2, "`slope` must lie in [0, 1]; got 7."),
+        (InvalidParameterError("slope", "lie in [0, 1]", 7), 2, "`--slope` must lie in [0, 1]; got 7."),
         (KeyboardInterrupt(), 130, "interrupted."),
         (BrokenPipeError(32, "Broken pipe"), 141, ""),
     ],

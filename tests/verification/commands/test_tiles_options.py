@@ -158,15 +158,15 @@ def max_margin_of(X, y) -> object:
 def test_what_cannot_be_is_one_sentence(big, tmp_path, capsys) -> None:
     arguments = big[0]
     for more, why in [
-        (["--memory", "1kB"], "`memory` must be at least"),
+        (["--memory", "1kB"], "`--memory` must be at least"),
         (["--centre"], "held in memory for a preparation"),
         (["--save", str(tmp_path / "a.npz")], "--write-weights writes W"),
-        (["--header"], "`header` must go with a table"),
+        (["--header"], "`--header` must go with a table"),
     ]:
         assert why in fails(capsys, "flow", *arguments, *more)
-    assert "`labels` must name a .npy file" in fails(capsys, "flow", *arguments[:2])
-    assert "`data` must be given" in fails(capsys, "flow", "--labels", arguments[3])
-    assert "`data` must be given" in fails(capsys, "flow", "--memory", "1GB")
+    assert "`--labels` must name a .npy file" in fails(capsys, "flow", *arguments[:2])
+    assert "`--data` must be given" in fails(capsys, "flow", "--labels", arguments[3])
+    assert "`--data` must be given" in fails(capsys, "flow", "--memory", "1GB")
     assert "are the same file" in fails(
         capsys, "max-margin", *arguments, "--write-weights", "a.npy", "--write-vectors", "a.npy"
     )

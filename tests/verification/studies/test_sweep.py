@@ -489,7 +489,7 @@ def test_command(grid, capsys) -> None:
     ("words", "told"),
     [
         (["--csv", "s.sqlite"], "--csv and --store are the same file"),
-        (["--jobs", "0"], "`jobs` must be a whole number, at least 1; got 0."),
+        (["--jobs", "0"], "`--jobs` must be a whole number, at least 1; got 0."),
         (["--store", "grid.toml"], "no store of sweeps"),
     ],
 )
