@@ -25,10 +25,10 @@ from verification import (
 
 __all__ = ["LARGEST", "Growth", "growth_by_samples"]
 
-LARGEST = 1000
+LARGEST = 500
 SLOPE, NEURONS = 0.5, 64
 EVENTS, STEPS = 400, 100
-VERIFIED_UP_TO = 500
+VERIFIED_UP_TO = 250
 
 
 class Growth(NamedTuple):
@@ -84,8 +84,8 @@ def calls(data: Dataset) -> Iterator[tuple[str, Callable[[], Any], Callable[[Any
 
 
 def growth_by_samples(largest: int = LARGEST) -> Iterator[Growth]:
-    """Each call on each data set of n = 250, 500, ... samples, beside half as many."""
-    sizes = [n for n in (250 * 2**k for k in range(20)) if n <= largest]
+    """Each call on each data set of n = 125, 250, ... samples, beside half as many."""
+    sizes = [n for n in (125 * 2**k for k in range(20)) if n <= largest]
     before: dict[tuple[str, str], float] = {}
     warm = datasets.gaussian(4, 100, 0)
     for _, call, _ in calls(warm):

@@ -6,6 +6,7 @@ import json
 
 import benchmark
 import benchmark_peers as peers
+import benchmark_samples as many
 import numpy as np
 import pytest
 from rich.console import Console
@@ -91,3 +92,31 @@ def test_peers_descend_alike() -> None:
     ranks, _ = peers.torch_descent(W, network.second_layer, 0.3, data.X, data.y, 2.0, 20, 5)
     ours = gradient_descent(network, data, W, 2.0, 20, record_every=5).trajectory.stable_rank[1:]
     np.testing.assert_allclose(ours, ranks, rtol=1e-12)
+
+
+def test_growth_is_that_of_each_call_on_each_data_set(monkeypatch) -> None:
+    """With a clock by which a call takes n³ seconds: exponent 3, from the second size on."""
+    now = [0.0]
+    monkeypatch.setattr(many, "process_time", lambda: now[0])
+    monkeypatch.setattr(many, "data_sets", lambda n: [("one", datasets.gaussian(n // 125 + 1, 3, 0))])
+
+    def work(n: int) -> int:
+        now[0] += float((n - 1) ** 3)
+        return n
+
+    monkeypatch.setattr(many, "calls", lambda data: [("call", lambda: work(data.n), lambda found: f"{found} samples")])
+    found = list(many.growth_by_samples(500))
+    assert [(row.what, row.n, row.seconds, row.before) for row in found] == [
+        ("call, one", 250, 8.0, 1.0),
+        ("call, one", 500, 64.0, 8.0),
+    ]
+    assert [row.exponent for row in found] == [3.0, 3.0]
+    rows = [row for row in benchmark.samples(500) if isinstance(row, benchmark.Row)]
+    assert [row.note for row in rows] == ["exponent 3.0; 3 samples", "exponent 3.0; 5 samples"]
+
+
+def test_every_call_on_few_samples_answers() -> None:
+    answers = {what: tell(call()) for what, call, tell in many.calls(datasets.gaussian(4, 100, 0))}
+    assert answers["flow, 400 events"].endswith("events")
+    assert answers["kkt_residuals"].startswith("MEASURED")
+    assert answers["verify, 1 s a flow"].endswith("claims")

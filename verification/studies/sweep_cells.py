@@ -55,7 +55,9 @@ def cell_result(settings: dict[str, Any]) -> dict[str, Any]:
     >>> found["flow_status"], found["rank"], round(found["largest_margin"], 9)
     ('CONVERGED', 2, 1.0)
     """
-    shared = _shared(_text_of(settings, NETWORK), _text_of(settings, _names_of_data(settings)))
+    small = settings.get("samples", SMALL) * settings.get("dimension", SMALL) <= SMALL
+    kept = _MANY if small else _FEW
+    shared = kept.shared(_text_of(settings, NETWORK), _text_of(settings, _names_of_data(settings)))
     return WORK[settings["what"]](shared, settings)
 
 
@@ -95,15 +97,25 @@ class _Shared:
         return {name: getattr(hypotheses, name).slack for name in CONDITIONS}
 
 
-@lru_cache(maxsize=1)
-def _shared(network: str, data: str) -> _Shared:
-    """The last one is kept: cells that share it follow each other in a sweep."""
-    return _Shared(network_of(json.loads(network)), _data(data))
+class _Kept:
+    """The data sets and networks of the last cells: many small ones, or one of those that fill memory."""
+
+    def __init__(self, count: int) -> None:
+        self.data = lru_cache(count)(lambda text: data_of(json.loads(text)))
+        self.shared = lru_cache(count)(lambda network, data: _Shared(network_of(json.loads(network)), self.data(data)))
+
+    def clear(self) -> None:
+        """Forget them."""
+        self.data.cache_clear()
+        self.shared.cache_clear()
 
 
-@lru_cache(maxsize=1)
-def _data(text: str) -> Dataset:
-    return data_of(json.loads(text))
+SMALL = 2**18
+"""Numbers in X up to which `SEVERAL` data sets are kept; of data in files the last one is."""
+
+SEVERAL = 16
+
+_FEW, _MANY = _Kept(1), _Kept(SEVERAL)
 
 
 def network_of(settings: dict[str, Any]) -> TwoLayerNetwork:

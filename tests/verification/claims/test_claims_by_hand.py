@@ -259,7 +259,7 @@ def test_a_small_start_is_compared_with_a_large_one_after_one_step_and_after_fif
     monkeypatch.setattr(small_module, "most", lambda *_: 1.1)
     sizes = []
 
-    def descend(W0, factor, steps, record_every):
+    def descend(W0, factor, steps, record_every, what):
         sizes.append(float(np.linalg.norm(W0)) / factor)
         ranks = {small_module.FACTORS[0]: small, small_module.FACTORS[-1]: large}.get(factor, (100.0, 0.01))
         rank = np.array([50.0, ranks[0 if steps == 1 else 1]])

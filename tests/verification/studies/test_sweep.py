@@ -514,13 +514,11 @@ def test_cells_on_one_data_set_draw_it_once(monkeypatch) -> None:
     monkeypatch.setattr(sweep_cells, "data_of", lambda settings: drawn.append(1) or draw(settings))
     alone = []
     for cell in cells:
-        sweep_cells._shared.cache_clear()
-        sweep_cells._data.cache_clear()
+        sweep_cells._MANY.clear()
         alone.append(sweep_cells.cell_result(cell))
     assert len(drawn) == 6
     drawn.clear()
-    sweep_cells._shared.cache_clear()
-    sweep_cells._data.cache_clear()
+    sweep_cells._MANY.clear()
     assert [sweep_cells.cell_result(cell) for cell in cells] == alone
     assert len(drawn) == 1
     other = sweep_cells.cell_result(cells[0] | {"seed": 1})
