@@ -98,4 +98,5 @@ class NearUnits:
         self.j, self.i = np.nonzero(near & (sides != 0))
         mine = sides[self.j, self.i]
         self._distances = mine * segment.anchored(self.j, self.i)
-        self._rows = mine[:, None] * segment.rows_of(self.j, self.i)
+        self._rows = segment.rows_of(self.j, self.i)
+        self._rows *= mine[:, None]

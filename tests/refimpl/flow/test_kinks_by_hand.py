@@ -8,7 +8,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refimpl.flow.kinks import Resolution, minimum_norm_slopes, release_delay, resolve_kinks, sample_coordinates
+from refimpl.flow.independence import sample_coordinates
+from refimpl.flow.kinks import Resolution, release_delay, resolve_kinks
+from refimpl.flow.least_slopes import minimum_norm_slopes
 
 
 def resolved(X, e, at_kink, sides, slope: float = 0.5, others: bool = True) -> Resolution:

@@ -218,7 +218,7 @@ def test_changes_of_one_neuron_change_the_matrix_and_bound_the_bend(many, sides:
     j, everywhere = 3, np.ones(4, dtype=bool)
     for row in ([1, 0, -1, 1], sides):
         before = segment.M.copy()
-        segment.ahead, segment.bend = 0.1 * w, 0.0
+        segment.matrix.ahead, segment.matrix.bend = 0.1 * w, 0.0
         segment._set_row(j, np.array(row, dtype=np.int8), everywhere, segment.row_at(j, 0.0 * w))
         np.testing.assert_allclose(segment.M, segment.cell().matrix, rtol=0.0, atol=1e-12 * np.abs(before).max())
-        assert segment.bend >= (1.0 - 1e-12) * (np.abs(segment.M - before) @ segment.ahead).max()
+        assert segment.matrix.bend >= (1.0 - 1e-12) * (np.abs(segment.M - before) @ segment.matrix.ahead).max()
