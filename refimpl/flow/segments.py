@@ -36,7 +36,7 @@ ROUNDING_IN_SPAN = 1e-11
 """A sample in the span of others, all at their kinks, has |z_ji| at most this part of ‖w_j‖ ‖x_i‖: rounding of z and of
 the time of the event. One with more is near the span, not in it, and not at its kink."""
 
-SLOPES_ABOVE_ONE = 1e-6
+SLOPES_OFF = 1e-6
 """Effective slopes leave [γ, 1] by `RELEASE_DELAY` at most, and dc/ds of a path differs from w by less than this."""
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -84,7 +84,8 @@ class Segment:
     def __init__(self, span: SpanCoordinates, loss: Loss) -> None:
         self.span, self.loss = span, loss
         self._a, self._y, self.K = span.network.second_layer, span.y, span.gram
-        self._abs_K = np.abs(span.gram)
+        pulls = self._y * span.gram * (1.0 - np.eye(span.n))
+        self._up, self._down = np.maximum(pulls, 0.0), np.maximum(-pulls, 0.0)
         self._factor, self._sizes = sample_coordinates(span.gram), np.sqrt(np.diagonal(span.gram))
         samples = np.arange(span.n)
         self._independent = independent_samples(self._factor, samples).size == span.n
@@ -99,6 +100,7 @@ class Segment:
         self.seconds_at_anchors, self._norm_square = 0.0, 0.0
         self._differences: tuple[Array, Array] | None = None
         self._build_patterns()
+        self.units = NearUnits(self)
         self.matrix = MarginMatrix(self.K, lambda: self.cell().matrix)
         self.anchor()
 
@@ -192,16 +194,17 @@ class Segment:
         return np.asarray(self._Z[j] + self._patterns[j].increment(c) @ self.K)
 
     def all_reach(self, r: Array) -> Array:
-        """How far a z_ji that is not 0 can move while each c_k grows by at most r_k, with rounding, shape (m, n).
+        """How far a unit can move toward its kink while each c_k grows by at most r_k, with rounding, shape (m, n).
 
-        Unit (j, i) keeps its own slope until it arrives; those of the neuron's other units are at most 1, also after
-        they have changed: |a_j| (Φ_ji K_ii r_i + Σ_{k≠i} |K_ik| r_k).
+        Sample k moves it by P_ji a_j y_k θ K_ik per c_k, toward the kink if that is negative: θ is Φ_ji for its own,
+        which it keeps until it arrives, and in [0, 1] for the others, also after they have changed.
         """
         neurons, samples = np.arange(self._a.size)[:, None], np.arange(r.size)
         rounding = 2.0 * self.rounding_since_anchor(self._c + r, neurons, samples)
-        own = np.diagonal(self.K) * r
-        others = np.abs(self._a)[:, None] * np.maximum(self._abs_K @ r - own, 0.0)
-        return np.asarray((1.0 + SLOPES_ABOVE_ONE) * (np.abs(self._E) * own + others) + rounding)
+        sign, up, down = self.pattern * np.sign(self._a)[:, None], self._up @ r, self._down @ r
+        others = np.where(sign > 0.0, down, up) + SLOPES_OFF * (up + down)
+        own = np.where(sign * self._y < 0.0, np.abs(self._E), 0.0) * (np.diagonal(self.K) * r)
+        return np.asarray((1.0 + SLOPES_OFF) * (own + np.abs(self._a)[:, None] * others) + rounding)
 
     def unit_rows(self, j: int, samples: IndexArray) -> Array:
         """∂z_ji/∂c for the given samples i, shape (len(samples), n)."""
@@ -238,19 +241,19 @@ class Segment:
         self._c = self._c + c
 
     def anchor(self) -> None:
-        """Bring C, Z, q and ‖W‖ up to date, M now and then, and see which units are near their kinks."""
+        """Bring C, Z, q and ‖W‖ up to date, and M now and then."""
         started = perf_counter()
         U = self.increment(self._c)
         self._C += U
         self._Z += U @ self.K
         self._Z[self.pattern == 0] = 0.0
+        self.units.count_from(self._c)
         self._c = np.zeros(self._c.size)
         self.q = self.span.margins_at(self._Z)
         self.matrix.build_if_due(settled=self._changes == 0)
         self._norm_square = self.span.norm(self._C) ** 2
         self._largest_z = np.max(np.abs(self._Z) / self._sizes, axis=1)
         self._changes, self._differences, self._w = 0, None, None
-        self.units = NearUnits(self)
         self.seconds_at_anchors += perf_counter() - started
 
     def anchor_if_due(self) -> None:
@@ -347,8 +350,8 @@ class Segment:
         changed = (before.sides != row).nonzero()[0]
         after = self._pattern_of(j, row, changed)
         self._differences = None
-        self.matrix.exchange(before, after, changed)
         self.pattern[j], self._E[j], self._patterns[j] = row, after.drive, after
+        self.matrix.exchange(before, after, changed)  # builds it from `pattern` where much cancels
         if before.samples.size or after.samples.size:
             self.sliding.set_neuron(j, after)
         U_j = before.increment(self._c) - after.increment(self._c)

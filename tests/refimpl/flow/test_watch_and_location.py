@@ -41,11 +41,14 @@ def names(units: NearUnits) -> list[tuple[int, int]]:
 
 
 def scalar_reach(segment: Segment, Z: np.ndarray, r: np.ndarray) -> dict[tuple[int, int], float]:
-    """|a_j| (Φ_ji K_ii r_i + Σ_{k≠i} |K_ik| r_k), term by term."""
-    a, K = np.abs(segment.span.network.second_layer), np.abs(segment.K)
+    """Σ_k |a_j K_ik| r_k of the samples that move the unit toward its kink, its own with its own slope, term by term."""
+    a, y, K = segment.span.network.second_layer, segment.span.y, segment.K
     slopes = np.where(Z > 0.0, 1.0, 0.3)
     return {
-        (j, i): a[j] * sum((slopes[j, i] if k == i else 1.0) * K[i, k] * r[k] for k in range(4))
+        (j, i): sum(
+            (slopes[j, i] if k == i else 1.0) * max(0.0, -np.sign(Z[j, i]) * a[j] * y[k] * K[i, k]) * r[k]
+            for k in range(4)
+        )
         for j in range(6)
         for i in range(4)
     }
