@@ -271,7 +271,7 @@ class Segment:
         at_kink = self._resting(j, i, z)
         sides, drive = self.pattern[j].copy(), self._drive(j)
         arrivals = at_kink & (sides != 0)
-        several = np.count_nonzero(arrivals) > 1
+        several = bool(np.count_nonzero(arrivals) > 1)
         if arrivals[i] and not several and (self._independent or np.count_nonzero(at_kink) == 1):
             side = resolve_arrival(i, self._patterns[j], drive, self.span.network.slope)
             if side is not None:

@@ -41,7 +41,7 @@ def names(units: NearUnits) -> list[tuple[int, int]]:
 
 
 def scalar_reach(segment: Segment, Z: np.ndarray, r: np.ndarray) -> dict[tuple[int, int], float]:
-    """Σ_k |a_j K_ik| r_k of the samples that move the unit toward its kink, its own with its own slope, term by term."""
+    """Σ_k |a_j K_ik| r_k of the samples that move the unit toward its kink, its own with its own slope."""
     a, y, K = segment.span.network.second_layer, segment.span.y, segment.K
     slopes = np.where(Z > 0.0, 1.0, 0.3)
     return {
