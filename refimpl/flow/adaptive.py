@@ -52,6 +52,7 @@ class _Run:
         self.crossings = np.zeros(self.pattern.shape)
 
     def velocity(self, s: float, flat: Array) -> Array:
+        """dC/ds: docs/theory.md (7.1)."""
         return self.span.velocity(flat.reshape(self.C.shape), self.loss).ravel()
 
     def move_to(self, s: float, C: Array) -> None:

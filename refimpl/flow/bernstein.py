@@ -61,7 +61,10 @@ class Path:
     def at(self, x: float | Array) -> Array:
         """c at x, shape (n,), or a column for each x."""
         p, y = self.B.shape[1] - 1, 1.0 - x
-        return np.asarray(self.B @ np.array([b * x**k * y ** (p - k) for k, b in enumerate(_binomials(p))]))
+        if isinstance(x, float):
+            return np.asarray(self.B @ np.array([b * x**k * y ** (p - k) for k, b in enumerate(_binomials(p))]))
+        k, b = _orders(p)
+        return np.asarray(self.B @ (b * x**k * y ** (p - k)))
 
     def __call__(self, s: float | Array) -> Array:
         """c at time s, shape (n,), or a column for each time."""
@@ -84,6 +87,12 @@ class Path:
 @cache
 def _binomials(p: int) -> tuple[float, ...]:
     return tuple(float(comb(p, k)) for k in range(p + 1))
+
+
+@cache
+def _orders(p: int) -> tuple[Array, Array]:
+    """k and binom(p, k) as columns."""
+    return np.arange(p + 1.0)[:, None], np.array(_binomials(p))[:, None]
 
 
 @cache

@@ -3,11 +3,10 @@
 Where every unit (j, i) has a fixed side of its kink, +1, -1, or 0 for a unit that slides along it,
 the velocity of the loss-normalized flow is linear in the sample weights w on the simplex:
 
-    dC_ji/ds = a_j y_i Φ_ji w_i                 (i not sliding, Φ = 1 or γ)
-    (dC_j)_T = -K_TT⁻¹ K_TN (dC_j)_N            (T the sliding units of neuron j, N the others)
-    dq/ds    = M w,   M = Σ_j a_j² (y∘Φ_j)(y∘Φ_j)ᵀ ∘ (K / K_TT)   (Schur complement, zero on T)
+    dC/ds by docs/theory.md (7.1), and (7.4) where units slide;      dq/ds = M w, M by (7.5).
 
-Within its last cell the flow's w tends to the minimizer of wᵀMw over the simplex.
+`refimpl/flow/pattern.py` has these of one neuron. Within its last cell the flow's w tends to the minimizer of wᵀMw over
+the simplex.
 """
 
 from __future__ import annotations
@@ -18,9 +17,12 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import nnls
 
-from refimpl.flow.kinks import LIGHT, independent_samples, minimum_norm_slopes, release_delay, sample_coordinates
+from refimpl.flow.independence import independent_samples, sample_coordinates
+from refimpl.flow.kinks import LIGHT, release_delay
+from refimpl.flow.least_slopes import minimum_norm_slopes
+from refimpl.flow.pattern import Pattern, slopes_of
 from refimpl.network import TwoLayerNetwork
-from refimpl.validation import Array, IndexArray, IntArray
+from refimpl.validation import Array, IntArray
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -64,7 +66,7 @@ class Cell:
     @cached_property
     def slopes(self) -> Array:
         """Φ, with 0 where a unit slides (it adds nothing to q), shape (m, n)."""
-        return np.where(self.pattern > 0, 1.0, np.where(self.pattern < 0, self.network.slope, 0.0))
+        return slopes_of(self.pattern, self.network.slope)
 
     @cached_property
     def sliding_neurons(self) -> list[int]:
@@ -73,35 +75,30 @@ class Cell:
 
     @cached_property
     def matrix(self) -> Array:
-        """M with dq/ds = M w, shape (n, n), symmetric and positive semidefinite."""
-        a, Phi = self.network.second_layer, self.slopes
+        """M with dq/ds = M w, shape (n, n), symmetric and positive semidefinite: docs/theory.md (7.2) and (7.5)."""
         sliding = self.sliding_neurons
-        others = np.delete(Phi, sliding, axis=0)
-        shared = others.T @ (others * np.delete(a**2, sliding)[:, None])
-        M = self.gram * shared
-        for j in sliding:
-            M += a[j] ** 2 * np.outer(Phi[j], Phi[j]) * self._schur_complement(j)
-        return np.asarray(self.y[:, None] * self.y * (M + M.T) / 2.0)
-
-    def _schur_complement(self, j: int) -> Array:
-        """K/K_TT for neuron j, 0 where its sliding units take away all but rounding, shape (n, n)."""
-        T = self._spanning(j)
-        left = self.gram - self.gram[:, T] @ np.linalg.lstsq(self.gram[np.ix_(T, T)], self.gram[T, :], rcond=None)[0]
-        cancelled = np.diagonal(left) <= 64.0 * float(np.finfo(np.float64).eps) * np.diagonal(self.gram)
-        left[cancelled], left[:, cancelled] = 0.0, 0.0
-        return np.asarray(left)
+        others = np.delete(self.slopes, sliding, axis=0)
+        shared = others.T @ (others * np.delete(self.network.second_layer**2, sliding)[:, None])
+        M = self.y[:, None] * self.y * (self.gram * shared)
+        for pattern in self._sliding.values():
+            M += pattern.part_of_matrix()
+        return np.asarray((M + M.T) / 2.0)
 
     def velocity(self, w: Array) -> Array:
-        """dC/ds for sample weights w, shape (m, n)."""
+        """dC/ds for sample weights w, shape (m, n): docs/theory.md (7.1)."""
         V = self.network.second_layer[:, None] * self.slopes * (self.y * w)
-        for j in self.sliding_neurons:
-            T = self._spanning(j)
-            V[j, T] = -np.linalg.lstsq(self.gram[np.ix_(T, T)], self.gram[T] @ V[j], rcond=None)[0]
+        for j, pattern in self._sliding.items():
+            V[j] = pattern.increment(w)
         return V
 
-    def _spanning(self, j: int) -> IndexArray:
-        """Sliding samples of neuron j that span all of them; the others, if any, add nothing to dC_j X."""
-        return independent_samples(self._factor, np.flatnonzero(self.pattern[j] == 0))
+    @cached_property
+    def _sliding(self) -> dict[int, Pattern]:
+        """The patterns of the neurons that slide; of dependent samples independent ones carry all of dC_j X."""
+        a, slope, patterns = self.network.second_layer, self.network.slope, {}
+        for j in self.sliding_neurons:
+            samples = independent_samples(self._factor, np.flatnonzero(self.pattern[j] == 0))
+            patterns[j] = Pattern.of(a[j] * self.y, slope, self.gram, self.pattern[j], samples)
+        return patterns
 
     @cached_property
     def _factor(self) -> Array:
@@ -114,7 +111,7 @@ class Cell:
         return speeds
 
     def effective_slopes(self, w: Array) -> Array:
-        """θ_ji = dC_ji/(a_j y_i w_i) of the sliding units, Φ_ji of the others, shape (m, n)."""
+        """θ_ji = dC_ji/(a_j y_i w_i) of the sliding units (7.4), Φ_ji of the others, shape (m, n)."""
         scale = self.network.second_layer[:, None] * (self.y * w)
         with np.errstate(divide="ignore", invalid="ignore"):
             theta = self.velocity(w) / scale
@@ -130,7 +127,7 @@ class Cell:
         return np.concatenate(ranges) if ranges else np.zeros(0)
 
     def growth_gap(self, w: Array) -> float:
-        """(wᵀMw - min_i (Mw)_i) / wᵀMw: check (a) of docs/theory.md, section 7; inf if wᵀMw = 0."""
+        """(wᵀMw - min_i (Mw)_i) / wᵀMw: check (a), docs/theory.md (7.7); inf if wᵀMw = 0."""
         growth = self.matrix @ w
         mean = float(w @ growth)
         return (mean - float(growth.min())) / mean if mean > 0.0 else float("inf")
@@ -182,7 +179,7 @@ class Cell:
         return [(int(j[k]), int(i[k]), int(side[k])) for k in np.flatnonzero(np.isin(j, moving) & (side != 0))]
 
     def _rests(self, j: int, w: Array) -> bool:
-        """Whether slopes in [γ, 1] of neuron j's sliding units keep them on their kinks.
+        """Whether slopes in [γ, 1] of neuron j's sliding units keep them on their kinks: docs/theory.md (7.10).
 
         Slopes of dependent samples are not unique, and those of samples without weight do not matter.
         """

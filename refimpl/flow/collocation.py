@@ -56,7 +56,7 @@ _EPS = float(np.finfo(np.float64).eps)
 
 
 class Explicit:
-    """Collocation for dc/ds = w(q + M c), from c = 0.
+    """Collocation for dc/ds = w(q + M c), docs/theory.md (7.2), from c = 0.
 
     The error estimate is what the highest Legendre coefficient of w contributes to c anywhere in the step; it must be
     at most atol + rtol |c|. So c(x) is as good inside the step as at its end.

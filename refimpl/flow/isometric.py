@@ -77,11 +77,11 @@ class IsometricCoordinates:
         return np.asarray(g / g.sum())
 
     def rate(self, s: float, b: Array) -> Array:
-        """db/ds."""
+        """db/ds = Fᵀw: docs/theory.md (7.2) in b."""
         return np.asarray(self._from_c @ self.weights(b))
 
     def jacobian(self, s: float, b: Array) -> Array:
-        """∂(db/ds)/∂b = -Λ^{1/2} Qᵀ (diag w - w wᵀ) diag(η) F."""
+        """∂(db/ds)/∂b = -Λ^{1/2} Qᵀ (diag w - w wᵀ) diag(η) F: docs/theory.md (7.3) in b."""
         w = self.weights(b)
         eta_F = self._loss.log_weight_decay(self._q + self._F @ b)[:, None] * self._F
         return np.asarray(-self._from_c @ (w[:, None] * (eta_F - w @ eta_F)))

@@ -1,6 +1,6 @@
 """What a neuron does at its kinks: cross, slide, or turn (docs/theory.md, section 7, "Several kinks at once").
 
-At a point where the units i in Q of neuron j rest on their kinks (z_ji = 0), the future of row j is decided by
+At a point where the units i in Q of neuron j rest on their kinks (z_ji = 0), docs/theory.md (7.9) decides the future:
 
     ψ(v) = ½‖v‖² - Σ_{i not in Q} e_i Φ_i ⟨v, x_i⟩ - Σ_{i in Q} e_i φ(⟨v, x_i⟩),      e_i = a_j y_i w_i :
 
@@ -17,22 +17,20 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy.optimize import lsq_linear
 
-from refimpl.spectrum import gram_factor
+from refimpl.flow.independence import DEPENDENT, distance_square, independent_samples
+from refimpl.flow.least_slopes import minimum_norm_slopes
+from refimpl.flow.pattern import Pattern, slopes_of
 from refimpl.validation import Array, BoolArray, IndexArray, IntArray
 
 __all__ = [
     "LIGHT",
     "RELEASE_DELAY",
     "Resolution",
-    "independent_samples",
-    "minimum_norm_slopes",
     "release_delay",
+    "resolve_arrival",
     "resolve_kinks",
     "resolve_one_kink",
-    "sample_coordinates",
-    "samples_in_span",
 ]
 
 LIGHT = 1e-100
@@ -41,18 +39,12 @@ LIGHT = 1e-100
 _ALL_CHOICES_UP_TO = 6
 """Repelling units up to which every choice of their slopes is tried; for more, all +, all -, and each alone."""
 
-TIE_BREAK = 1e-8
-"""Weight of ‖θ‖ beside ‖V X‖ where slopes are not unique; it changes V X by its square."""
-
 RELEASE_DELAY = 1e-7
 """A unit leaves a kink that attracts once its effective slope, or its speed, says so by this much. Weights carry
 the solver's error, up to fifty times `atol`; a unit released by less might slide again at once, and so on for ever."""
 
-MOST_GUESSES = 8
-"""Active sets that are guessed before the general solver takes over."""
-
-DEPENDENT = 1e-13
-"""A sample belongs to the span of others if its squared distance from it is at most this part of ‖x_i‖²."""
+WELL_INSIDE = 1e-6
+"""Slopes of sliding units that keep this part of 1 - γ from γ and 1 are not at an end, whatever rounding."""
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -135,10 +127,56 @@ def resolve_kinks(
     return Resolution(neuron.sides_after(choice, theta, speeds), unique, neuron.at_rest(theta, speeds), speeds)
 
 
-def resolve_one_kink(i: int, sides: IntArray, drive: Array, slope: float, gram: Array) -> int | None:
+def resolve_arrival(i: int, pattern: Pattern, drive: Array, slope: float) -> int | None:
+    """What `resolve_kinks` says where unit i arrives alone, and the units of its neuron that slide go on sliding.
+
+    With them K/K_TT takes the place of K (docs/theory.md, section 7, "Sliding"). Their slopes follow from (7.4), and if
+    they lie inside [γ, 1] all conditions of the least-squares problem (7.10) are met. The samples are independent.
+
+    Returns
+    -------
+    int or None
+        As `resolve_one_kink`; None also where a unit might stop sliding.
+    """
+    T = pattern.samples
+    side = resolve_one_kink(i, pattern.sides, drive, slope, pattern.gram[i], pattern.schur_row(i))
+    if side is None or T.size == 0:
+        return side
+    if drive[i] >= 0.0 and side == pattern.sides[i]:
+        return None
+    theta = slopes_of(pattern.sides, slope)
+    theta[i] = 1.0 if side > 0 else slope
+    if side == 0:
+        theta[i] = 0.0
+        S_i = pattern.schur_row(i)
+        theta[i] = np.clip(-float((drive * theta) @ S_i) / float(drive[i] * S_i[i]), slope, 1.0)
+    forces, heavy = pattern.regression @ (drive * theta), -LIGHT * float(np.abs(drive).max())
+    if np.any(drive[T] >= heavy):
+        return None
+    of_sliding = -forces / drive[T]
+    inside = (of_sliding > slope + WELL_INSIDE * (1.0 - slope)) & (of_sliding < 1.0 - WELL_INSIDE * (1.0 - slope))
+    return side if inside.all() else None
+
+
+def resolve_one_kink(
+    i: int, sides: IntArray, drive: Array, slope: float, K_i: Array, S_i: Array | None = None
+) -> int | None:
     """What `resolve_kinks` says where sample i, which arrives from its side, is the only one at its kink.
 
     One speed v(θ) = Σ_{k≠i} e_k θ_k K_ki + e_i θ K_ii decides, at θ = γ and 1.
+
+    Parameters
+    ----------
+    i : int
+    sides : ndarray of int8, shape (n,)
+    drive : ndarray, shape (n,)
+        e.
+    slope : float
+        γ.
+    K_i : ndarray, shape (n,)
+        Row i of K.
+    S_i : ndarray, shape (n,), optional
+        Row i of K/K_TT, where units T slide.
 
     Returns
     -------
@@ -149,16 +187,17 @@ def resolve_one_kink(i: int, sides: IntArray, drive: Array, slope: float, gram: 
     --------
     The same drive from the other samples; the unit's own attracts, and is strong enough to hold it or is not.
 
-    >>> K = np.array([[1.0, 0.5], [0.5, 1.0]])
-    >>> [resolve_one_kink(0, np.array([-1, 1], np.int8), np.array([e, 1.0]), 0.1, K) for e in (-2.0, -0.4)]
+    >>> K_0 = np.array([1.0, 0.5])
+    >>> [resolve_one_kink(0, np.array([-1, 1], np.int8), np.array([e, 1.0]), 0.1, K_0) for e in (-2.0, -0.4)]
     [0, 1]
     """
-    e, K_i, theta = float(drive[i]), gram[i], _slopes_of(sides, slope)
-    terms = drive * theta * K_i
+    e, theta, S_i = float(drive[i]), slopes_of(sides, slope), K_i if S_i is None else S_i
+    terms = drive * theta * S_i
     terms[i] = 0.0
-    others, own = float(terms.sum()), e * float(K_i[i])
-    size = float(np.abs(drive) @ np.abs(K_i))
-    light = abs(e) <= LIGHT * float(np.abs(drive).max()) or slope == 1.0
+    others, own = float(terms.sum()), e * float(S_i[i])
+    sizes = np.abs(drive)
+    size = float(sizes @ np.abs(K_i))
+    light = abs(e) <= LIGHT * float(sizes.max()) or slope == 1.0
     if e < 0.0 and not light:
         held = min(max(-others / own, slope), 1.0)
         rounding = 64.0 * _EPS * (float(np.abs(terms).sum()) - own * held)
@@ -190,7 +229,7 @@ class _AtKinks:
         self._size = np.abs(drive) @ np.abs(gram)
 
     def settle(self, choice: IntArray) -> tuple[IntArray, Array, Array]:
-        """Sides, slopes and dz_j/ds at the local minimum of ψ that is reached from a choice of sides."""
+        """Sides, slopes and dz_j/ds at the local minimum of ψ (7.9) that is reached from a choice of sides."""
         seen = set()
         while True:
             seen.add(choice.tobytes())
@@ -206,8 +245,8 @@ class _AtKinks:
             choice = better
 
     def _convex(self, choice: IntArray) -> tuple[Array, Array]:
-        theta = _slopes_of(self.sides, self.slope)
-        theta[self.pushing] = _slopes_of(choice, self.slope)
+        theta = slopes_of(self.sides, self.slope)
+        theta[self.pushing] = slopes_of(choice, self.slope)
         theta[self.pulling] = minimum_norm_slopes(theta, self.pulling, self.drive, self.slope, self.factor)
         return theta, (self.drive * theta) @ self.gram
 
@@ -247,7 +286,7 @@ class _AtKinks:
         rank = independent_samples(self.factor, Q).size
         if self.slope == 1.0 or 1 < rank < Q.size:
             return False
-        theta = _slopes_of(self.sides, self.slope)
+        theta = slopes_of(self.sides, self.slope)
         if rank == Q.size:
             free = self.at_kink & (np.abs(self.drive) > LIGHT * np.abs(self.drive).max())
             theta[free] = minimum_norm_slopes(theta, free, self.drive, self.slope, self.factor)
@@ -261,7 +300,7 @@ class _AtKinks:
         side = np.sign(self.factor[Q] @ self.factor[Q[0]])
         ends = []
         for sign in (1.0, -1.0):
-            theta[Q] = _slopes_of(sign * side, self.slope)
+            theta[Q] = slopes_of(sign * side, self.slope)
             ends.append((self.drive * theta) @ self.factor)
         way = ends[1] - ends[0]
         length = float(way @ way)
@@ -278,7 +317,7 @@ class _AtKinks:
         others = np.flatnonzero(self.at_kink & ~slides)
         if slides.any() and others.size:
             rows = self.factor[others]
-            in_span = _distance_square(rows, self.factor[slides]) <= DEPENDENT * np.sum(rows**2, axis=1)
+            in_span = distance_square(rows, self.factor[slides]) <= DEPENDENT * np.sum(rows**2, axis=1)
             after[others[in_span]] = 0
         return after
 
@@ -296,59 +335,6 @@ def _sign_choices(number: int) -> Iterator[IntArray]:
     yield from (np.where(np.arange(number) == k, -1, 1).astype(np.int8) for k in range(number))
 
 
-def _slopes_of(sides: IntArray | Array, slope: float) -> Array:
-    return np.where(sides > 0, 1.0, np.where(sides < 0, slope, 0.0))
-
-
-def minimum_norm_slopes(theta: Array, free: BoolArray, drive: Array, slope: float, factor: Array) -> Array:
-    """θ over the units `free`, in [γ, 1], that minimize ‖(drive∘θ) L‖; exactly γ or 1 where a bound is active.
-
-    `theta` holds the slopes of the other units. At a bound the field pushes the unit
-    to that side; a unit inside, however near to an end, slides.
-    """
-    if not free.any():
-        return theta[free]
-    fixed = (drive * theta)[~free] @ factor[~free]
-    columns = (drive[:, None] * factor)[free].T
-    size = np.linalg.norm(columns, axis=0)
-    if size.size == 1:
-        return np.clip(-(columns[:, 0] @ fixed) / size**2, slope, 1.0)
-    columns = columns / size
-    found = _slopes_of_independent(columns.T @ columns, -(fixed @ columns), slope * size, size)
-    if found is None:  # dependent columns leave θ open, which BVLS does not bear: a little weight on ‖θ‖ picks one
-        columns = np.vstack([columns, TIE_BREAK * np.eye(size.size)])
-        target = np.concatenate([-fixed, np.zeros(size.size)])
-        solution = lsq_linear(columns, target, bounds=(slope * size, size), method="bvls", tol=1e-15, max_iter=1000)
-        found = solution.x, solution.active_mask
-    x, active = found
-    inside = np.clip(x / size, np.nextafter(slope, 1.0), np.nextafter(1.0, 0.0))
-    return np.where(active < 0, slope, np.where(active > 0, 1.0, inside))
-
-
-def _slopes_of_independent(G: Array, r: Array, lower: Array, upper: Array) -> tuple[Array, IntArray] | None:
-    """The x between bounds that minimizes ½xᵀGx - rᵀx, and where it is at a lower (-1) or an upper (+1) one.
-
-    Which bounds are active is guessed, and guessed anew from the signs of what comes out; a guess that agrees with
-    itself meets the optimality conditions. A bound is active only if x is pushed against it beyond rounding. None
-    where samples are not so independent that G, of diagonal 1, has eigenvalues of 1/2 or more, or if no guess agrees.
-    """
-    if np.abs(G).sum(axis=0).max() > 1.5:
-        return None
-    active = np.zeros(r.size, dtype=np.int8)
-    for _ in range(MOST_GUESSES):
-        x, free = np.where(active < 0, lower, np.where(active > 0, upper, 0.0)), active == 0
-        if free.any():
-            x[free] = np.linalg.solve(G[np.ix_(free, free)], (r - G @ x)[free])
-        rounding = 64.0 * _EPS * (np.abs(r) + np.abs(x).sum())
-        below, beyond = x < lower - rounding, x > upper + rounding
-        pushed = active * (G @ x - r) < -rounding
-        guess = np.where(free, beyond.astype(np.int8) - below, np.where(pushed, active, 0))
-        if np.array_equal(guess, active):
-            return x, active
-        active = guess.astype(np.int8)
-    return None
-
-
 def release_delay(slope: float, delay: float = RELEASE_DELAY) -> float:
     """`delay`, but no more than a thousandth of γ > 0: a slope of 0 is not one of γ, however small γ is.
 
@@ -358,68 +344,3 @@ def release_delay(slope: float, delay: float = RELEASE_DELAY) -> float:
     (1e-07, True, 1e-07)
     """
     return min(delay, 1e-3 * slope) if slope > 0.0 else delay
-
-
-def sample_coordinates(gram: Array) -> Array:
-    """L with K = L Lᵀ, each row as exact as its sample's norm allows, however different the norms are, shape (n, n).
-
-    Examples
-    --------
-    >>> sample_coordinates(np.array([[4.0, 0.0], [0.0, 1e-20]]))
-    array([[2.e+00, 0.e+00],
-           [0.e+00, 1.e-10]])
-    """
-    norms = np.sqrt(np.diagonal(gram))
-    return norms[:, None] * gram_factor(gram / norms[:, None] / norms)
-
-
-def samples_in_span(factor: Array, chosen: BoolArray) -> BoolArray:
-    """Which samples lie in the span of the chosen ones, to rounding, shape (n,).
-
-    Parameters
-    ----------
-    factor : ndarray, shape (n, n)
-        L with K = L Lᵀ: sample i has the coordinates L_i.
-    chosen : ndarray of bool, shape (n,)
-
-    Examples
-    --------
-    >>> samples_in_span(np.array([[1.0, 0.0], [-2.0, 0.0], [1.0, 1.0]]), np.array([True, False, False]))
-    array([ True,  True, False])
-    """
-    return _distance_square(factor, factor[chosen]) <= DEPENDENT * np.sum(factor**2, axis=1)
-
-
-def _distance_square(rows: Array, spanning: Array) -> Array:
-    """Squared distances of the rows from the span of others, shape (len(rows),)."""
-    directions = spanning / np.linalg.norm(spanning, axis=1, keepdims=True)
-    if len(directions) == 1:
-        rest = rows - (rows @ directions[0])[:, None] * directions
-        rest -= (rest @ directions[0])[:, None] * directions
-        return np.asarray(np.sum(rest**2, axis=1))
-    _, sigma, Vt = np.linalg.svd(directions, full_matrices=False)
-    basis = Vt[sigma > np.sqrt(DEPENDENT) * sigma.max(initial=0.0)]
-    rest = rows - (rows @ basis.T) @ basis
-    rest -= (rest @ basis.T) @ basis
-    return np.asarray(np.sum(rest**2, axis=1))
-
-
-def independent_samples(factor: Array, chosen: IndexArray) -> IndexArray:
-    """Of the chosen samples, in their order, those that do not lie in the span of the ones before.
-
-    Examples
-    --------
-    >>> independent_samples(np.array([[1.0, 0.0], [-2.0, 0.0], [1.0, 1.0]]), np.array([0, 1, 2]))
-    array([0, 2])
-    """
-    kept: list[int] = []
-    basis = np.zeros((0, factor.shape[1]))
-    for i in chosen:
-        row = factor[i]
-        rest = row - (basis @ row) @ basis
-        rest -= (basis @ rest) @ basis
-        length = float(np.linalg.norm(rest))
-        if length**2 > DEPENDENT * float(row @ row):
-            kept.append(int(i))
-            basis = np.vstack([basis, rest / length])
-    return np.array(kept, dtype=np.intp)

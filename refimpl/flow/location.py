@@ -70,12 +70,12 @@ class Events:
     def __init__(self, segment: Segment, path: Path) -> None:
         self._segment, self.path = segment, path
         self.x, self.c = 0.0, np.zeros(segment.q.size)
-        self._neuron, self._next = -1, 0.0
+        self._neuron, self._next, self._c_next = -1, 0.0, self.c
         self._queue: list[_Crossing] = []
         self._queue_crossings(slice(None), path.B, segment.units.in_reach(path.B))
         self._released = np.zeros(segment.pattern.shape, dtype=bool)
         if segment.sliding.of_neuron:
-            self._watch_slopes(np.arange(segment.sliding.samples.size))
+            self._watch_slopes(slice(None))
 
     def first(self) -> Located | None:
         """The first event from `x` on, or None.
@@ -102,7 +102,7 @@ class Events:
     def passed(self) -> None:
         """Go on behind the event that `first` gave, which has been carried out since."""
         j, x = self._neuron, self._next
-        self.x, self.c = x, self.path.at(x)
+        self.x, self.c = x, self._c_next
         self._queue = [crossing for crossing in self._queue if crossing[2] != j]
         heapify(self._queue)
         rest = self.path.rest(x) - self.c[:, None]
@@ -116,8 +116,8 @@ class Events:
         return self._segment.margins(self.path(s) - self.c[:, None])
 
     def _located(self, x: float, j: int, i: int, side: int) -> Located:
-        self._neuron, self._next = j, x
-        return Located(self.path.time(x), j, i, side, self.path.at(x) - self.c)
+        self._neuron, self._next, self._c_next = j, x, self.path.at(x)
+        return Located(self.path.time(x), j, i, side, self._c_next - self.c)
 
     def _weights(self, x: float | Array) -> Array:
         c = self.path.at(x)
@@ -128,7 +128,7 @@ class Events:
     def _queue_crossings(self, units: slice, B: Array, distances: Array) -> None:
         """Queue the units whose distances from their kinks, shape (p + 1, r), may cross 0; B is of what is left."""
         segment = self._segment
-        reaching = np.flatnonzero(distances.min(axis=0) < 0.0)
+        reaching = (distances.min(axis=0) < 0.0).nonzero()[0]
         if reaching.size == 0:
             return
         j, i = segment.units.j[units][reaching], segment.units.i[units][reaching]
@@ -136,7 +136,7 @@ class Events:
         distances = distances[:, reaching].T
         floor = _floor(segment, self.path, B, distances, np.abs(segment.units.rows(units)[reaching]), rounding)
         earliest = self.x + (1.0 - self.x) * earliest_zeros(distances)
-        for k in np.flatnonzero(distances.min(axis=1) < -rounding):
+        for k in (distances.min(axis=1) < -rounding).nonzero()[0].tolist():
             crossing = float(earliest[k]), False, int(j[k]), int(i[k]), self.x, distances[k].tolist(), float(floor[k])
             heappush(self._queue, crossing)
 
@@ -153,7 +153,7 @@ class Events:
                 heappush(self._queue, (max(self.x, x + (1.0 - x) * zero), True, j, i, x, coefficients, floor))
         return None
 
-    def _watch_slopes(self, chosen: IndexArray) -> None:
+    def _watch_slopes(self, chosen: IndexArray | slice) -> None:
         """Look at those of the chosen sliding units that may be released on the step, and at no others of theirs."""
         sliding = self._segment.sliding
         self._released[sliding.neurons[chosen]] = False
@@ -168,7 +168,7 @@ class Events:
         The derivative of the path, which is w at both ends, says for which units that is possible; w(c) decides.
         """
         sliding = self._segment.sliding
-        possible = np.flatnonzero(self._released[sliding.neurons, sliding.samples])
+        possible = self._released[sliding.neurons, sliding.samples].nonzero()[0]
         looks = LOOKS[(self.x < LOOKS) & (x_end > LOOKS)] if self.path.defect is not None else LOOKS[:0]
         looks, found = np.append(looks, x_end), None
         while possible.size:
@@ -251,14 +251,15 @@ def _floor(segment: Segment, path: Path, B: Array, distances: Array, rows: Array
     return np.where(distances[:, -1] >= -floor, np.maximum(floor, noise), floor)
 
 
-def _may_be_released(segment: Segment, path: Path, chosen: IndexArray) -> IndexArray:
+def _may_be_released(segment: Segment, path: Path, chosen: IndexArray | slice) -> IndexArray:
     """Those of the chosen sliding units whose slopes the derivative of the path does not keep inside [γ, 1]."""
+    numbers = np.arange(segment.sliding.samples.size)[chosen]
     if path.defect is None:
-        return chosen
+        return numbers
     low, high = segment.sliding.inside(path.derivative, chosen)
     margin, largest = np.minimum(low, high).min(axis=1), path.derivative.max(axis=1)
     near = margin <= WELL_INSIDE * largest[segment.sliding.samples[chosen]]
     if not near.any():
-        return chosen[:0]
-    possible = chosen[near]
+        return numbers[:0]
+    possible = numbers[near]
     return possible[margin[near] <= segment.sliding.response(path.defect + 2.0 * MOST_BEND * largest, possible)]

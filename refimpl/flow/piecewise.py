@@ -17,15 +17,14 @@ from typing import Any
 import numpy as np
 
 from refimpl.flow.bounds import Bounds, Outcome, opposed_units, slowness
-from refimpl.flow.cell import Cell, simplex_minimizer
 from refimpl.flow.collocation import Explicit
-from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished, why_vanished
+from refimpl.flow.ending import Ending, Jump, Limit, NoLimit, ending
 from refimpl.flow.location import MOST_BEND, Events, Located
 from refimpl.flow.recorder import TrajectoryRecorder
-from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowEvent, FlowLimit, FlowResult, FlowStatus
+from refimpl.flow.result import FlowEvent, FlowResult, FlowStatus
 from refimpl.flow.segments import Segment
 from refimpl.flow.solvers import Implicit
-from refimpl.losses import Loss, mean_log_value
+from refimpl.losses import Loss
 from refimpl.span import SpanCoordinates
 from refimpl.validation import Array
 
@@ -62,12 +61,6 @@ LONGEST_SEGMENT = 30.0
 
 LOOK_AHEAD_EVERY = 200
 """Steps without an event between two looks for a limit that w has not reached yet, or not to check (a)'s digits."""
-
-JUMP_DRIFT = 1e-6
-"""A jump at constant velocity may last as long as differences of margins drift by at most this."""
-
-JUMP_GAP = 1.0
-"""It asks for a gap of at most this many `atol` of wᵀMw: times -z/ż are off by about such a part, as w is."""
 
 
 def piecewise_flow(span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, marks: Array) -> FlowResult:
@@ -159,7 +152,7 @@ class _PiecewiseRun:
             if failure is not None:
                 return FlowStatus.STALLED, self.why_solver_failed(failure, s_a), None
             path = self.timed("integration", solver.path)
-            events = self.timed("event location", lambda: Events(segment, path))  # noqa: B023
+            events = self.timed("event location", Events, segment, path)
             located = self.timed("event location", events.first)
             if located is not None and self.should_land(solver, s_a, located):
                 segment.advance(c_a)
@@ -176,9 +169,9 @@ class _PiecewiseRun:
             if self.landing is not None and solver.t >= self.landing.s:
                 self.land(c, solver.weights())
                 return None
-            outcome = self.timed("limit", lambda: self.look_for_limit(c, solver.weights()))  # noqa: B023
-            if outcome is not None:
-                return outcome if isinstance(outcome, tuple) else None
+            found = self.timed("limit", self.look_for_limit, c, solver.weights())
+            if found is not None:
+                return self.end(found, c, solver.weights())
             long = self.bounds.rtol * float(np.abs(solver.y).sum()) > LONGEST_SEGMENT * self.bounds.atol
             if long or self.calm_steps == SETTLED_AFTER:
                 segment.advance(c)
@@ -192,10 +185,11 @@ class _PiecewiseRun:
         while located is not None:
             self.pass_time(self.s, located.s, margins)
             ahead = end - (events.c + located.c)
-            segment.ahead, segment.bend = ahead if isinstance(solver, Explicit) else None, 0.0
+            matrix = segment.matrix
+            matrix.ahead, matrix.bend = ahead if isinstance(solver, Explicit) else None, 0.0
             self.carry_out(located)
-            segment.ahead = None
-            bend, off = bend + segment.bend, off + 2.0 * segment.bend * float(ahead.max())
+            matrix.ahead = None
+            bend, off = bend + matrix.bend, off + 2.0 * matrix.bend * float(ahead.max())
             bent = off > BENT * self.bounds.atol or bend > MOST_BEND
             if bent:
                 self.events_ahead = max(0.7 * self.events_ahead, EVENTS_AHEAD[0])
@@ -233,12 +227,12 @@ class _PiecewiseRun:
 
     def growth(self) -> tuple[Array, Array]:
         """w and dq/ds = M w at the last event."""
-        w = self.segment.weights(np.zeros(self.span.n))
+        w = self.segment.w
         return w, self.segment.M @ w
 
     def why_solver_failed(self, failure: str, s: float) -> str:
         """What the solver says, what that means, and what makes it so."""
-        w = self.segment.weights(np.zeros(self.span.n))
+        w = self.segment.w
         why = slowness(self.span.network.second_layer, self.span.gram, float(w @ self.segment.M @ w))
         told = failure[:1].lower() + failure[1:].rstrip(".")
         return f"The ODE solver gave up at s = {self.bounds.shown(s)} ({told}): float64 resolves no shorter step. {why}"
@@ -268,7 +262,7 @@ class _PiecewiseRun:
 
     def fastest_rate(self) -> float:
         """Σ w_i M_ii, a bound of the eigenvalues of ∂w/∂c."""
-        return float(self.segment.weights(np.zeros(self.span.n)) @ np.diagonal(self.segment.M))
+        return float(self.segment.w @ np.diagonal(self.segment.M))
 
     def should_land(self, solver: Explicit | Implicit, s_a: float, event: Located) -> bool:
         """Whether to step to the event anew: c(s) is accurate enough for w at the ends of long steps only."""
@@ -304,91 +298,55 @@ class _PiecewiseRun:
         self.last_event = located.s
         self.s, self.calm_steps = located.s, 0
         segment, j, i = self.segment, located.neuron, located.sample
-        before = segment.pattern[j].copy()
         left = segment.sliding.left.get((j, i), self.s) if located.side else self.s
         segment.advance(located.c)
         if located.side:
-            segment.release(j, i, located.side)
+            changes = segment.release(j, i, located.side)
         else:
             self.counts["resolutions"] += 1
-            if not segment.reach_kink(j, i):
-                segment.forks.append({"s": self.s, "neuron": j})
-        after = segment.pattern[j]
-        for k in np.flatnonzero(before != after):
-            kind = "released" if before[k] == 0 else "crossed" if after[k] else "began to slide"
-            self.events.append(FlowEvent(left, j, int(k), kind, int(after[k])))
+            changes = segment.reach_kink(j, i)
+        if not changes.unique:
+            segment.forks.append({"s": self.s, "neuron": j})
+        for k, before, after in changes.of_units():
+            kind = "released" if before == 0 else "crossed" if after else "began to slide"
+            self.events.append(FlowEvent(left, j, k, kind, after))
         at_anchors = self.segment.seconds_at_anchors - at_anchors
         self.seconds["event resolution"] += perf_counter() - started - at_anchors
-        self.record(np.zeros(self.span.n))
+        self.record_event()
 
     # --- the end ------------------------------------------------------------------------------
 
-    def look_for_limit(self, c: Array, w: Array) -> Outcome | bool | None:
-        """The outcome if the limit is known (or does not exist); True if the state jumped."""
-        segment = self.segment
-        growth = segment.M @ w
-        mean = float(w @ growth)
-        if vanished(segment.cell, w, mean):
-            return FlowStatus.STALLED, why_vanished(segment.cell()), None
-        gap = mean - float(growth.min())
-        if gap > GROWTH_GAP_TOLERANCE * mean:
-            look = self.calm_steps % LOOK_AHEAD_EVERY == 0 and self.loss_tends_to_zero(c)
-            ahead = look and limit_ahead(segment.cell(), segment.preactivations(c), segment.margins(c), w, self.X)
-            return self.converged(ahead) if ahead else None
-        cell = segment.cell()
-        wait, j, i = cell.approach_time(segment.preactivations(c), w)
-        if np.isinf(wait):
-            limit = limit_from_cell(cell, w, self.X)
-            if not limit.polished and self.release_late(cell, c):
-                return True
-            self.go_straight(c, w, self.until_zero_loss(c, w))
-            return self.converged(limit)
-        rounding = 64.0 * float(np.finfo(np.float64).eps) * float(np.diagonal(segment.M).max())
-        if gap * wait > JUMP_DRIFT or gap > max(JUMP_GAP * self.bounds.atol * mean, rounding):
-            return None
-        self.jump(c, w, wait, j, i)
-        return True
+    def look_for_limit(self, c: Array, w: Array) -> Ending | None:
+        """What `ending` says, which `end` carries out."""
+        return ending(
+            self.segment, c, w, self.X, self.calm_steps % LOOK_AHEAD_EVERY == 0, self.released_late, self.bounds.atol
+        )
 
-    def release_late(self, cell: Cell, c: Array) -> bool:
-        """Release a unit that in the limit of this cell leaves its kink, by less than `RELEASE_DELAY`; each once."""
-        lam = simplex_minimizer(cell.matrix)
-        leaving = [] if lam is None else cell.leaving(lam / lam.sum())
-        for j, i, side in leaving:
-            if (j, i) not in self.released_late:
-                self.released_late.add((j, i))
-                self.carry_out(Located(self.s, j, i, side, c))
-                return True
-        return False
+    def end(self, found: Ending, c: Array, w: Array) -> Outcome | None:
+        """Go to the limit, or to the next event before it; the outcome if the flow ended."""
+        if isinstance(found, NoLimit):
+            return FlowStatus.STALLED, found.why, None
+        if isinstance(found, Limit):
+            limit = found.limit
+            self.go_straight(c, w, found.wait)
+            how = f"polished, which moved it by {limit.polish_distance:.1e}" if limit.polished else "not polished"
+            return FlowStatus.CONVERGED, f"{FlowStatus.CONVERGED.value} ({how})", limit
+        if isinstance(found, Jump):
+            self.jump(c, w, found)
+        else:
+            self.released_late.add((found.neuron, found.sample))
+            self.carry_out(Located(self.s, found.neuron, found.sample, found.side, c))
+        return None
 
-    def converged(self, limit: FlowLimit) -> Outcome:
-        how = f"polished, which moved it by {limit.polish_distance:.1e}" if limit.polished else "not polished"
-        return FlowStatus.CONVERGED, f"{FlowStatus.CONVERGED.value} ({how})", limit
-
-    def loss_tends_to_zero(self, c: Array) -> bool:
-        """Whether L < ℓ(0)/n, from where L tends to 0 and there is a limit ([LL], docs/theory.md, section 2)."""
-        q = self.segment.margins(c)
-        return mean_log_value(self.loss, q) < self.log_of_enough(q.size)
-
-    def log_of_enough(self, n: int) -> float:
-        """log(ℓ(0)/n), less 1e-3."""
-        return float(self.loss.log_value(0.0)) - float(np.log(n)) - 1e-3
-
-    def until_zero_loss(self, c: Array, w: Array) -> float:
-        """How long the margins must grow as they do now for L < ℓ(0)/n."""
-        if self.loss_tends_to_zero(c):
-            return 0.0
-        q, growth = self.segment.margins(c), self.segment.M @ w
-        return float(np.max((float(self.loss.inverse_of_log_value(self.log_of_enough(q.size))) - q) / growth))
-
-    def jump(self, c: Array, w: Array, wait: float, j: int, i: int) -> None:
+    def jump(self, c: Array, w: Array, jump: Jump) -> None:
         """Follow the constant velocity to the next crossing, or to the time limit."""
         self.counts["jumps"] += 1
-        if self.s + wait < self.bounds.max_time:
-            s = self.s + wait
+        if self.s + jump.wait < self.bounds.max_time:
+            s = self.s + jump.wait
             self.pass_time(self.s, s, self.straight(c, w))
-            self.carry_out(Located(s, j, i, 0, c + wait * w))
+            self.carry_out(Located(s, jump.neuron, jump.sample, 0, c + jump.wait * w))
         else:
-            self.go_straight(c, w, wait)
+            self.go_straight(c, w, jump.wait)
 
     def go_straight(self, c: Array, w: Array, wait: float) -> None:
         """Follow the constant velocity for a time, but no longer than to the time limit."""
@@ -397,21 +355,24 @@ class _PiecewiseRun:
             self.pass_time(self.s, s, self.straight(c, w))
             self.segment.advance(c + (s - self.s) * w)
             self.s = s
-            self.record(np.zeros(self.span.n))
+            self.record_event()
 
     def straight(self, c: Array, w: Array) -> Callable[[Array], Array]:
         """q as a function of time at constant velocity from now."""
         s = self.s
         return lambda times: self.segment.margins(c[:, None] + np.outer(w, times - s))
 
+    def record_event(self) -> None:
+        self.timed("recording", self.recorder.add, self.s, self.segment.q, self.segment.size)
+
     def record(self, c: Array) -> None:
-        self.timed("recording", lambda: self.recorder.add(self.s, self.segment.margins(c), self.segment.norm(c)))
+        self.timed("recording", self.recorder.add, self.s, self.segment.margins(c), self.segment.norm(c))
 
     def pass_time(self, s_a: float, s_b: float, margins_at: Callable[[Array], Array]) -> None:
-        self.timed("recording", lambda: self.recorder.advance(s_a, s_b, margins_at))
+        self.timed("recording", self.recorder.advance, s_a, s_b, margins_at)
 
-    def timed(self, phase: str, work: Callable[[], Any]) -> Any:
+    def timed(self, phase: str, work: Callable[..., Any], *arguments: Any) -> Any:
         started = perf_counter()
-        value = work()
+        value = work(*arguments)
         self.seconds[phase] += perf_counter() - started
         return value

@@ -1,8 +1,7 @@
 """The state of the piecewise-smooth flow, and its linear structure between two events.
 
-While the activation pattern is fixed every preactivation is linear in c(s) = ∫ w ds (docs/theory.md,
-section 7): with E_ji = a_j y_i Φ_ji, neuron j's increment is (E_j∘c), completed on its sliding
-units T by -K_TT⁻¹ K_TN (E_j∘c)_N, and dc/ds = w(q + M c) is an ODE in R^n whatever m and d.
+While the activation pattern is fixed everything is linear in c(s) = ∫ w ds (`refimpl/flow/pattern.py`), and
+dc/ds = w(q + M c), docs/theory.md (7.2), is an ODE in R^n whatever m and d.
 
 An event changes one neuron only, so the m x n arrays C and Z are brought up to date at *anchors*, not at
 events: between them Z = Z_anchor + increment(c since the anchor) K. Only units that may reach their kinks on
@@ -11,49 +10,56 @@ the next steps are watched (`refimpl/flow/watch.py`).
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from refimpl.flow.cell import Cell, sides_of
-from refimpl.flow.kinks import (
-    Resolution,
-    independent_samples,
-    resolve_kinks,
-    resolve_one_kink,
-    sample_coordinates,
-    samples_in_span,
-)
+from refimpl.flow.independence import independent_samples, sample_coordinates, samples_in_span
+from refimpl.flow.kinks import Resolution, resolve_arrival, resolve_kinks
+from refimpl.flow.margin_matrix import MarginMatrix
+from refimpl.flow.pattern import Pattern, slopes_of
 from refimpl.flow.sliding import SlidingUnits
 from refimpl.flow.watch import NearUnits
 from refimpl.losses import Loss, sample_weights
 from refimpl.span import SpanCoordinates
 from refimpl.validation import Array, BoolArray, IndexArray, IntArray
 
-__all__ = ["Segment"]
+__all__ = ["Changes", "Segment"]
 
 EVENTS_PER_ANCHOR = 64
 """Events after which C, Z and M are brought up to date from scratch, which removes accumulated rounding."""
-
-EVENTS_PER_MATRIX = 1024
-"""Changes of M after which it is built anew; each leaves a rounding error of the size of one neuron's part."""
-
-CANCELLED = 1e-12
-"""M is built anew at once where rounding of what was taken from it may exceed this part of what is left. Where nothing
-cancels, the changes between two matrices leave half as much."""
 
 ROUNDING_IN_SPAN = 1e-11
 """A sample in the span of others, all at their kinks, has |z_ji| at most this part of ‖w_j‖ ‖x_i‖: rounding of z and of
 the time of the event. One with more is near the span, not in it, and not at its kink."""
 
-SLOPES_ABOVE_ONE = 1e-6
+SLOPES_OFF = 1e-6
 """Effective slopes leave [γ, 1] by `RELEASE_DELAY` at most, and dc/ds of a path differs from w by less than this."""
 
 _EPS = float(np.finfo(np.float64).eps)
 
 EXPONENTIAL_FROM = 40.0
 """Margins from which log(1 + e^{-q}) = e^{-q} to rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """What an event changed: samples of its neuron, and their sides before and after.
+
+    `unique` is False where the neuron is known to have had other futures.
+    """
+
+    samples: IndexArray
+    before: IntArray
+    after: IntArray
+    unique: bool = True
+
+    def of_units(self) -> list[tuple[int, int, int]]:
+        """Sample, side before and side after of each."""
+        return list(zip(self.samples.tolist(), self.before.tolist(), self.after.tolist(), strict=True))
 
 
 class Segment:
@@ -63,16 +69,12 @@ class Segment:
     ----------
     pattern : ndarray of int8, shape (m, n)
         +1, -1, 0 = slides.
-    M : ndarray, shape (n, n)
-        dq/ds = M w.
+    matrix : MarginMatrix
+        M, and what events change of it.
     q : ndarray, shape (n,)
         Margins at the last event.
     sliding : SlidingUnits
         The units that slide.
-    ahead : ndarray, shape (n,), or None
-        c still to go on the present step, if the step goes on after the next event.
-    bend : float
-        Bound of how far M's changes since it was last set to 0 move the margins by the end of the step, max |ΔM| ahead.
     units : NearUnits
         The units that may reach their kinks on the next steps.
     seconds_at_anchors : float
@@ -82,24 +84,30 @@ class Segment:
     def __init__(self, span: SpanCoordinates, loss: Loss) -> None:
         self.span, self.loss = span, loss
         self._a, self._y, self.K = span.network.second_layer, span.y, span.gram
-        self._abs_K = np.abs(span.gram)
+        pulls = self._y * span.gram * (1.0 - np.eye(span.n))
+        self._up, self._down = np.maximum(pulls, 0.0), np.maximum(-pulls, 0.0)
         self._factor, self._sizes = sample_coordinates(span.gram), np.sqrt(np.diagonal(span.gram))
         samples = np.arange(span.n)
         self._independent = independent_samples(self._factor, samples).size == span.n
         self._C, self._Z = span.origin.copy(), span.Z0.copy()
         self._w: Array | None = None
-        self.ahead: Array | None = None
-        self.bend = 0.0
         self._c = np.zeros(span.n)  # c from the anchor to the last event
         self.pattern: IntArray = sides_of(self._Z)
         self.q = span.margins_at(self._Z)
         self.forks: list[dict[str, Any]] = []
         self._resolve_start()
-        self._changes, self._changes_of_M = EVENTS_PER_ANCHOR, EVENTS_PER_MATRIX
-        self.seconds_at_anchors = 0.0
+        self._changes = 0
+        self.seconds_at_anchors, self._norm_square = 0.0, 0.0
         self._differences: tuple[Array, Array] | None = None
-        self._build_rows()
+        self._build_patterns()
+        self.units = NearUnits(self)
+        self.matrix = MarginMatrix(self.K, lambda: self.cell().matrix)
         self.anchor()
+
+    @property
+    def M(self) -> Array:
+        """dq/ds = M w: docs/theory.md (7.2)."""
+        return self.matrix.M
 
     # --- between events: everything is linear in c ----------------------------------------------
 
@@ -119,7 +127,7 @@ class Segment:
         return self.all_at(self._c + c)
 
     def margins(self, c: Array) -> Array:
-        """q after c, shape (n,), or after each column of c."""
+        """q after c, shape (n,), or after each column of c: docs/theory.md (7.2)."""
         return np.asarray((self.q if c.ndim == 1 else self.q[:, None]) + self.M @ c)
 
     def weights(self, c: Array) -> Array:
@@ -149,7 +157,7 @@ class Segment:
         return self._w
 
     def jacobian(self, c: Array) -> Array:
-        """∂(dc/ds)/∂c = -(diag w - w wᵀ) diag(η) M, shape (n, n)."""
+        """∂(dc/ds)/∂c = -(diag w - w wᵀ) diag(η) M, shape (n, n): docs/theory.md (7.3)."""
         q = self.margins(c)
         w = sample_weights(self.loss, q)
         eta_M = self.loss.log_weight_decay(q)[:, None] * self.M
@@ -158,6 +166,11 @@ class Segment:
     def norm(self, c: Array) -> float:
         """‖W‖_F after c: ‖W‖² grows by 2 ∫ q·dc = 2 q·c + cᵀMc, since W·∂q_i/∂W = q_i."""
         return float(np.sqrt(max(0.0, self._norm_square + float(c @ (2.0 * self.q + self.M @ c)))))
+
+    @property
+    def size(self) -> float:
+        """‖W‖_F at the last event."""
+        return float(np.sqrt(self._norm_square))
 
     def rounding(self, c: Array, j: IndexArray, i: IndexArray) -> Array:
         """Size of rounding errors of z_ji after c, for pairs (j, i): of neuron j's own size, and sample i's."""
@@ -178,37 +191,35 @@ class Segment:
 
     def row_at(self, j: int, c: Array) -> Array:
         """Row j of `all_at`, shape (n,)."""
-        return np.asarray(self._Z[j] + self._row_increment(j, c) @ self.K)
+        return np.asarray(self._Z[j] + self._patterns[j].increment(c) @ self.K)
 
     def all_reach(self, r: Array) -> Array:
-        """How far a z_ji that is not 0 can move while each c_k grows by at most r_k, with rounding, shape (m, n).
+        """How far a unit can move toward its kink while each c_k grows by at most r_k, with rounding, shape (m, n).
 
-        Unit (j, i) keeps its own slope until it arrives; those of the neuron's other units are at most 1, also after
-        they have changed: |a_j| (Φ_ji K_ii r_i + Σ_{k≠i} |K_ik| r_k).
+        Sample k moves it by P_ji a_j y_k θ K_ik per c_k, toward the kink if that is negative: θ is Φ_ji for its own,
+        which it keeps until it arrives, and in [0, 1] for the others, also after they have changed.
         """
         neurons, samples = np.arange(self._a.size)[:, None], np.arange(r.size)
         rounding = 2.0 * self.rounding_since_anchor(self._c + r, neurons, samples)
-        own = np.diagonal(self.K) * r
-        others = np.abs(self._a)[:, None] * np.maximum(self._abs_K @ r - own, 0.0)
-        return np.asarray((1.0 + SLOPES_ABOVE_ONE) * (np.abs(self._E) * own + others) + rounding)
+        sign, up, down = self.pattern * np.sign(self._a)[:, None], self._up @ r, self._down @ r
+        others = np.where(sign > 0.0, down, up) + SLOPES_OFF * (up + down)
+        own = np.where(sign * self._y < 0.0, np.abs(self._E), 0.0) * (np.diagonal(self.K) * r)
+        return np.asarray((1.0 + SLOPES_OFF) * (own + np.abs(self._a)[:, None] * others) + rounding)
 
     def unit_rows(self, j: int, samples: IndexArray) -> Array:
         """∂z_ji/∂c for the given samples i, shape (len(samples), n)."""
-        rows = self._E[j] * self.K[samples]
-        if j in self.sliding.of_neuron:
-            T, slide = self.sliding.of_neuron[j]
-            rows += self.K[samples[:, None], T] @ slide
-        return rows
+        return self._patterns[j].unit_rows(samples)
 
     def rows_of(self, j: IndexArray, i: IndexArray) -> Array:
         """∂z_ji/∂c for pairs (j, i) in the order of neurons, shape (len(j), n)."""
-        rows = self._E[j] * self.K[i]
+        rows = self.K[i]
+        rows *= self._E[j]
         neurons = list(self.sliding.of_neuron)
         starts, ends = np.searchsorted(j, neurons), np.searchsorted(j, neurons, side="right")
         for neuron, start, end in zip(neurons, starts, ends, strict=True):
             if start < end:
-                T, slide = self.sliding.of_neuron[neuron]
-                rows[start:end] += self.K[i[start:end, None], T] @ slide
+                slides = self.sliding.of_neuron[neuron]
+                rows[start:end] += self.K[i[start:end, None], slides.samples] @ slides.rows
         return np.asarray(rows)
 
     def since_anchor(self, c: Array | float) -> Array:
@@ -223,27 +234,26 @@ class Segment:
 
     def advance(self, c: Array) -> None:
         """Count from here: c becomes 0."""
-        self._norm_square, self._differences = self.norm(c) ** 2, None
-        self._w = None
-        self.q = self.margins(c)
+        moved = self.M @ c
+        self._norm_square = max(0.0, self._norm_square + float(c @ (2.0 * self.q + moved)))
+        self._differences = self._w = None
+        self.q = self.q + moved
         self._c = self._c + c
 
     def anchor(self) -> None:
-        """Bring C, Z, q and ‖W‖ up to date, M now and then, and see which units are near their kinks."""
-        started, changes = perf_counter(), self._changes
+        """Bring C, Z, q and ‖W‖ up to date, and M now and then."""
+        started = perf_counter()
         U = self.increment(self._c)
         self._C += U
         self._Z += U @ self.K
         self._Z[self.pattern == 0] = 0.0
+        self.units.count_from(self._c)
         self._c = np.zeros(self._c.size)
         self.q = self.span.margins_at(self._Z)
-        self._changes_of_M += changes
-        if self._changes_of_M and (changes == 0 or self._changes_of_M >= EVENTS_PER_MATRIX):
-            self._build_matrix()
+        self.matrix.build_if_due(settled=self._changes == 0)
         self._norm_square = self.span.norm(self._C) ** 2
         self._largest_z = np.max(np.abs(self._Z) / self._sizes, axis=1)
         self._changes, self._differences, self._w = 0, None, None
-        self.units = NearUnits(self)
         self.seconds_at_anchors += perf_counter() - started
 
     def anchor_if_due(self) -> None:
@@ -251,37 +261,34 @@ class Segment:
         if self._changes >= EVENTS_PER_ANCHOR:
             self.anchor()
 
-    def reach_kink(self, j: int, i: int) -> bool:
+    def reach_kink(self, j: int, i: int) -> Changes:
         """Unit (j, i) has arrived at its kink, or no longer stays there: decide where its neuron goes.
 
         All of the neuron's units that rest on their kinks are decided together: those that slide, those
-        within rounding of their kinks, and with them every sample in their span. Returns whether the
-        future is known to be unique.
+        within rounding of their kinks, and with them every sample in their span.
         """
         z = self.row_at(j, self._c)
         at_kink = self._resting(j, i, z)
         sides, drive = self.pattern[j].copy(), self._drive(j)
-        if np.count_nonzero(at_kink) == 1 and sides[i] != 0:
-            side = resolve_one_kink(i, sides, drive, self.span.network.slope, self.K)
+        arrivals = at_kink & (sides != 0)
+        several = bool(np.count_nonzero(arrivals) > 1)
+        if arrivals[i] and not several and (self._independent or np.count_nonzero(at_kink) == 1):
+            side = resolve_arrival(i, self._patterns[j], drive, self.span.network.slope)
             if side is not None:
                 sides[i] = side
-                self._set_row(j, sides, at_kink, z)
-                return True
-        arrivals = at_kink & (sides != 0)
-        several = int(arrivals.sum()) > 1
+                return self._set_row(j, sides, at_kink, z)
         if several:
             speeds = self.unit_rows(j, np.arange(sides.size)) @ self.w
             sides[arrivals & (sides * speeds < 0.0)] *= -1
         sides[i] = -self.pattern[j, i]
         found = self._resolved(drive, sides, at_kink, look_for_others=several)
-        self._set_row(j, found.sides, at_kink, z)
-        return found.unique
+        return replace(self._set_row(j, found.sides, at_kink, z), unique=found.unique)
 
-    def release(self, j: int, i: int, side: int) -> None:
+    def release(self, j: int, i: int, side: int) -> Changes:
         """Unit (j, i) stops sliding and leaves its kink to `side`."""
         row = self.pattern[j].copy()
         row[i] = side
-        self._set_row(j, row, self.pattern[j] == 0, self.row_at(j, self._c))
+        return self._set_row(j, row, self.pattern[j] == 0, self.row_at(j, self._c))
 
     def stays(self, j: int, w: Array) -> bool:
         """Whether the units of neuron j that rest on their kinks stay there at weights w.
@@ -313,7 +320,7 @@ class Segment:
         at_kink[i] = True
         if self._independent:
             return at_kink
-        longest = float(self._start_norms[j] + np.abs(self._C[j] + self._row_increment(j, self._c)) @ self._sizes)
+        longest = float(self._start_norms[j] + np.abs(self._C[j] + self._patterns[j].increment(self._c)) @ self._sizes)
         if not np.any(~at_kink & (np.abs(z) <= ROUNDING_IN_SPAN * longest * self._sizes)):
             return at_kink
         return self._with_span(at_kink, z, self._row_norm(j))
@@ -327,7 +334,7 @@ class Segment:
 
     def _row_norm(self, j: int) -> float:
         """‖w_j(0)‖ + ‖w_j - w_j(0)‖ at the last event."""
-        moved = self.span.increment((self._C[j] + self._row_increment(j, self._c))[None])
+        moved = self.span.increment((self._C[j] + self._patterns[j].increment(self._c))[None])
         return float(self._start_norms[j] + np.linalg.norm(moved))
 
     def _drive(self, j: int) -> Array:
@@ -337,75 +344,41 @@ class Segment:
         slope = self.span.network.slope
         return resolve_kinks(sides, at_kink, drive, slope, self.K, self._factor, look_for_others)
 
-    def _set_row(self, j: int, row: IntArray, at_kink: BoolArray, z_j: Array) -> None:
+    def _set_row(self, j: int, row: IntArray, at_kink: BoolArray, z_j: Array) -> Changes:
         """Change neuron j's pattern; M changes by neuron j's part, C_j and Z_j (= z_j) keep their values here."""
-        C_j = self._C[j] + self._row_increment(j, self._c)
-        z_j[at_kink] = 0.0
+        before = self._patterns[j]
+        changed = (before.sides != row).nonzero()[0]
+        after = self._pattern_of(j, row, changed)
         self._differences = None
-        before, changed = self.pattern[j].copy(), np.flatnonzero(self.pattern[j] != row)
-        self.pattern[j] = row
-        E_j, slid = self._E[j].copy(), self.sliding.of_neuron.get(j)
-        for i in changed:
-            self._change_slope(j, int(i))
-        if slid is not None or not row.all():
-            self.sliding.set_neuron(j, row == 0, self._E[j])
-            self._change_sliding(j, E_j, slid)
-        if np.any(self._lost > CANCELLED * np.diagonal(self.M)):
-            self._build_matrix()
-        U_j = self._row_increment(j, self._c)
-        self._C[j], self._Z[j] = C_j - U_j, z_j - U_j @ self.K
+        self.pattern[j], self._E[j], self._patterns[j] = row, after.drive, after
+        self.matrix.exchange(before, after, changed)  # builds it from `pattern` where much cancels
+        if before.samples.size or after.samples.size:
+            self.sliding.set_neuron(j, after)
+        U_j = before.increment(self._c) - after.increment(self._c)
+        moved = U_j.nonzero()[0]
+        self._C[j] += U_j
+        self._Z[j] += U_j[moved] @ self.K[moved]
+        self._Z[j, at_kink] -= z_j[at_kink]
         self._largest_z[j] = np.max(np.abs(self._Z[j]) / self._sizes)
         self._changes += 1
-        self.units.update_neuron(j, changed[before[changed] == 0])
+        changes = Changes(changed, before.sides[changed], row[changed])
+        self.units.update_neuron(j, changed[changes.before == 0])
+        return changes
 
-    def _change_slope(self, j: int, i: int) -> None:
-        """Take over the side of unit (j, i) but for what sliding units add to M: row and column i change."""
-        old, side = self._E[j, i], self.pattern[j, i]
-        slope = 1.0 if side > 0 else self.span.network.slope if side < 0 else 0.0
-        new = self._E[j, i] = self._a[j] * self._y[i] * slope
-        size, K_ii = self.M[i, i], self.K[i, i]
-        change = (new - old) * self._E[j] * self.K[i]
-        change[i] = (new + old) * (new - old) * K_ii
-        if self.ahead is not None:
-            sizes = np.abs(change)
-            self.bend += max(float(sizes @ self.ahead), float(sizes.max() * self.ahead[i]))
-        row = self.M[i] + change
-        self.M[i], self.M[:, i] = row, row
-        self._lost[i] += _EPS * (size + max(new**2, old**2) * K_ii)
+    def _pattern_of(self, j: int, row: IntArray, changed: IndexArray) -> Pattern:
+        """The pattern of neuron j with the sides `row`, of which those `changed` are not what they were."""
+        before, resting = self._patterns[j], (row == 0).nonzero()[0]
+        samples = resting if self._independent or resting.size < 2 else independent_samples(self._factor, resting)
+        drive = before.drive.copy()
+        drive[changed] = self._a[j] * self._y[changed] * slopes_of(row[changed], self.span.network.slope)
+        return before.with_sides(row.copy(), drive, samples)
 
-    def _change_sliding(self, j: int, E_j: Array, slid: tuple[IndexArray, Array] | None) -> None:
-        """Exchange what neuron j's sliding units add to M, diag(E_j) K_NT rows; `E_j` and `slid` are those before."""
-        parts = []
-        if slid is not None:
-            parts.append((-E_j[:, None] * self.K[:, slid[0]], slid[1]))
-        if j in self.sliding.of_neuron:
-            T, rows = self.sliding.of_neuron[j]
-            parts.append((self._E[j][:, None] * self.K[:, T], rows))
-        left, right = np.hstack([part[0] for part in parts]), np.vstack([part[1] for part in parts])
-        self._lost += _EPS * (np.diagonal(self.M) + np.maximum(E_j**2, self._E[j] ** 2) * np.diagonal(self.K))
-        if self.ahead is not None:
-            self.bend += float((np.abs(left) @ (np.abs(right) @ self.ahead)).max())
-        self.M += left @ right
-
-    def _build_matrix(self) -> None:
-        self.M, self._lost, self._changes_of_M = self.cell().matrix.copy(), np.zeros(self._c.size), 0
-
-    def _row_increment(self, j: int, c: Array) -> Array:
-        u = self._E[j] * c
-        if j in self.sliding.of_neuron:
-            T, rows = self.sliding.of_neuron[j]
-            u[T] = rows @ c
-        return np.asarray(u)
-
-    def _build_rows(self) -> None:
-        self._E = np.zeros_like(self._Z)
-        self.sliding = SlidingUnits(self._a, self._y, self.span.network.slope, self.K, self._factor)
-        for j in range(self.pattern.shape[0]):
-            self._build_row(j)
-
-    def _build_row(self, j: int) -> None:
-        """E_j, and which of neuron j's units slide."""
-        side = self.pattern[j]
-        slopes = np.where(side > 0, 1.0, np.where(side < 0, self.span.network.slope, 0.0))
-        self._E[j] = self._a[j] * self._y * slopes
-        self.sliding.set_neuron(j, side == 0, self._E[j])
+    def _build_patterns(self) -> None:
+        self._E, none, everywhere = np.zeros_like(self._Z), np.zeros(0, dtype=np.intp), np.arange(self._y.size)
+        self._patterns = [Pattern(self.K, sides, E_j, none) for sides, E_j in zip(self.pattern, self._E, strict=True)]
+        self.sliding = SlidingUnits(self._a, self._y, self.span.network.slope)
+        for j, sides in enumerate(self.pattern):
+            pattern = self._patterns[j] = self._pattern_of(j, sides, everywhere)
+            self._E[j] = pattern.drive
+            if pattern.samples.size:
+                self.sliding.set_neuron(j, pattern)

@@ -1,15 +1,18 @@
 """The units that slide along their kinks within one pattern, and how near their effective slopes are to γ and 1.
 
-Neuron j's sliding units T take (dC_j)_T = rows · w, rows = -K_TT⁻¹ K_TN diag((E_j)_N), so that z_jT stays 0
-(docs/theory.md, section 7). Unit (j, i) has the effective slope θ = r/w_i, r = (dC_ji/ds)/(a_j y_i).
+Neuron j's sliding units T take (dC_j)_T = rows · w (`refimpl/flow/pattern.py`), so that z_jT stays 0. Unit (j, i) has
+the effective slope θ = r/w_i, r = (dC_ji/ds)/(a_j y_i): docs/theory.md (7.4).
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from refimpl.flow.kinks import RELEASE_DELAY, independent_samples, release_delay
-from refimpl.validation import Array, BoolArray, IndexArray
+from refimpl.flow.kinks import RELEASE_DELAY, release_delay
+from refimpl.flow.pattern import Pattern
+from refimpl.validation import Array, IndexArray
 
 __all__ = ["SlidingUnits"]
 
@@ -25,30 +28,39 @@ class SlidingUnits:
         Second layer and labels.
     slope : float
         γ.
-    gram, factor : ndarray, shape (n, n)
-        K = L Lᵀ and L.
 
     Attributes
     ----------
     of_neuron : dict
-        Samples and rows for each neuron that slides; where its sliding samples are dependent, of independent ones that
-        span the same and carry all of dC_j.
+        The pattern of each neuron that slides; where its sliding samples are dependent, independent ones that span the
+        same carry all of dC_j.
     neurons, samples : ndarray, shape (u,)
         Of each unit.
     rows : ndarray, shape (u, n)
         (dC_j)_i = row · w.
+    sizes : ndarray, shape (u, n)
+        Their absolute values.
     left : dict
         When the effective slope of a unit that still slides left [γ, 1], by (neuron, sample).
     """
 
-    def __init__(self, a: Array, y: Array, slope: float, gram: Array, factor: Array) -> None:
-        self._a, self._y, self._slope, self._gram, self._factor = a, y, slope, gram, factor
-        self._independent = independent_samples(factor, np.arange(y.size)).size == y.size
-        self.of_neuron: dict[int, tuple[IndexArray, Array]] = {}
-        self.neurons = self.samples = np.zeros(0, dtype=np.intp)
-        self.rows = self._sizes = np.zeros((0, y.size))
+    def __init__(self, a: Array, y: Array, slope: float) -> None:
+        self._a, self._y, self._slope = a, y, slope
+        self.of_neuron: dict[int, Pattern] = {}
+        self._units: IndexArray = np.zeros((0, 2), dtype=np.intp)
+        self._rows = self._sizes = np.zeros((0, y.size))  # with room for more
         self._dependent: set[int] = set()
         self.left: dict[tuple[int, int], float] = {}
+        self._count(0)
+
+    def _count(self, number: int) -> None:
+        """Let there be so many units."""
+        if number > len(self._units):
+            room = max(number, 2 * len(self._units))
+            self._units = _enlarged(self._units, room)
+            self._rows, self._sizes = _enlarged(self._rows, room), _enlarged(self._sizes, room)
+        self.neurons, self.samples = self._units[:number, 0], self._units[:number, 1]
+        self.rows, self.sizes = self._rows[:number], self._sizes[:number]
 
     @property
     def dependent_neurons(self) -> list[int]:
@@ -59,29 +71,25 @@ class SlidingUnits:
         """Neuron and sample of the k-th unit."""
         return int(self.neurons[k]), int(self.samples[k])
 
-    def set_neuron(self, j: int, T: BoolArray, E_j: Array) -> None:
-        """Let the units T of neuron j slide, and no others; E_j is 0 on T, shape (n,)."""
+    def set_neuron(self, j: int, pattern: Pattern) -> None:
+        """Let the units of neuron j slide that do so in `pattern`, and no others."""
+        places, t, number = np.flatnonzero(self.neurons == j), pattern.samples.size, self.neurons.size
+        for place in places[t:][::-1]:  # the last unit takes the place of one that is gone
+            number -= 1
+            for of_units in (self._units, self._rows, self._sizes):
+                of_units[place] = of_units[number]
+        new = np.arange(number, number + t - places[:t].size)
+        self._count(number + new.size)
+        self.of_neuron.pop(j, None)
+        if t:
+            places = np.append(places[:t], new)
+            self._units[places, 0], self._units[places, 1] = j, pattern.samples
+            self._rows[places], self._sizes[places] = pattern.rows, np.abs(pattern.rows)
+            self.of_neuron[j] = pattern
         self._dependent.discard(j)
         self.left = {unit: s for unit, s in self.left.items() if unit[0] != j}
-        if self.of_neuron.pop(j, None) is not None:
-            others = self.neurons != j
-            self.neurons, self.samples = self.neurons[others], self.samples[others]
-            self.rows, self._sizes = self.rows[others], self._sizes[others]
-        if not T.any():
-            return
-        resting = np.flatnonzero(T)
-        samples = resting if self._independent else independent_samples(self._factor, resting)
-        if samples.size < resting.size:
+        if t < np.count_nonzero(pattern.sides == 0):
             self._dependent.add(j)
-        if samples.size == 1:
-            rows = self._gram[samples] / self._gram[samples, samples] * -E_j
-        else:
-            G = np.linalg.lstsq(self._gram[np.ix_(samples, samples)], self._gram[samples], rcond=None)[0]
-            rows = -G * E_j
-        self.of_neuron[j] = samples, rows
-        self.neurons = np.concatenate([self.neurons, np.full(samples.size, j, dtype=np.intp)])
-        self.samples = np.concatenate([self.samples, samples])
-        self.rows, self._sizes = np.concatenate([self.rows, rows]), np.concatenate([self._sizes, np.abs(rows)])
 
     def margins(self, w: Array, chosen: IndexArray | slice = slice(None)) -> tuple[Array, Array]:
         """(r - γ w_i + δ, w_i - r + δ): both are >= 0 while a unit slides.
@@ -103,7 +111,7 @@ class SlidingUnits:
         """
         low, high = self.least_margins(w, chosen)
         size = np.abs(self._a[self.neurons[chosen]]).reshape(-1, *(1,) * (w.ndim - 1))
-        rounding = 64.0 * _EPS * (self._sizes[chosen] @ np.abs(w)) / size
+        rounding = 64.0 * _EPS * (self.sizes[chosen] @ np.abs(w)) / size
         return low + rounding, high + rounding
 
     def least_margins(self, w: Array, chosen: IndexArray | slice = slice(None)) -> tuple[Array, Array]:
@@ -130,4 +138,9 @@ class SlidingUnits:
     def response(self, defect: Array, chosen: IndexArray) -> Array:
         """By how much the margins of the chosen units can change where w changes by at most `defect`."""
         size = np.abs(self._a[self.neurons[chosen]])
-        return np.asarray(self._sizes[chosen] @ defect / size + defect[self.samples[chosen]])
+        return np.asarray(self.sizes[chosen] @ defect / size + defect[self.samples[chosen]])
+
+
+def _enlarged(rows: Any, number: int) -> Any:
+    """The rows, and room for more."""
+    return np.concatenate([rows, np.zeros((number - len(rows), *rows.shape[1:]), dtype=rows.dtype)])

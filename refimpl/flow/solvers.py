@@ -25,7 +25,7 @@ class Implicit(Radau):  # type: ignore[misc]
     def __init__(self, segment: Segment, s: float, s_end: float, rtol: float, atol: float, **options: Any) -> None:
         self._coordinates = IsometricCoordinates(segment.M, segment.q, segment.loss)
         self._longest_sample = float(np.sqrt(np.diagonal(segment.K).max()))
-        size = segment.norm(np.zeros(segment.q.size))
+        size = segment.size
         options |= {"rtol": rtol, "atol": self._coordinates.tolerance(atol, rtol * size)}
         super().__init__(
             self._coordinates.rate, s, np.zeros(segment.q.size), s_end, jac=self._coordinates.jacobian, **options

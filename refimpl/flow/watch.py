@@ -1,10 +1,14 @@
 """Which units may reach their kinks on the next steps: only they are looked at.
 
 A unit's *distance* is P_ji z_ji, its preactivation counted positive on its own side; it crosses where
-the distance falls below 0. It keeps its own slope until then, and the others of its neuron are at most 1, effective
-slopes of sliding units included. So while each c_k grows by at most r_k, z_ji moves at most by
-|a_j| (Φ_ji K_ii r_i + Σ_{k≠i} |K_ik| r_k), whatever happens to the pattern meanwhile: units that are farther from their
-kinks need no look until c has gone that far, through any number of events.
+the distance falls below 0. It keeps its own slope until then, and those of the others of its neuron stay in [0, 1],
+effective slopes of sliding units included. As c grows, sample k moves the unit toward its kink only where
+P_ji a_j y_k K_ik < 0. So while each c_k grows by at most r_k, the distance falls by at most
+
+    |a_j| (Φ_ji K_ii r_i [if P_ji a_j y_i < 0] + Σ_{k≠i, P_ji a_j y_k K_ik < 0} |K_ik| r_k),
+
+whatever happens to the pattern meanwhile: units that are farther from their kinks need no look until c has gone that
+far, through any number of events.
 """
 
 from __future__ import annotations
@@ -55,10 +59,10 @@ class NearUnits:
         low, high = C.min(axis=1), C.max(axis=1)
         length = float((high - low).sum())
         self._mean += (MEMORY if self._mean else 1.0) * (length - self._mean)
-        beyond = ((high - self._since > self._reach) | (self._since - low > self._reach)).any()
+        beyond = ((high - self._since > self._reach) | (low < self._since)).any()
         if beyond or self._reach.sum() > AHEAD**2 * length:
             times = max(1.0, AHEAD * min(1.0, self._mean / length)) if length > 0.0 else 1.0
-            self._since, self._reach = C[:, 0].copy(), times * (high - low)
+            self._since, self._reach = low, times * (high - low)
             self._choose()
         return np.asarray(self._distances + C.T @ self._rows.T)
 
@@ -84,6 +88,11 @@ class NearUnits:
         self._distances[mine] = sides * segment.anchored(j, i)
         self._rows[mine] = sides[:, None] * segment.unit_rows(j, i)
 
+    def count_from(self, c: Array) -> None:
+        """Take over a new anchor, at c of the one before: the units and their rows stay what they are."""
+        self._since = self._since - c
+        self._distances = self._segment.pattern[self.j, self.i] * self._segment.anchored(self.j, self.i)
+
     def rows(self, units: IndexArray | slice) -> Array:
         """∂(P z)/∂c of units, shape (r, n); 0 where one slides."""
         return np.asarray(self._rows[units])
@@ -98,4 +107,5 @@ class NearUnits:
         self.j, self.i = np.nonzero(near & (sides != 0))
         mine = sides[self.j, self.i]
         self._distances = mine * segment.anchored(self.j, self.i)
-        self._rows = mine[:, None] * segment.rows_of(self.j, self.i)
+        self._rows = segment.rows_of(self.j, self.i)
+        self._rows *= mine[:, None]

@@ -7,7 +7,7 @@ import numpy as np
 from refimpl.datasets import Dataset
 from refimpl.flow import FlowLimit
 from refimpl.flow.cell import Cell
-from refimpl.flow.kinks import independent_samples, sample_coordinates
+from refimpl.flow.independence import independent_samples, sample_coordinates
 from refimpl.network import TwoLayerNetwork
 from refimpl.tiles.checks import equal_rows
 from refimpl.tiles.columns import as_columns

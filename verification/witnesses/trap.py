@@ -8,7 +8,7 @@ import numpy as np
 
 from refimpl.flow import FlowLimit, FlowResult
 from refimpl.flow.cell import Cell
-from refimpl.flow.kinks import independent_samples, sample_coordinates
+from refimpl.flow.independence import independent_samples, sample_coordinates
 from refimpl.losses import ExponentialLoss, Loss
 from refimpl.validation import Array, BoolArray, IntArray
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refimpl.flow import kinks
-from refimpl.flow.kinks import Resolution, minimum_norm_slopes, release_delay, resolve_kinks, sample_coordinates
+from refimpl.flow import least_slopes
+from refimpl.flow.independence import sample_coordinates
+from refimpl.flow.kinks import Resolution, release_delay, resolve_kinks
+from refimpl.flow.least_slopes import minimum_norm_slopes
 
 
 def resolved(X, e, at_kink, sides, slope: float = 0.5, others: bool = True) -> Resolution:
@@ -194,7 +196,7 @@ def test_slopes_of_nearly_orthogonal_samples_meet_the_optimality_conditions(seed
 def test_slopes_of_independent_samples(G, r, x, active) -> None:
     """½xᵀGx - rᵀx over [1/2, 1]², by its conditions: Gx - r is 0 inside, >= 0 at 1/2, <= 0 at 1."""
     lower, upper = np.full(2, 0.5), np.ones(2)
-    found = kinks._slopes_of_independent(np.array(G), np.array(r), lower, upper)
+    found = least_slopes._slopes_of_independent(np.array(G), np.array(r), lower, upper)
     np.testing.assert_allclose(found[0], x, rtol=1e-14)
     assert found[1].tolist() == active
     gradient = np.array(G) @ x - r
@@ -207,7 +209,7 @@ def test_samples_that_are_near_dependent_are_left_to_another_method(column: int)
     G = np.eye(3) + 0.3 * (np.arange(3) == column)[:, None] + 0.3 * (np.arange(3) == column)
     np.fill_diagonal(G, 1.0)
     assert np.sort(np.abs(G).sum(axis=0)).tolist() == [1.3, 1.3, pytest.approx(1.6)]
-    assert kinks._slopes_of_independent(G, np.ones(3), np.full(3, 0.5), np.ones(3)) is None
+    assert least_slopes._slopes_of_independent(G, np.ones(3), np.full(3, 0.5), np.ones(3)) is None
 
 
 @pytest.mark.parametrize(("push", "theta"), [(0.5, 0.5), (1.5, 0.75), (3.0, 1.0)])

@@ -11,7 +11,9 @@ from scipy.optimize import brentq
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
 from refimpl.flow.bernstein import Path, first_crossing
 from refimpl.flow.collocation import GROWTH, Explicit
+from refimpl.flow.independence import independent_samples
 from refimpl.flow.location import NOISE, _may_be_released, first_event
+from refimpl.flow.pattern import Pattern
 from refimpl.flow.segments import Segment
 from refimpl.flow.sliding import SlidingUnits
 from refimpl.span import SpanCoordinates
@@ -71,8 +73,8 @@ def test_what_starts_beyond_its_kink_counts_from_there(powers: list[float], x: f
 def test_margins_and_response_of_a_sliding_unit(a: float) -> None:
     """y = ±(1, -1) with a y_1 > 0: θ = (3/5) w_1/w_2, so r - γw_2 = 0.05 and w_2 - r = 0.2 at (1/2, 1/2), γ = 1/2."""
     K, y = np.array([[1.0, 0.6], [0.6, 1.0]]), np.sign(a) * np.array([1.0, -1.0])
-    units = SlidingUnits(np.array([9.0, a]), y, 0.5, K, np.linalg.cholesky(K))
-    units.set_neuron(1, np.array([False, True]), np.array([a * y[0], 0.0]))
+    units = SlidingUnits(np.array([9.0, a]), y, 0.5)
+    units.set_neuron(1, Pattern.of(a * y, 0.5, K, np.array([1, 0], np.int8), np.array([1])))
     assert (units.unit(0), units.samples.size, units.dependent_neurons) == ((1, 1), 1, [])
     w = np.array([0.5, 0.5])
     np.testing.assert_allclose(units.rows @ w, [-0.3 * abs(a) * np.sign(a) * y[0]], rtol=1e-14)
@@ -83,7 +85,7 @@ def test_margins_and_response_of_a_sliding_unit(a: float) -> None:
     assert 0.0 < low[0] < 1e-6
     assert high[0] == pytest.approx(0.3, abs=1e-6)
     np.testing.assert_allclose(units.response(np.array([0.01, 0.02]), np.array([0])), [0.6 * 0.01 + 0.02], rtol=1e-12)
-    units.set_neuron(1, np.zeros(2, dtype=bool), a * y)
+    units.set_neuron(1, Pattern.of(a * y, 0.5, K, np.array([1, 1], np.int8), np.zeros(0, np.intp)))
     assert units.rows.shape == (0, 2)
     assert units.of_neuron == {}
 
@@ -91,13 +93,14 @@ def test_margins_and_response_of_a_sliding_unit(a: float) -> None:
 def test_a_neuron_that_slides_on_dependent_samples_has_no_slopes_of_its_own() -> None:
     K = np.array([[1.0, 2.0, 0.5], [2.0, 4.0, 1.0], [0.5, 1.0, 1.0]])
     L = np.array([[1.0, 0.0], [2.0, 0.0], [0.5, np.sqrt(0.75)]])
-    units = SlidingUnits(np.ones(1), np.array([-1.0, -1.0, 1.0]), 0.5, K, L)
-    units.set_neuron(0, np.array([True, True, False]), np.array([0.0, 0.0, 1.0]))
+    y, spanning = np.array([-1.0, -1.0, 1.0]), independent_samples(L, np.array([0, 1]))
+    units = SlidingUnits(np.ones(1), y, 0.5)
+    units.set_neuron(0, Pattern.of(y, 0.5, K, np.array([0, 0, 1], np.int8), spanning))
     assert units.dependent_neurons == [0]
     assert units.samples.tolist() == [0]  # the first spans both, and carries all of dC
     np.testing.assert_allclose(units.rows, [[0.0, 0.0, -0.5]], atol=1e-14)
     assert np.isinf(units.least_margins(np.ones(3) / 3.0)).all()
-    units.set_neuron(0, np.array([True, False, False]), np.array([0.0, -1.0, 1.0]))
+    units.set_neuron(0, Pattern.of(y, 0.5, K, np.array([0, 1, 1], np.int8), np.array([0])))
     assert units.dependent_neurons == []
 
 

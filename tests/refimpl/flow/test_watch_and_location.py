@@ -43,11 +43,14 @@ def names(units: NearUnits) -> list[tuple[int, int]]:
 
 
 def scalar_reach(segment: Segment, Z: np.ndarray, r: np.ndarray) -> dict[tuple[int, int], float]:
-    """|a_j| (Φ_ji K_ii r_i + Σ_{k≠i} |K_ik| r_k), term by term."""
-    a, K = np.abs(segment.span.network.second_layer), np.abs(segment.K)
+    """Σ_k |a_j K_ik| r_k of the samples that move the unit toward its kink, its own with its own slope."""
+    a, y, K = segment.span.network.second_layer, segment.span.y, segment.K
     slopes = np.where(Z > 0.0, 1.0, 0.3)
     return {
-        (j, i): a[j] * sum((slopes[j, i] if k == i else 1.0) * K[i, k] * r[k] for k in range(4))
+        (j, i): sum(
+            (slopes[j, i] if k == i else 1.0) * max(0.0, -np.sign(Z[j, i]) * a[j] * y[k] * K[i, k]) * r[k]
+            for k in range(4)
+        )
         for j in range(6)
         for i in range(4)
     }
@@ -220,10 +223,10 @@ def test_changes_of_one_neuron_change_the_matrix_and_bound_the_bend(many, sides:
     j, everywhere = 3, np.ones(4, dtype=bool)
     for row in ([1, 0, -1, 1], sides):
         before = segment.M.copy()
-        segment.ahead, segment.bend = 0.1 * w, 0.0
+        segment.matrix.ahead, segment.matrix.bend = 0.1 * w, 0.0
         segment._set_row(j, np.array(row, dtype=np.int8), everywhere, segment.row_at(j, 0.0 * w))
         np.testing.assert_allclose(segment.M, segment.cell().matrix, rtol=0.0, atol=1e-12 * np.abs(before).max())
-        assert segment.bend >= (1.0 - 1e-12) * (np.abs(segment.M - before) @ segment.ahead).max()
+        assert segment.matrix.bend >= (1.0 - 1e-12) * (np.abs(segment.M - before) @ segment.matrix.ahead).max()
 
 
 def test_the_first_release_of_all_is_found_though_its_unit_comes_back() -> None:
