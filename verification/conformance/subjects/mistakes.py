@@ -815,6 +815,42 @@ class EqualSizes(_OwnResiduals):
         return np.asarray(np.sign(a) * np.sqrt(np.mean(a**2)))
 
 
+# --- wrong: sizes and slopes that no file has, and a limit that not every sample supports -------------------------
+
+
+@wrong("neurons beyond 64 left out", "checks/forward_scalar_loops", ())
+class SixtyFourNeurons(Einsum):
+    """As a block of fixed size that was never looped over."""
+
+    def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
+        return super().forward(W[:64], a[:64], slope, X)
+
+
+@wrong("dimensions beyond 256 left out", "checks/forward_scalar_loops", ())
+class Dimensions256(Einsum):
+    """The same over the inputs."""
+
+    def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
+        return super().forward(W[:, :256], a, slope, X[:, :256])
+
+
+@wrong("slopes between 1/2 and 9/10 taken as 1/2", "checks/forward_scalar_loops", ())
+class SlopeAtMostHalf(Einsum):
+    """A range check of another parametrization."""
+
+    def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
+        return super().forward(W, a, min(slope, 0.5) if slope < 0.9 else slope, X)
+
+
+@wrong("flow limit of mean margin 1", "checks/flow_limit_is_kkt", ())
+class MeanMargin(ReferenceImplementation):
+    """Scales by the mean of the margins, which is the smallest one where all are tight."""
+
+    def flow_limit(self, W0: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
+        W = super().flow_limit(W0, a, slope, X, y, loss)
+        return W / np.mean(y * self.forward(W, a, slope, X))
+
+
 # --- small helpers ------------------------------------------------------------------------------------------------
 
 
