@@ -17,7 +17,7 @@ from verification.audits.frame import Frame
 from verification.audits.judging import Increment, Trajectory, increment_of
 from verification.audits.layers import Names, find_layers
 from verification.audits.measuring import Measured, Measurer, spread
-from verification.audits.reading import expand, read_checkpoints
+from verification.audits.reading import expand, read_checkpoints, step_in_name
 from verification.audits.recorder import Recorder
 from verification.audits.road import Road, straight_road
 from verification.audits.run import _increment, _measured
@@ -487,3 +487,30 @@ def test_what_the_format_cannot_tell_is_at_most_its_floor() -> None:
 def test_a_road_of_no_length() -> None:
     assert Road(0.001, -math.inf, True).arrived
     assert not Road(0.1, 0.0, True).arrived
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("v2-300.npy", 300),
+        ("step3-step40.pt", 40),
+        ("iter_7-v9.npy", 7),
+        ("w-float32.npy", None),
+        ("runs5/w.npy", None),
+    ],
+)
+def test_the_number_of_a_name(name: str, step: int | None) -> None:
+    """That after "step" or "iter", else the last one, of the file and not of its folder or format."""
+    assert step_in_name(name) == step
+
+
+def test_a_tensor_that_repeats_its_bytes_counts_as_float64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"W": torch.zeros(1).expand(1000, 2)}, tmp_path / "W.pt")
+    for limit, fits in ((16_000, True), (15_999, False)):
+        monkeypatch.setattr("verification.audits.reading.LIMIT_BYTES", limit)
+        if fits:
+            assert read_checkpoints([str(tmp_path / "W.pt")], 2)[0].W.shape == (1000, 2)
+        else:
+            with pytest.raises(FileFormatError, match="its tensors would take more than"):
+                read_checkpoints([str(tmp_path / "W.pt")], 2)
