@@ -67,14 +67,14 @@ def load_implementation(name: str) -> Any:
     framework, colon, rest = name.partition(":")
     if framework in ("torch", "jax") and colon:
         module, dot, last = rest.rpartition(".")
-        given = _found(f"{module}:{last}" if dot and ":" not in rest else rest, name)
-        if framework == "jax":
+        path = f"{module}:{last}" if dot and ":" not in rest else rest
+        if framework == "jax":  # which is told to have float64 before the network makes its parameters
             from verification.conformance.subjects.pytree import ApplyImplementation
 
-            return adapted(ApplyImplementation(given, name))
+            return adapted(ApplyImplementation(_found(path, name), name))
         from verification.conformance.subjects.module import ModuleImplementation
 
-        return ModuleImplementation(given, name)
+        return ModuleImplementation(_found(path, name), name)
     found = _found(name, name)
     try:
         return adapted(found() if inspect.isclass(found) else found)

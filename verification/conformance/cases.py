@@ -85,6 +85,12 @@ def programs() -> Iterator[tuple[str, Case]]:
 def flows() -> Iterator[tuple[str, Case]]:
     network, data, W0 = last_crossing_problem()
     yield "late crossing", _case_of(network, data) | {"W0": W0, "loss": "logistic"}
+    network, data = inactive_support_problem()  # a margin above 1 in the limit
+    W0 = (
+        0.125 * (network.second_layer[:, None] > 0.0) * data.X[0]
+        + 0.125 * (network.second_layer[:, None] < 0.0) * data.X[1]
+    )
+    yield "inactive support", _case_of(network, data) | {"W0": W0, "loss": "logistic"}
 
 
 def unseparable() -> Iterator[tuple[str, Case]]:
@@ -139,6 +145,7 @@ def _case_of(network: TwoLayerNetwork, data: Dataset) -> Case:
 
 
 SIZES = [(3, 4, 5, 0.25), (4, 1, 2, 0.1), (1, 3, 3, 0.5), (6, 5, 2, 0.9), (5, 3, 40, 0.5), (1, 1, 1, 0.5)]
+SIZES += [(67, 3, 2, 0.75), (3, 2, 261, 0.625)]  # widths and dimensions beyond any block of 64 or 256
 SIZES += [(11, 9, 3, 2.0**-9), (17, 37, 2, 1e-3), (3, 67, 4, 0.0), (9, 33, 1, 1.0), (2, 131, 3, 1e-6)]
 """m, n, d, γ: small ones, and numbers that are multiples of nothing."""
 

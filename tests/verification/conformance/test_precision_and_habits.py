@@ -169,7 +169,19 @@ class Relu(MyModule):
     def forward(self, x):
         return self.second(torch.relu(self.first(x)))
 
+class LastFirst(nn.Module):  # the second layer is made before the first
+    def __init__(self):
+        super().__init__()
+        self.out, self.hidden, self.slope = nn.Linear(5, 1, bias=False), nn.Linear(3, 5, bias=False), 0.1
+
+    def forward(self, x):
+        return self.out(nn.functional.leaky_relu(self.hidden(x), self.slope))[:, 0]
+
 biased = nn.Sequential(nn.Linear(3, 2), nn.LeakyReLU(), nn.Linear(2, 1))
+two_outputs = nn.Sequential(nn.Linear(3, 2, bias=False), nn.LeakyReLU(), nn.Linear(2, 2, bias=False))
+parted = nn.Sequential(nn.Linear(3, 2, bias=False), nn.LeakyReLU(), nn.Linear(4, 1, bias=False))
+normed = nn.Sequential(nn.Linear(3, 2, bias=False), nn.LeakyReLU(), nn.Linear(2, 1, bias=False))
+nn.utils.parametrizations.weight_norm(normed[0])
 """
 
 
@@ -184,8 +196,17 @@ def test_a_plain_torch_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert any(item.outcome is Outcome.PASSED for item in found)
     wrong = ask(load_implementation("torch:modules_under_test.Relu"), "vectors/forward-001")
     assert (wrong.outcome, wrong.first_difference) == (Outcome.FAILED, "slope")
-    with pytest.raises(InvalidParameterError, match="2 of them with a bias"):
-        load_implementation("torch:modules_under_test.biased")
+    last_first = load_implementation("torch:modules_under_test.LastFirst")
+    for id in ("vectors/forward-005", "vectors/gradient-005"):
+        assert ask(last_first, id).outcome is Outcome.PASSED
+    for name, why in {
+        "biased": "2 of them with a bias",
+        "two_outputs": "has 3 to 2 and 2 to 2",
+        "parted": "has 3 to 2 and 4 to 1",
+        "normed": "computed from others",
+    }.items():
+        with pytest.raises(InvalidParameterError, match=why):
+            load_implementation(f"torch:modules_under_test.{name}")
 
 
 NETS = """
@@ -211,6 +232,17 @@ square = SimpleNamespace(params=dense((3, 3), (3, 1)), apply=flax)
 three = SimpleNamespace(params=(jnp.zeros(3), jnp.zeros(2), jnp.zeros((3, 5))), apply=tuples)
 nothing = SimpleNamespace(apply=flax)
 zero_one = SimpleNamespace(params=net.params, apply=flax, habits={"labels": "0/1"})
+def made(d, m):  # holds its sizes and refuses others, as a module of flax does
+    def apply(params, X, slope):
+        if params["params"]["Dense_0"]["kernel"].shape != (d, m):
+            raise ValueError("another shape")
+        return flax(params, X, slope)
+    return SimpleNamespace(params=dense((d, m), (m, 1)), apply=apply)
+
+fixed = made(5, 3)
+
+def broken(d):
+    return net
 """
 
 
@@ -227,7 +259,16 @@ def test_a_function_of_a_pytree_is_asked_as_it_is(tmp_path: Path, monkeypatch: p
         assert [(item.outcome, item.message) for item in found] == [(Outcome.PASSED, "")] * len(kinds)
     wrong = ask(load_implementation("jax:nets_under_test.relu"), "vectors/forward-001")
     assert (wrong.outcome, wrong.first_difference) == (Outcome.FAILED, "slope")
-    for name, why in (("square", "shapes tell apart"), ("three", "two arrays"), ("nothing", "pytree `params`")):
+    of_any_size = load_implementation("jax:nets_under_test.made")
+    assert [ask(of_any_size, f"vectors/{id}").outcome for id in ("forward-005", "gradient-005")] == [Outcome.PASSED] * 2
+    assert "another shape" in ask(load_implementation("jax:nets_under_test.fixed"), "vectors/forward-005").message
+    refused = {
+        "broken": "of the sizes",
+        "square": "shapes tell apart",
+        "three": "two arrays",
+        "nothing": "pytree `params`",
+    }
+    for name, why in refused.items():
         with pytest.raises(InvalidParameterError, match=why):
             load_implementation(f"jax:nets_under_test.{name}")
     other = load_implementation("jax:nets_under_test.zero_one")  # takes labels for ±1 that are given as 0 and 1

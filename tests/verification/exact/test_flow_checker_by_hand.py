@@ -101,6 +101,30 @@ def test_what_cannot_happen_at_an_event_is_refused(sign: int, before: int, event
         happen()
 
 
+@pytest.mark.parametrize(
+    ("sign", "height", "fresh", "length", "shown"),
+    [
+        (-1, 0.25, "", 0.125, True),  # towards the kink at speed 1
+        (-1, 0.25, "", 0.24, True),
+        (-1, 0.25, "", 0.26, False),  # it may be beyond at the end of the step
+        (-1, 0.25, "", 0.5, False),
+        (1, 0.25, "", 0.5, True),  # away from it
+        (1, 0.0, "crossed", 0.5, True),
+        (-1, 0.0, "crossed", 0.5, False),  # it would come back at once
+    ],
+)
+def test_no_unit_passes_its_kink_unseen(sign: int, height: float, fresh: str, length: float, shown: bool) -> None:
+    """One neuron, one sample, z = height > 0 and dz/ds = sign: a step is shown if z stays positive over its length."""
+    flow = flow_at_an_event(sign, 1)
+    flow.t[0][0] = sign * flow.arb(height)
+    flow.fresh = {(0, 0): fresh} if fresh else {}
+    w = flow.weights()
+    delta, tau = flow.pace(flow.widened(w, flow.arb(0)))
+    assert flow.step(w, delta, tau, int(length * 2**128), None, None) is shown
+    if shown:
+        assert abs(float(flow.t[0][0].mid()) - sign * (height + sign * length)) < 1e-12
+
+
 @pytest.mark.parametrize(("side", "also"), [(0, []), (1, [[0, 1]])])
 def test_a_unit_is_released_to_one_side(side: int, also: list[Any]) -> None:
     flow = flow_at_an_event(-1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -141,3 +142,12 @@ def test_a_picture_has_identifiers_of_its_own_and_no_date() -> None:
     assert 'viewBox="0 0 1 2"' in one
     assert 'aria-label="it&#x27;s &quot;big&quot; &lt;b&gt;"' in one
     assert other == one.replace("one-p", "two-p")
+
+
+def test_two_pictures_of_a_page_share_no_identifier() -> None:
+    def draw(axis) -> None:
+        axis.plot([0.0, 1.0], [1.0, 0.0])
+
+    one, other = (set(re.findall(r'\bid="([^"]+)"', pictures.svg(draw, says))) for says in ("one", "other"))
+    assert one
+    assert not one & other

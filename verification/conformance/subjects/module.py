@@ -41,7 +41,7 @@ class ModuleImplementation:
     Raises
     ------
     InvalidParameterError
-        If the module has not two linear layers without bias and one slope.
+        If the module has not two linear layers without bias, one after the other, and one slope.
     """
 
     def __init__(self, module: Any, name: str, dtype: str = "float64") -> None:
@@ -93,12 +93,19 @@ class ModuleImplementation:
         return module
 
     def _layers(self, module: Any) -> list[Any]:
+        """The first and the second one, in whatever order they were made: the second has one output."""
         layers = [part for part in module.modules() if isinstance(part, torch.nn.Linear)]
+        layers.sort(key=lambda layer: layer.out_features == 1)
         biased = sum(layer.bias is not None for layer in layers)
         if len(layers) != 2 or biased:
             raise self._refused(
                 f"have two linear layers without bias, and has {len(layers)}, {biased} of them with a bias"
             )
+        if layers[1].out_features != 1 or layers[1].in_features != layers[0].out_features:
+            shapes = " and ".join(f"{layer.in_features} to {layer.out_features}" for layer in layers)
+            raise self._refused(f"have a layer from d inputs to m and one from m to 1, and has {shapes}")
+        if any("weight" not in layer._parameters for layer in layers):
+            raise self._refused("hold its weights as they are: those of a linear layer are computed from others")
         if not _slopes(module):
             raise self._refused(
                 "hold its slope in a torch.nn.LeakyReLU, or in an attribute `slope` or `negative_slope`"

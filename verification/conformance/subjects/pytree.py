@@ -1,12 +1,14 @@
 """A function of a pytree of parameters as an implementation: `--implementation jax:mypackage.net`.
 
 As flax and its like have it: `net.params`, nested containers that hold the arrays of two layers, and `net.apply`, a
-function (params, X, slope) -> f of shape (n,) or (n, 1) that JAX can differentiate. `net` is an object or a module. The
-weights of each case are put into a tree of the same structure; what is left of the gradient is that of the first layer.
+function (params, X, slope) -> f of shape (n,) or (n, 1) that JAX can differentiate. `net` is an object or a module; or,
+for what holds its width itself, a function (d, m) that makes one. The weights of each case are put into a tree of the
+same structure; what is left of the gradient is that of the first layer.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,8 @@ class ApplyImplementation:
 
     Parameters
     ----------
-    net : object
-        With `params` and `apply`, and `habits` where it has them.
+    net : object, or callable
+        With `params` and `apply`, and `habits` where it has them; or what makes one, called with d and m.
     name : str
         For messages.
     dtype : str
@@ -49,10 +51,13 @@ class ApplyImplementation:
     slope_at_kink = "1"
 
     def __init__(self, net: Any, name: str, dtype: str = "float64") -> None:
-        self._net, self.name, self.dtype = net, name, jnp.dtype(dtype)
+        self._given, self.name, self.dtype = net, name, jnp.dtype(dtype)
         self.habits = getattr(net, "habits", None)
+        makes = callable(net) and not hasattr(net, "params")
+        self._net = cache(net) if makes else lambda d, m: net
+        net = self._made(net) if makes else net
         if not (hasattr(net, "params") and callable(getattr(net, "apply", None))):
-            raise self._refused("have a pytree `params` and a function `apply(params, X, slope)`")
+            raise self._refused("have a pytree `params` and a function `apply(params, X, slope)`, or make it of (d, m)")
         leaves, self._tree = jax.tree_util.tree_flatten(net.params)
         shapes = [tuple(np.shape(leaf)) for leaf in leaves]
         wide = [k for k, shape in enumerate(shapes) if len(shape) == 2 and min(shape) > 1]
@@ -67,7 +72,7 @@ class ApplyImplementation:
 
     def with_dtype(self, dtype: str) -> ApplyImplementation:
         """The same in another format; bfloat16 numbers come and go as float32 arrays."""
-        return ApplyImplementation(self._net, self.name, dtype)
+        return ApplyImplementation(self._given, self.name, dtype)
 
     def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
         """f(x_i; W), shape (n,)."""
@@ -101,11 +106,19 @@ class ApplyImplementation:
         layers = [W if self._rows else W.T, a.reshape(shape)]
         return jax.tree_util.tree_unflatten(self._tree, layers if self._first == 0 else layers[::-1])
 
+    def _made(self, make: Any) -> Any:
+        """A network of three inputs and two neurons."""
+        try:
+            return make(3, 2)
+        except Exception as error:
+            raise self._refused(f"make a network of the sizes (d, m) ({type(error).__name__}: {error})") from error
+
     def _outputs(self, W: Any, a: Any, slope: Any, X: Any) -> Any:
         return self._of(self._params(W, a), slope, X)
 
     def _of(self, params: Any, slope: Any, X: Any) -> Any:
-        return self._net.apply(params, X, slope).reshape(len(X))
+        m = np.size(jax.tree_util.tree_leaves(params)[1 - self._first])
+        return self._net(X.shape[1], m).apply(params, X, slope).reshape(len(X))
 
     def _loss(self, W: Any, a: Any, slope: Any, X: Any, y: Any, loss: str) -> Any:
         return self._loss_of(self._params(W, a), slope, X, y, loss)

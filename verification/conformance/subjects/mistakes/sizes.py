@@ -162,3 +162,30 @@ class ClippedFromBelow(Einsum):
     def _weights(self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
         q = np.maximum(y * self.forward(W, a, slope, X), -5.0)
         return np.asarray(np.exp(-np.logaddexp(0.0, q)) if loss == "logistic" else np.exp(-q))
+
+
+@wrong("neurons beyond 64 left out", "checks/forward_scalar_loops", ())
+class SixtyFourNeurons(Einsum):
+    """As a block of fixed size that was never looped over."""
+
+    def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
+        """f(x_i; W) of the first 64 neurons."""
+        return super().forward(W[:64], a[:64], slope, X)
+
+
+@wrong("dimensions beyond 256 left out", "checks/forward_scalar_loops", ())
+class Dimensions256(Einsum):
+    """The same over the inputs."""
+
+    def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
+        """f(x_i; W) of the first 256 coordinates."""
+        return super().forward(W[:, :256], a, slope, X[:, :256])
+
+
+@wrong("slopes between 1/2 and 9/10 taken as 1/2", "checks/forward_scalar_loops", ())
+class SlopeAtMostHalf(Einsum):
+    """A range check of another parametrization."""
+
+    def forward(self, W: Array, a: Array, slope: float, X: Array) -> Array:
+        """f(x_i; W) with another slope."""
+        return super().forward(W, a, min(slope, 0.5) if slope < 0.9 else slope, X)

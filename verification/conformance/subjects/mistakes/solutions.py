@@ -174,3 +174,13 @@ class EqualSizes(_OwnResiduals):
 
     def _second_layer(self, a: Array) -> Array:
         return np.asarray(np.sign(a) * np.sqrt(np.mean(a**2)))
+
+
+@wrong("flow limit of mean margin 1", "checks/flow_limit_is_kkt", ())
+class MeanMargin(ReferenceImplementation):
+    """Scales by the mean of the margins, which is the smallest one where all are tight."""
+
+    def flow_limit(self, W0: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
+        """The limit, too short."""
+        W = super().flow_limit(W0, a, slope, X, y, loss)
+        return W / np.mean(y * self.forward(W, a, slope, X))
