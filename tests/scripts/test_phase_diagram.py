@@ -114,5 +114,5 @@ def test_the_legend_stands_below_the_maps(folder) -> None:
     (legend,) = figure.legends
     assert legend.get_window_extent().y1 <= min(axis.get_tightbbox().y0 for axis in figure.axes)
     assert [text.get_text() for text in legend.get_texts()] == [
-        f"where the {name} condition begins to hold" for name in ("refined", "instance-wise", "paper")
+        f"where the {name} condition begins to hold" for name in ("refined", "instance-wise", "paper's")
     ]
