@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from refimpl.errors import InvalidDataError, InvalidParameterError, ShapeError
-from refimpl.spectrum import gram_factor
+from refimpl.spectrum import gram_factor, sample_factor
 from refimpl.tiles.accumulate import gram_matrix
 from refimpl.tiles.checks import (
     check_equal_rows,
@@ -35,6 +35,14 @@ __all__ = ["LARGEST_NORM_RATIO", "Dataset", "as_dataset", "in_memory", "owned", 
 
 BLOCK_BYTES = 2**26
 """Samples are gone through in blocks of at most 64 MiB."""
+
+MOST_ROWS_OF_GRAM = 2048
+"""Of more samples than this, in fewer dimensions, K is formed only where it is asked for."""
+
+OUT_OF_RANGE = (
+    "`X` has rows whose squared norms leave the range of float64: multiply all of `X` by a power of two "
+    "that brings the largest norm near 1 (in Python, Dataset.rescaled() does it exactly)."
+)
 
 LARGEST_NORM_RATIO = 1e150
 """Its square is within the range of float64."""
@@ -113,6 +121,9 @@ class Dataset:
         """Whether X is gone through in tiles of columns and is no array."""
         return isinstance(self.X, Columns)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("frame", "gram_eigenvectors")}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(freeze_arrays(state))
 
@@ -131,11 +142,7 @@ class Dataset:
         """K = X Xᵀ, shape (n, n); computed once, as a sum over tiles of columns (`refimpl.tiles`)."""
         K = gram_matrix(as_columns(self.X))
         if not _in_range(K):
-            raise InvalidDataError(
-                "X",
-                "`X` has rows whose squared norms leave the range of float64: multiply all of `X` by a power of two "
-                "that brings the largest norm near 1 (in Python, Dataset.rescaled() does it exactly).",
-            )
+            raise InvalidDataError("X", OUT_OF_RANGE)
         K.setflags(write=False)
         return K
 
@@ -147,16 +154,48 @@ class Dataset:
         return L
 
     @cached_property
+    def gram_eigenvalues(self) -> Array:
+        """The eigenvalues of K, ascending, shape (n,)."""
+        eigenvalues: Array = np.linalg.eigvalsh(self.gram).astype(np.float64, copy=False)
+        eigenvalues.setflags(write=False)
+        return eigenvalues
+
+    @cached_property
+    def sample_factor(self) -> tuple[Array, float]:
+        """The unit samples in coordinates of their span, and their rounding (`refimpl.spectrum.sample_factor`)."""
+        U, rounding = sample_factor(self.X, self.gram if self.in_tiles or self.n <= self.d else None)
+        U.setflags(write=False)
+        return U, rounding
+
+    @cached_property
+    def gram_eigenvectors(self) -> tuple[Array, Array]:
+        """Eigenvalues of K above n eps λ_max, ascending, shape (r,), and their vectors, shape (n, r)."""
+        eigenvalues, vectors = np.linalg.eigh(self.gram)
+        large = eigenvalues > eigenvalues.size * np.finfo(np.float64).eps * eigenvalues[-1]
+        return eigenvalues[large], vectors[:, large]
+
+    @cached_property
     def signed_gram(self) -> Array:
         """S_ik = y_i y_k K_ik, shape (n, n)."""
         S = self.gram * self.y[:, None] * self.y
         S.setflags(write=False)
         return S
 
+    @cached_property
+    def squared_norms(self) -> Array:
+        """K_ii = ‖x_i‖², shape (n,); of many samples in few dimensions without K, which is larger than X."""
+        if self.in_tiles or self.n <= max(self.d, MOST_ROWS_OF_GRAM):
+            return np.diagonal(self.gram)
+        squares = np.concatenate([np.sum(piece**2, axis=1) for _, _, piece in _pieces(self.X)])
+        if not _in_range(squares):
+            raise InvalidDataError("X", OUT_OF_RANGE)
+        squares.setflags(write=False)
+        return squares
+
     @property
     def norms(self) -> Array:
         """‖x_i‖, shape (n,)."""
-        return np.asarray(np.sqrt(np.diagonal(self.gram)))
+        return np.asarray(np.sqrt(self.squared_norms))
 
     @property
     def R_max(self) -> float:
@@ -310,9 +349,9 @@ def _pieces(X: Array) -> Iterator[tuple[int, int, Array]]:
 
 
 def _in_range(K: Array) -> bool:
-    """Whether K is finite, and no square of a norm so small that it has lost digits."""
+    """Whether K (or its diagonal alone) is finite, and no square of a norm so small that it has lost digits."""
     least = np.finfo(np.float64).tiny / np.finfo(np.float64).eps
-    return bool(np.isfinite(K).all() and np.diagonal(K).min() >= least)
+    return bool(np.isfinite(K).all() and (np.diagonal(K) if K.ndim == 2 else K).min() >= least)
 
 
 def _stays_in_tiles(X: Columns) -> bool:

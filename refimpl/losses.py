@@ -50,10 +50,6 @@ class Loss(Protocol):
         """log g(q)."""
         ...
 
-    def curvature(self, q: Any) -> Array:
-        """ℓ''(q)."""
-        ...
-
     def log_weight_decay(self, q: Any) -> Array:
         """η(q) = -d log g(q) / dq."""
         ...

@@ -21,7 +21,6 @@ from refimpl.dataset import Dataset, with_gram
 from refimpl.errors import InvalidParameterError, ShapeError
 from refimpl.initialization import GaussianInitialization, GaussianWeights
 from refimpl.network import TwoLayerNetwork
-from refimpl.spectrum import sample_factor
 from refimpl.tiles.accumulate import combination, gram_of_remainder, products_with_weights
 from refimpl.tiles.columns import ArrayColumns, Columns, ScaledColumns, as_columns, is_columnwise
 from refimpl.validation import Array, as_finite_array, as_frozen_array, as_real_array, check_memory
@@ -109,7 +108,7 @@ def reduced(data: Dataset, weights: Sequence[Any] = (), m: int = 0, parameter: s
     """
     n, d = data.n, data.d
     K, norms = data.gram, data.norms
-    L = norms[:, None] * sample_factor(data.X, K)[0]
+    L = norms[:, None] * data.sample_factor[0]
     r = L.shape[1]
     across = min(m, d - r)
     check_memory("(m, n)", (m, n), len(weights) * 4 * m * (n + m))

@@ -56,6 +56,11 @@ class SpanCoordinates:
     unit : float > 0
         ω, a power of two near the largest |W0_jk| where squares of W0 would leave the range of
         float64; else 1.
+    factor_of_gram : ndarray, shape (n, n), optional
+        L with K = L Lᵀ; `from_weights` takes that of the data set, where it is computed once. By default it is computed
+        when it is first needed.
+    projection : ndarray, shape (m, n), optional
+        Z0 K⁺/ω, the coefficients of P; likewise.
 
     References
     ----------
@@ -82,6 +87,8 @@ class SpanCoordinates:
     B0: Array
     orthogonal: Array | None = None
     unit: float = 1.0
+    factor_of_gram: Array | None = None
+    projection: Array | None = None
 
     def __post_init__(self) -> None:
         as_network(self.network)
@@ -95,6 +102,7 @@ class SpanCoordinates:
         for name, shape in (("gram", (n, n)), ("Z0", (m, n)), ("B0", (m, m)), ("orthogonal", (m, m))):
             if name == "orthogonal" and self.orthogonal is None:
                 in_span = _coefficients_of_projection(self.gram, self.Z0 / self.unit)
+                object.__setattr__(self, "projection", in_span)
                 object.__setattr__(self, "orthogonal", self.B0 - in_span @ (self.Z0.T / self.unit))
             array = as_finite_array(name, getattr(self, name), 2)
             if array.shape != shape:
@@ -116,10 +124,11 @@ class SpanCoordinates:
         W0 = as_finite_array("W0", W0, 2)
         Z0 = network.preactivations(W0, data.X)
         unit = _safe_unit(W0)
-        in_span = _coefficients_of_projection(data.gram, Z0 / unit)
+        eigenvalues, vectors = data.gram_eigenvectors
+        in_span = ((Z0 / unit) @ vectors / eigenvalues) @ vectors.T
         orthogonal = _gram_of_remainder(W0, in_span, data.X, unit)
         B0 = orthogonal + in_span @ (Z0.T / unit)
-        return cls(network, data.y, data.gram, Z0, B0, orthogonal, unit)
+        return cls(network, data.y, data.gram, Z0, B0, orthogonal, unit, data.gram_factor, in_span)
 
     @property
     def n(self) -> int:
@@ -204,11 +213,13 @@ class SpanCoordinates:
 
     @cached_property
     def _gram_factor(self) -> Array:
-        return gram_factor(self.gram)
+        return gram_factor(self.gram) if self.factor_of_gram is None else self.factor_of_gram
 
     @cached_property
     def _initial_in_span(self) -> Array:
         """Z0 K⁺, shape (m, n): the coefficients of the projection P of W0 on the span of the data."""
+        if self.projection is not None:
+            return self.unit * self.projection
         return self.unit * _coefficients_of_projection(self.gram, self.Z0 / self.unit)
 
     @cached_property

@@ -16,6 +16,7 @@ from refimpl.tiles.columns import Columns, as_columns
 from refimpl.validation import Array, as_finite_array, as_number
 
 __all__ = [
+    "certainly_independent",
     "frobenius_norm",
     "gram_factor",
     "numerical_rank",
@@ -39,6 +40,37 @@ QR_BLOCK_ENTRIES = 2**23
 _SEMIDEFINITE = float(np.sqrt(np.finfo(np.float64).eps))
 """How far a Gram matrix may be from symmetric and semidefinite, relative to its largest entry: rounding of a product
 in float32 is still allowed."""
+
+
+INDEPENDENT = 1e-10
+"""What the smallest squared singular value is of all of them together, at least, for rows to be called independent."""
+
+
+def certainly_independent(rows: Array) -> bool:
+    """Whether the rows are seen to be independent, by far: σ_min² >= 1e-10 Σσ².
+
+    A Cholesky decomposition of rows rowsᵀ - 1e-10 Σσ² I decides, which costs a small part of a singular value
+    decomposition; its rounding is below n² eps Σσ². False says nothing.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n, k)
+
+    Examples
+    --------
+    >>> certainly_independent(np.eye(3)), certainly_independent(np.ones((2, 3)))
+    (True, False)
+    """
+    gram = rows @ rows.T
+    total = float(np.trace(gram))
+    if not 0.0 < total < float("inf") or rows.shape[0] > rows.shape[1]:
+        return False
+    np.fill_diagonal(gram, np.diagonal(gram) - INDEPENDENT * total)
+    try:
+        np.linalg.cholesky(gram)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def gram_factor(K: Any) -> Array:
@@ -88,7 +120,7 @@ def gram_factor(K: Any) -> Array:
     return np.asarray(vectors * np.sqrt(eigenvalues))
 
 
-def sample_factor(X: Array | Columns, gram: Array) -> tuple[Array, float]:
+def sample_factor(X: Array | Columns, gram: Array | None) -> tuple[Array, float]:
     """The samples as unit vectors in orthonormal coordinates, and the rounding of each row.
 
     Row i of L is x_i/‖x_i‖ in coordinates of the span. L comes from a QR decomposition of Xᵀ, whose error is relative
@@ -99,8 +131,8 @@ def sample_factor(X: Array | Columns, gram: Array) -> tuple[Array, float]:
     ----------
     X : ndarray or Columns, shape (n, d)
         No row is 0.
-    gram : ndarray, shape (n, n)
-        K = X Xᵀ.
+    gram : ndarray, shape (n, n), or None
+        K = X Xᵀ; not needed where n > d and X is an array.
 
     Returns
     -------
@@ -120,7 +152,7 @@ def sample_factor(X: Array | Columns, gram: Array) -> tuple[Array, float]:
     """
     n, d = X.shape
     rounding = float(np.finfo(np.float64).eps * (8.0 + 2.0 * np.sqrt(min(n, d))))
-    if n <= d:
+    if n <= d and gram is not None:
         norms = np.sqrt(np.diagonal(gram))
         try:
             L = np.linalg.cholesky(gram / np.outer(norms, norms))
@@ -128,10 +160,10 @@ def sample_factor(X: Array | Columns, gram: Array) -> tuple[Array, float]:
                 return np.asarray(L), 2.0 * rounding
         except np.linalg.LinAlgError:
             pass
-    else:
+    elif n > d:
         X = X.array() if isinstance(X, Columns) else X
         X = X[:, X.any(axis=0)]
-    norms = np.sqrt(np.diagonal(gram)) if isinstance(X, Columns) else row_norms(X)
+    norms = row_norms(X) if gram is None or not isinstance(X, Columns) else np.sqrt(np.diagonal(gram))
     width, columns = max(n, QR_BLOCK_ENTRIES // n), as_columns(X)
     R: Array = np.zeros((0, n))
     for start in range(0, X.shape[1], width):

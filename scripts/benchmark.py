@@ -3,6 +3,7 @@
     python scripts/benchmark.py
     python scripts/benchmark.py --only gradient --json timings.json
     python scripts/benchmark.py --only tiles          # 4 GB of disk, some minutes
+    OMP_NUM_THREADS=1 python scripts/benchmark.py --only samples --largest 2000
 
 The peers (`benchmark_peers.py`) come with the extra `bench`. Short calls are timed as the smallest wall time of
 several, long ones once. docs/numerics.md explains the methods and shows the table.
@@ -23,6 +24,7 @@ from time import perf_counter
 from typing import Any
 
 import benchmark_peers as peers
+import benchmark_samples as many
 import benchmark_tiles as large
 import numpy as np
 from rich.console import Console
@@ -35,7 +37,9 @@ from refimpl.files import check_output_path, open_output
 from refimpl.flow import FlowResult
 from refimpl.validation import Array
 from verification import Recorder, certify, closed_form, kkt_residuals, max_margin, reject_early
-from verification.claims.report import environment
+from verification.bars import progress
+from verification.progress import Told
+from verification.versions import environment
 
 LIBRARIES = ("torch", "torchdiffeq", "jax", "diffrax", "clarabel")
 
@@ -317,6 +321,13 @@ def tiles() -> Rows:
     yield Row("tiles", "1000 documents, d=1e6", seconds, "limit in s", 10.0, 1.0, accuracy=accuracy)
 
 
+def samples(largest: int = many.LARGEST) -> Rows:
+    """How calls grow with the number of samples: processor seconds beside those of half as many."""
+    for found in many.growth_by_samples(largest):
+        told = f"exponent {found.exponent:.1f}{'; ' if found.note else ''}{found.note}"
+        yield Row("samples", f"{found.what}, n = {found.n}", found.seconds, "n/2", found.before, None, note=told)
+
+
 MEASUREMENTS: dict[str, Callable[[], Rows]] = {
     "gradient": gradient,
     "flow": flow,
@@ -326,22 +337,25 @@ MEASUREMENTS: dict[str, Callable[[], Rows]] = {
     "certificates": certificates,
     "recorder": recorder,
     "tiles": tiles,
+    "samples": samples,
 }
-ON_REQUEST = ("tiles",)
-"""Measured only where --only asks for them: they take 4 GB of disk and some minutes."""
+ON_REQUEST = ("tiles", "samples")
+"""Measured only where --only asks for them: they take some minutes, and tiles 4 GB of disk."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=MEASUREMENTS, action="append", help="measure this one (may be repeated)")
+    parser.add_argument("--largest", type=int, default=many.LARGEST, metavar="N", help="samples go up to this number")
     parser.add_argument("--json", metavar="FILE", help="write the measurements as JSON")
     parser.add_argument("--force", action="store_true", help="overwrite the file if it exists")
     args = parser.parse_args(arguments)
     try:
         if args.json:
             check_output_path(args.json, args.force)
-        rows = measured(args.only or [name for name in MEASUREMENTS if name not in ON_REQUEST])
+        chosen = args.only or [name for name in MEASUREMENTS if name not in ON_REQUEST]
+        rows = measured(chosen, args.largest)
         console = Console(width=None if sys.stdout.isatty() else 190)
         console.print(table_of(rows), "", profiles_of(rows), sep="\n")
         if args.json:
@@ -353,16 +367,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def measured(names: list[str]) -> list[Row]:
-    """The rows of the named measurements; what is skipped is said."""
-    progress, rows = Console(stderr=True), []
-    for name in names:
-        progress.print(f"... {name}", highlight=False)
-        for row in MEASUREMENTS[name]():
-            if isinstance(row, Skipped):
-                progress.print(f"... {name} skipped {row}", highlight=False)
-            else:
+def measured(names: list[str], largest: int = many.LARGEST) -> list[Row]:
+    """The rows of the named measurements; what is measured and skipped is said."""
+    lines, rows = Console(stderr=True), list[Row]()
+    with progress() as tell:
+        for number, name in enumerate(names):
+            lines.print(f"... {name}", highlight=False)
+            tell(Told(name, steps=(number, len(names))))
+            for row in samples(largest) if name == "samples" else MEASUREMENTS[name]():
+                if isinstance(row, Skipped):
+                    lines.print(f"... {name} skipped {row}", highlight=False)
+                    continue
                 rows.append(row)
+                tell(Told(f"{name}, after {row.what}", steps=(number, len(names))))
     return rows
 
 

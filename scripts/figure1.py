@@ -43,8 +43,9 @@ from rich.table import Table
 from refimpl.display import shown
 from refimpl.errors import InvalidParameterError
 from refimpl.validation import as_count, as_positive
-from verification.claims.report import environment
-from verification.printing import progress
+from verification.bars import progress
+from verification.progress import Told
+from verification.versions import environment
 
 
 def runs_of(args: argparse.Namespace) -> list[Run]:
@@ -79,8 +80,7 @@ def carried_out(runs: list[Run], jobs: int) -> list[Point]:
     with progress() as tell:
         for run, point in zip(runs, in_parallel(descend, runs, jobs), strict=True):
             points.append(point)
-            if len(points) % max(1, len(runs) // 10) == 0:
-                tell(f"{len(points)} of {len(runs)} descents (d = {run.d})")
+            tell(Told("descents", f"{len(points)} of {len(runs)} (d = {run.d})", len(points) / len(runs)))
     return sorted(points, key=lambda point: (point.run.panel, point.run.d, point.run.relative_scale, point.run.seed))
 
 

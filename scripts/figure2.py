@@ -41,8 +41,9 @@ from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
 from refimpl.validation import as_count, as_positive
-from verification.claims.report import environment
-from verification.printing import progress
+from verification.bars import progress
+from verification.progress import Told
+from verification.versions import environment
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -71,7 +72,7 @@ def carried_out(runs: list[Run], args: argparse.Namespace, jobs: int) -> tuple[I
         images = images_of(args)
         for curve in in_parallel(partial(train, images=images), runs, jobs):
             curves.append(curve)
-            tell(f"{len(curves)} of {len(runs)} trainings")
+            tell(Told("trainings", f"{len(curves)} of {len(runs)}", len(curves) / len(runs)))
     return images, curves
 
 

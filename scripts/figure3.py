@@ -43,8 +43,9 @@ from rich.table import Table
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, gaussian_weights, gradient_descent, gradient_flow
 from refimpl.validation import Array, as_count, as_positive, as_unit_interval
 from verification import check_hypotheses, closed_form, linear_max_margin, mixture_error, robust_radii
-from verification.claims.report import environment
-from verification.printing import progress
+from verification.bars import progress
+from verification.progress import Told
+from verification.versions import environment
 
 KINDS = ("flow", "descent", "closed form", "linear max margin")
 
@@ -330,7 +331,7 @@ def carried_out(runs: list[Run], jobs: int) -> list[Point]:
     with progress() as tell:
         for point in in_parallel(followed, runs, jobs):
             points.append(point)
-            tell(f"{len(points)} of {len(runs)} data sets")
+            tell(Told("data sets", f"{len(points)} of {len(runs)}", len(points) / len(runs)))
     return points
 
 

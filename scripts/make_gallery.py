@@ -16,9 +16,10 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
+from refimpl.display import shown
 from verification.claims import CLAIMS, Claim, ClaimResult
 from verification.claims.registry import COLUMNS, sections_of
-from verification.claims.report import Report, shown
+from verification.claims.report import Report
 from verification.claims.run import verify
 from verification.presets import PRESETS
 

@@ -1,6 +1,6 @@
 """Do the tests see small faults? Each fault of scripts/mutants.toml is put into a copy, and its tests must fail there.
 
-    python scripts/mutants.py                     every mutant: a minute or two on two cores
+    python scripts/mutants.py                     every mutant: half a second each on a core
     python scripts/mutants.py --only checker      those with this word in title, file or tests
     python scripts/mutants.py --list              what there is; nothing is run
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import json
 import os
 import py_compile
 import re
@@ -25,6 +26,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -34,16 +36,34 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError
-from verification.printing import console_for, progress, sentence
+from verification.bars import progress
+from verification.printing import console_for, sentence
+from verification.progress import Told
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_suffix(".toml")
+SERVER = Path(__file__).with_name("mutants_server.py")
 
 COPIED = ("refimpl", "verification", "tests", "scripts", "docs", "pyproject.toml", "setup.cfg", "README.md", "Makefile")
 """What tests read."""
 
 FAILED, COLLECTED = 1, (0, 1)
 """Exit codes of pytest: tests failed; tests were found and run."""
+
+PRELOADED = (
+    "cvxpy",
+    "flint",
+    "hypothesis.extra.numpy",
+    "matplotlib.figure",
+    "rich.table",
+    "scipy.integrate",
+    "scipy.linalg",
+    "scipy.optimize",
+    "scipy.sparse.linalg",
+    "scipy.special",
+    "scipy.stats",
+)
+"""What the project and its tests import of others: imported once and not once a mutant."""
 
 FIELDS = {"title", "file", "old", "new", "tests"}
 
@@ -129,6 +149,7 @@ def run_mutants(
     jobs: int = 2,
     time_limit: float = 300.0,
     tell: Callable[[str], None] = lambda message: None,
+    preloaded: Sequence[str] = PRELOADED,
 ) -> Iterator[Trial]:
     """Each mutant in a copy of `root`, in the order of the list.
 
@@ -139,24 +160,35 @@ def run_mutants(
     """
     for mutant in mutants:
         mutant.applied((root / mutant.file).read_text(encoding="utf-8"))
-    with tempfile.TemporaryDirectory() as folder:
-        copies: SimpleQueue[Path] = SimpleQueue()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        benches: SimpleQueue[Bench] = SimpleQueue()
         for number in range(jobs):
-            copies.put(_copied(root, Path(folder) / str(number)))
-        tell("the tests without a mutant")
-        _refuse_failing_tests(mutants, Path(folder) / "0", time_limit)
+            benches.put(stack.enter_context(Bench(_copied(root, folder / str(number)), preloaded)))
+        pool = stack.enter_context(ThreadPoolExecutor(jobs))
+
+        @contextmanager
+        def free_bench() -> Iterator[Bench]:
+            bench = benches.get()
+            try:
+                yield bench
+            finally:
+                benches.put(bench)
+
+        def unchanged(tests: list[str]) -> None:
+            with free_bench() as bench:
+                _refuse_failing_tests(tests, bench, 10.0 * time_limit)
 
         def tried(mutant: Mutant) -> Trial:
-            copy = copies.get()
-            try:
-                return _tried(mutant, copy, time_limit)
-            finally:
-                copies.put(copy)
+            with free_bench() as bench:
+                return _tried(mutant, bench, time_limit)
 
-        with ThreadPoolExecutor(jobs) as pool:
-            for number, trial in enumerate(pool.map(tried, mutants), 1):
-                tell(f"mutant {number} of {len(mutants)}: {trial.mutant.title}")
-                yield trial
+        tell("the tests without a mutant")
+        tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
+        list(pool.map(unchanged, [tests[k::jobs] for k in range(min(jobs, len(tests)))]))
+        for number, trial in enumerate(pool.map(tried, mutants), 1):
+            tell(Told("mutants", f"{number} of {len(mutants)}, {trial.mutant.title}", number / len(mutants)))
+            yield trial
 
 
 def _copied(root: Path, copy: Path) -> Path:
@@ -172,49 +204,77 @@ def _copied(root: Path, copy: Path) -> Path:
     return copy
 
 
-def _refuse_failing_tests(mutants: Sequence[Mutant], copy: Path, time_limit: float) -> None:
-    tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
-    done = _pytest(copy, tests, 10.0 * time_limit)
-    if done is None or done.returncode != 0:
-        told = "ran out of time" if done is None else _failed_test(done.stdout) or done.stdout.strip()[-500:]
+@dataclass(frozen=True)
+class Outcome:
+    """Exit code of pytest, None if it ran out of time; and what it printed."""
+
+    code: int | None
+    output: str
+
+
+class Bench:
+    """A copy of the project, and a process that runs tests in it (scripts/mutants_server.py)."""
+
+    def __init__(self, copy: Path, preloaded: Sequence[str]) -> None:
+        self.copy, self._output = copy, copy.with_suffix(".txt")
+        self._tests = f"--basetemp={copy.with_suffix('.tmp')}"
+        env = {key: value for key, value in os.environ.items() if key != "IMPLICIT_BIAS_EXPECT_INSTALLED"}
+        env |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+        env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # plugins are imported already, which pytest would warn of
+        command = [sys.executable, str(SERVER), *preloaded]
+        self._server = subprocess.Popen(
+            command, cwd=copy, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+        )
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.terminate()
+        self._server.communicate()
+
+    def pytest(self, arguments: Sequence[str], time_limit: float) -> Outcome:
+        """Pytest in the copy, which is first on the path.
+
+        Raises
+        ------
+        ImplicitBiasError
+            If the process has ended.
+        """
+        server = self._server
+        assert server.stdin is not None
+        assert server.stdout is not None
+        options = ["-q", "-rfE", "--tb=line", "-p", "no:cacheprovider", self._tests, *arguments]
+        try:
+            server.stdin.write(json.dumps([options, str(self._output), time_limit]) + "\n")
+            server.stdin.flush()
+            code = json.loads(server.stdout.readline())
+        except (OSError, ValueError) as error:
+            raise ImplicitBiasError(f"{SERVER.name} has ended: {error}") from error
+        return Outcome(code, self._output.read_text(encoding="utf-8", errors="replace"))
+
+
+def _refuse_failing_tests(tests: Sequence[str], bench: Bench, time_limit: float) -> None:
+    done = bench.pytest(tests, time_limit)
+    if done.code != 0:
+        told = "ran out of time" if done.code is None else _failed_test(done.output) or done.output.strip()[-500:]
         raise ImplicitBiasError(f"The tests do not pass without a mutant: {told}")
 
 
-def _tried(mutant: Mutant, copy: Path, time_limit: float) -> Trial:
-    file, started = copy / mutant.file, perf_counter()
+def _tried(mutant: Mutant, bench: Bench, time_limit: float) -> Trial:
+    file, started = bench.copy / mutant.file, perf_counter()
     source = file.read_text(encoding="utf-8")
     file.write_text(mutant.applied(source), encoding="utf-8")
     try:
-        done = _pytest(copy, ["-x", *mutant.tests], time_limit)
+        done = bench.pytest(["-x", *mutant.tests], time_limit)
     finally:
         file.write_text(source, encoding="utf-8")
     seconds = perf_counter() - started
-    if done is None:
+    if done.code is None:
         return Trial(mutant, True, f"no end within {time_limit:g} s", seconds)
-    if done.returncode not in COLLECTED:
-        raise ImplicitBiasError(f"The mutant “{mutant.title}” cannot be run: {done.stdout.strip()[-500:]}")
-    return Trial(mutant, done.returncode == FAILED, _failed_test(done.stdout), seconds)
-
-
-def _pytest(copy: Path, arguments: Sequence[str], time_limit: float) -> subprocess.CompletedProcess[str] | None:
-    """Pytest in the copy, which is first on the path; None if it takes too long."""
-    env = {key: value for key, value in os.environ.items() if key != "IMPLICIT_BIAS_EXPECT_INSTALLED"}
-    env |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=line", "-p", "no:cacheprovider", *arguments]
-    try:
-        return subprocess.run(
-            command,
-            cwd=copy,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            timeout=time_limit,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return None
+    if done.code not in COLLECTED:
+        raise ImplicitBiasError(f"The mutant “{mutant.title}” cannot be run: {done.output.strip()[-500:]}")
+    return Trial(mutant, done.code == FAILED, _failed_test(done.output), seconds)
 
 
 def _failed_test(output: str) -> str:

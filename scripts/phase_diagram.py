@@ -18,8 +18,9 @@ what comes out.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -31,9 +32,10 @@ from phase_flows import SCALES, Cell, Found, LargeCell, LargeFound, examine, exa
 
 from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from refimpl.validation import as_count
-from verification.claims.report import environment
-from verification.printing import progress
+from verification.bars import progress
+from verification.progress import Told
 from verification.studies.sweep_run import sweep
+from verification.versions import environment
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -120,17 +122,17 @@ def followed(work: Any, cells: Sequence[Any], name: str, args: argparse.Namespac
     """work(settings) for each cell, with progress."""
     jobs = as_count("--jobs", args.jobs)
     with progress() as tell:
-        tell_each = each_tenth(tell, what)
-        found = sweep([asdict(cell) for cell in cells], args.store, work, name, jobs, progress=tell_each).cells
+        each = partial(tell_each, tell, what)
+        found = sweep([asdict(cell) for cell in cells], args.store, work, name, jobs, progress=each).cells
     for cell in found:
         if cell.error is not None:
             raise ImplicitBiasError(f"{cell.error} ({cell.settings})")
     return [cell.result for cell in found]
 
 
-def each_tenth(tell: Any, what: str) -> Any:
-    """For `sweep`: tell how many there are at each tenth."""
-    return lambda done, failed, total: done % max(1, total // 10) or tell(f"{done + failed} of {total} {what}")
+def tell_each(tell: Callable[[str], None], what: str, done: int, failed: int, total: int) -> None:
+    """For `sweep`: how many there are."""
+    tell(Told(what, f"{done + failed} of {total}", (done + failed) / total))
 
 
 if __name__ == "__main__":

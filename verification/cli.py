@@ -1,4 +1,4 @@
-"""The entry point of the command `implicit-bias`; `verification.shell` is what it does.
+"""The command `implicit-bias` as a function; `verification.shell` is what it does, `verification.__main__` starts it.
 
 This file imports nothing that takes time, so that Ctrl-C in the first moments ends the command as it does later.
 """

@@ -112,7 +112,7 @@ def report_figure(report: Report) -> Figure:
         raise ImplicitBiasError("a report read from a file has no flows to draw: make it with verify(...).")
     figure = Figure(figsize=(12, 9), layout="constrained")
     axes = figure.subplots(2, 2)
-    flows, descents = (vars(evidence).get(name, ()) for name in ("flows", "descents"))
+    flows, descents = (evidence.known(name, ()) for name in ("flows", "descents"))
     if flows:
         panels.draw_margins(axes[0, 0], flows[0])
     limits = [(f"start {k}", flow.limit) for k, flow in enumerate(flows, 1) if flow.limit is not None]

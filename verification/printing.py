@@ -1,25 +1,19 @@
-"""Tables and progress, on consoles that show text as it is: no markup, and only characters that the stream has."""
+"""Tables, on consoles that show text as it is: no markup, and only characters that the stream has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from verification.streams import HANDLER, printable
 
-__all__ = ["FittingTable", "PlainConsole", "console_for", "progress", "sentence", "tell_passes"]
-
-BAR = 30
-"""Characters of a bar."""
+__all__ = ["FittingTable", "PlainConsole", "console_for", "sentence"]
 
 
 class PlainConsole(Console):
@@ -35,7 +29,8 @@ class PlainConsole(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The same for text that was made with a style."""
         if isinstance(renderable, Text) and self._shown(renderable.plain) != renderable.plain:
-            renderable = Text(self._shown(renderable.plain), style=renderable.style, end=renderable.end)
+            shown, renderable = self._shown(renderable.plain), renderable.copy()
+            renderable.plain = shown
         return super().render(renderable, options)
 
     def on_broken_pipe(self) -> None:
@@ -106,58 +101,3 @@ class FittingTable:
 def sentence(text: str) -> Text:
     """The last line of a command."""
     return Text(printable(text), style="bold")
-
-
-@contextmanager
-def progress() -> Iterator[Callable[..., None]]:
-    """A function that tells what is being done, shown with the time it has taken; silent where no terminal is.
-
-    With `lasting=True` it writes a line that stays, above the one that changes.
-    """
-    console = PlainConsole(stderr=True)
-    if not console.is_terminal:
-        yield lambda message, lasting=False: None
-        return
-    spinner = SpinnerColumn("line" if console.options.ascii_only else "dots")
-    text = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True))
-    time = TimeElapsedColumn(table_column=Column(no_wrap=True))
-    with Progress(spinner, time, text, console=console, transient=True, expand=True) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def tell(message: str, lasting: bool = False) -> None:
-            if lasting:
-                bar.console.print(message, highlight=False, no_wrap=True, overflow="ellipsis")
-            else:
-                bar.update(task, description=printable(message))
-
-        _PASSES.tell = tell
-        try:
-            yield tell
-        finally:
-            _PASSES.tell = None
-
-
-class _Passes:
-    """Tells of passes over tiles of columns, wherever they are made, in what `progress` shows at the time."""
-
-    def __init__(self) -> None:
-        self.tell: Callable[..., None] | None = None
-        self.started = 0.0
-
-    def __call__(self, done: int, count: int) -> None:
-        now = perf_counter()
-        if done <= 1:
-            self.started = now
-        if self.tell is None:
-            return
-        full = BAR * done // count
-        left = f", {(now - self.started) * (count - done) / (done - 1):.0f} s left" if done > 1 else ""
-        self.tell(f"tiles of columns |{'#' * full}{'-' * (BAR - full)}| {done} of {count}{left}")
-
-
-_PASSES = _Passes()
-
-
-def tell_passes(done: int, count: int) -> None:
-    """The progress of a pass over tiles, for `refimpl.tiles.Plan`: a bar, and the time that is left."""
-    _PASSES(done, count)

@@ -139,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stack.enter_context(_quiet(debug))
             return _guarded(given, debug, stop)
     except KeyboardInterrupt:  # between two guards
+        remark("implicit-bias: interrupted.\n")
         return stop.exit_code
 
 
@@ -173,7 +174,6 @@ def _carry_out(given: list[str]) -> int:
         parser.prog = f"{parser.prog} {chosen}"
         stray = not rest[0].startswith("-") and hasattr(args, "data")
         parser.error(f"unrecognized arguments: {' '.join(rest)}{' (--data FILE names the data)' if stray else ''}")
-    args.command_line = shlex.join(["implicit-bias", *given])
     args.command_line = shlex.join(["implicit-bias", *given])
     return int(args.run(args))
 

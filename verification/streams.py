@@ -126,7 +126,6 @@ class _ClosedStream(io.TextIOBase):
 @contextmanager
 def prepare_streams() -> Iterator[None]:
     """Standard output and error that encode whatever comes, and tell if they are closed, while the block runs."""
-    codecs.register_error(HANDLER, _write_words)
     before = sys.stdout, sys.stderr
     missing = [number for number in range(3) if not _is_open(number)]
     if missing:  # the next file that is opened must not become standard output
@@ -148,6 +147,9 @@ def _write_words(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return ascii_text(error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(HANDLER, _write_words)  # consoles of scripts and notebooks use it, too
 
 
 def _is_open(number: int) -> bool:

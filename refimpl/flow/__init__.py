@@ -22,19 +22,16 @@ from refimpl.flow.bounds import Bounds, Teller
 from refimpl.flow.piecewise import piecewise_flow
 from refimpl.flow.repeat import SMALLEST_RTOL, TIGHTENING, difference_of
 from refimpl.flow.result import FlowEvent, FlowLimit, FlowProgress, FlowResult, FlowStatus, Trajectory
+from refimpl.frame import frame_of
 from refimpl.losses import Loss, as_loss, has_exponential_tail
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.order import canonical_order
 from refimpl.reduction import with_start
 from refimpl.span import SpanCoordinates
 from refimpl.spectrum import frobenius_norm
-from refimpl.validation import Array, IndexArray, as_callback, as_choice, as_count, as_flag, as_positive
+from refimpl.validation import Array, as_callback, as_choice, as_count, as_flag, as_positive
 
 __all__ = ["FlowEvent", "FlowLimit", "FlowProgress", "FlowResult", "FlowStatus", "Trajectory", "gradient_flow"]
-
-ORDERED_UP_TO = 2**20
-"""Entries of X up to which the flow is computed in an order of its own. Larger data have no exact symmetries to
-speak of, and a second Gram matrix would cost; there another order of the samples changes rounding."""
 
 SMALLEST = 1e-100
 """No smaller tolerance or time: the first step of SciPy's solvers would underflow."""
@@ -138,11 +135,13 @@ def gradient_flow(
     if not has_exponential_tail(loss):
         requirement = "declare an exponential tail (`exponential_tail = True`), on which limits and event times rest"
         raise InvalidParameterError("loss", requirement, loss)
-    scaled, k = data.rescaled()
+    frame = frame_of(data)
+    k = frame.exponent
     a, e = _second_layer_of_norm_one(network)
     W0 = _scaled_start(W0, k + e)
-    network, scaled, W0, neurons, samples = _in_canonical_order(TwoLayerNetwork(a, network.activation), scaled, W0)
-    span = SpanCoordinates.from_weights(network, scaled, W0)
+    neurons = canonical_order(a, W0) if frame.ordered else np.arange(network.m)
+    network, W0 = TwoLayerNetwork(a[neurons], network.activation), W0[neurons] if frame.ordered else W0
+    span = SpanCoordinates.from_weights(network, frame.data, W0)
     bounds = Bounds(
         rtol,
         atol,
@@ -154,28 +153,17 @@ def gradient_flow(
         perf_counter(),
         Teller(None if progress is None else as_callback("progress", progress), -2 * (k + e)),
     )
-    first = METHODS[method](span, loss, scaled.X, bounds, np.zeros(0))
-    result = first.reordered(neurons, samples).in_units_of(given.X, k, e)
+    first = METHODS[method](span, loss, frame.data.X, bounds, np.zeros(0))
+    result = first.reordered(neurons, frame.samples).in_units_of(given.X, k, e)
     if result.status is FlowStatus.INTERRUPTED:
         raise RunInterrupted(result)
     if not estimate_error:
         return result
-    second = METHODS[method](span, loss, scaled.X, bounds.tightened(TIGHTENING, SMALLEST_RTOL), first.trajectory.s)
+    second = METHODS[method](span, loss, frame.data.X, bounds.tightened(TIGHTENING, SMALLEST_RTOL), first.trajectory.s)
     if second.status is FlowStatus.INTERRUPTED:
         raise RunInterrupted(result)
     difference = difference_of(first, second)
     return replace(result, diagnostics=result.diagnostics | {"error_estimate": difference})
-
-
-def _in_canonical_order(
-    network: TwoLayerNetwork, data: Dataset, W0: Array
-) -> tuple[TwoLayerNetwork, Dataset, Array, IndexArray, IndexArray]:
-    """The same flow in an order that depends on values only, and the indices of its neurons and samples."""
-    if W0.shape != (network.m, data.d) or data.X.size > ORDERED_UP_TO:
-        return network, data, W0, np.arange(network.m), np.arange(data.n)
-    neurons, samples = canonical_order(network.second_layer, W0), canonical_order(data.y, data.X)
-    network = TwoLayerNetwork(network.second_layer[neurons], network.activation)
-    return network, Dataset(data.X[samples], data.y[samples]), W0[neurons], neurons, samples
 
 
 def _second_layer_of_norm_one(network: TwoLayerNetwork) -> tuple[Array, int]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.integrate import RK45
 
-from refimpl.flow.bounds import Bounds, Outcome
+from refimpl.flow.bounds import Bounds, Outcome, opposed_units
 from refimpl.flow.cell import Cell, sides_of
 from refimpl.flow.limit import limit_from_cell, vanished, why_vanished
 from refimpl.flow.recorder import TrajectoryRecorder
@@ -73,6 +73,9 @@ class _Run:
         w = self.sample_weights()
         return w, self.cell().matrix @ w
 
+    def opposed(self) -> int:
+        return opposed_units(self.span.network.second_layer, self.span.y, self.pattern)
+
 
 def adaptive_flow(span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, marks: Array) -> FlowResult:
     """Integrate from C = 0 until the limit is known or a bound is reached.
@@ -116,7 +119,7 @@ def adaptive_flow(span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, m
 def _integrate(run: _Run, recorder: TrajectoryRecorder, bounds: Bounds) -> Outcome:
     solver = _solver(run, bounds)
     while True:
-        bounds.tell(run.s, len(run.events), run.counts["steps"], run.growth, recorder.log_loss)
+        bounds.tell(run.s, len(run.events), run.counts["steps"], run.growth, recorder.log_loss, run.opposed)
         bound = bounds.reached(run.s, run.counts["steps"], run.counts["steps"])
         if bound is not None:
             return (*bound, None)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from refimpl.flow.result import FlowLimit, FlowProgress, FlowStatus
-from refimpl.validation import Array
+from refimpl.validation import Array, IntArray
 
-__all__ = ["Bounds", "Outcome", "Teller", "slowness"]
+__all__ = ["Bounds", "Outcome", "Teller", "opposed_units", "slowness"]
 
 TELL_EVERY = 0.1
 """Seconds between two calls of a progress function, at least."""
@@ -43,8 +43,9 @@ class Teller:
         steps: int,
         growth: Callable[[], tuple[Array, Array]],
         log_loss: Callable[[], float],
+        opposed: Callable[[], int],
     ) -> None:
-        """Tell, if it is time; `growth` gives w and M w, `log_loss` log L."""
+        """Tell, if it is time; `growth` gives w and M w, `log_loss` log L, `opposed` what `FlowProgress` has."""
         if self._tell is None or perf_counter() - self._last < TELL_EVERY:
             return
         w, grown = growth()
@@ -52,7 +53,7 @@ class Teller:
         gap = (mean - float(grown.min())) / mean if mean > 0.0 else float("inf")
         with np.errstate(over="ignore"):
             s = float(np.ldexp(s, self._exponent))
-        self._tell(FlowProgress(s, events, steps, gap, perf_counter() - self._started, log_loss()))
+        self._tell(FlowProgress(s, events, steps, gap, perf_counter() - self._started, log_loss(), opposed()))
         self._last = perf_counter()
 
 
@@ -113,6 +114,17 @@ class Bounds:
         return replace(
             self, rtol=max(factor * self.rtol, smallest_rtol), atol=factor * self.atol, started=perf_counter()
         )
+
+
+def opposed_units(a: Array, y: Array, pattern: IntArray) -> int:
+    """Units (j, i) that are not on the side of their kink that a_j y_i has: 0 in the limit under section 5.
+
+    Examples
+    --------
+    >>> opposed_units(np.array([1.0, -1.0]), np.array([1.0, -1.0]), np.array([[1, 1], [0, 1]]))
+    2
+    """
+    return int(np.sum(pattern * np.sign(a[:, None] * y) <= 0.0))
 
 
 WIDE = 100.0

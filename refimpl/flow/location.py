@@ -91,6 +91,7 @@ class Events:
             if release is not None:
                 x, k, side = release
                 event = self._located(x, *self._segment.sliding.unit(k), side)
+            self._note_departures(x)
             for j in self._segment.sliding.dependent_neurons:
                 departure = self._departure(j, x)
                 if departure is not None:
@@ -198,6 +199,26 @@ class Events:
             return (x_a if inside(x_a) <= 0.0 else x_b), side
         return float(brentq(inside, x_a, x_b, xtol=SMALLEST_PART, rtol=1e-15)), side
 
+    def _note_departures(self, x_end: float) -> None:
+        """Note in `SlidingUnits.left` when effective slopes leave [γ, 1] by x_end: releases come later (`margins`)."""
+        sliding = self._segment.sliding
+        possible = np.flatnonzero(self._released[sliding.neurons, sliding.samples])
+        margins = np.minimum(*sliding.inside(self._weights(x_end), possible)) if possible.size else np.zeros(0)
+        for k, margin in zip(possible, margins, strict=True):
+            unit, chosen = sliding.unit(int(k)), np.array([k])
+
+            def inside(x: float) -> float:
+                return float(np.min(sliding.inside(self._weights(x), chosen)))  # noqa: B023
+
+            if margin >= 0.0:
+                sliding.left.pop(unit, None)
+            elif inside(self.x) > 0.0:
+                sliding.left[unit] = self.path.time(
+                    float(brentq(inside, self.x, x_end, xtol=SMALLEST_PART, rtol=1e-15))
+                )
+            else:
+                sliding.left.setdefault(unit, self.path.time(self.x))
+
     def _departure(self, j: int, x_end: float) -> float | None:
         """When neuron j, whose sliding samples are dependent, no longer stays on its kinks; None if it stays."""
 
@@ -234,7 +255,7 @@ def _may_be_released(segment: Segment, path: Path, chosen: IndexArray) -> IndexA
     """Those of the chosen sliding units whose slopes the derivative of the path does not keep inside [γ, 1]."""
     if path.defect is None:
         return chosen
-    low, high = segment.sliding.least_margins(path.derivative, chosen)
+    low, high = segment.sliding.inside(path.derivative, chosen)
     margin, largest = np.minimum(low, high).min(axis=1), path.derivative.max(axis=1)
     near = margin <= WELL_INSIDE * largest[segment.sliding.samples[chosen]]
     if not near.any():

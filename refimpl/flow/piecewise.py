@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.flow.bounds import Bounds, Outcome, slowness
+from refimpl.flow.bounds import Bounds, Outcome, opposed_units, slowness
 from refimpl.flow.cell import Cell, simplex_minimizer
 from refimpl.flow.collocation import Explicit
 from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished, why_vanished
@@ -65,6 +65,9 @@ LOOK_AHEAD_EVERY = 200
 
 JUMP_DRIFT = 1e-6
 """A jump at constant velocity may last as long as differences of margins drift by at most this."""
+
+JUMP_GAP = 1.0
+"""It asks for a gap of at most this many `atol` of wᵀMw: times -z/ż are off by about such a part, as w is."""
 
 
 def piecewise_flow(span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, marks: Array) -> FlowResult:
@@ -123,7 +126,8 @@ class _PiecewiseRun:
         path = self.recorder.trajectory()
         if self.segment.forks:
             message += f" {FORK_NOTE}"
-        return FlowResult(status, message, limit, path, self.initial_pattern, tuple(self.events), diagnostics)
+        events = tuple(sorted(self.events, key=lambda event: event.s))
+        return FlowResult(status, message, limit, path, self.initial_pattern, events, diagnostics)
 
     def run(self) -> Outcome:
         outcome: Outcome | None = None
@@ -214,13 +218,18 @@ class _PiecewiseRun:
 
     def bound_reached(self) -> Outcome | None:
         """The outcome if a bound on events, steps or time is reached, with what makes the flow slow."""
-        self.bounds.tell(self.s, len(self.events), self.counts["steps"], self.growth, self.recorder.log_loss)
+        steps = self.counts["steps"]
+        self.bounds.tell(self.s, len(self.events), steps, self.growth, self.recorder.log_loss, self.opposed)
         bound = self.bounds.reached(self.s, max(len(self.events), self.counts["resolutions"]), self.counts["steps"])
         if bound is None:
             return None
         w, growth = self.growth()
         slow = slowness(self.span.network.second_layer, self.span.gram, float(w @ growth))
         return bound[0], f"{bound[1]} {slow}", None
+
+    def opposed(self) -> int:
+        """Units on the side of their kink that a_j y_i does not have, or on the kink."""
+        return opposed_units(self.span.network.second_layer, self.span.y, self.segment.pattern)
 
     def growth(self) -> tuple[Array, Array]:
         """w and dq/ds = M w at the last event."""
@@ -296,6 +305,7 @@ class _PiecewiseRun:
         self.s, self.calm_steps = located.s, 0
         segment, j, i = self.segment, located.neuron, located.sample
         before = segment.pattern[j].copy()
+        left = segment.sliding.left.get((j, i), self.s) if located.side else self.s
         segment.advance(located.c)
         if located.side:
             segment.release(j, i, located.side)
@@ -306,7 +316,7 @@ class _PiecewiseRun:
         after = segment.pattern[j]
         for k in np.flatnonzero(before != after):
             kind = "released" if before[k] == 0 else "crossed" if after[k] else "began to slide"
-            self.events.append(FlowEvent(self.s, j, int(k), kind, int(after[k])))
+            self.events.append(FlowEvent(left, j, int(k), kind, int(after[k])))
         at_anchors = self.segment.seconds_at_anchors - at_anchors
         self.seconds["event resolution"] += perf_counter() - started - at_anchors
         self.record(np.zeros(self.span.n))
@@ -333,7 +343,8 @@ class _PiecewiseRun:
                 return True
             self.go_straight(c, w, self.until_zero_loss(c, w))
             return self.converged(limit)
-        if gap * wait > JUMP_DRIFT:
+        rounding = 64.0 * float(np.finfo(np.float64).eps) * float(np.diagonal(segment.M).max())
+        if gap * wait > JUMP_DRIFT or gap > max(JUMP_GAP * self.bounds.atol * mean, rounding):
             return None
         self.jump(c, w, wait, j, i)
         return True

@@ -71,6 +71,8 @@ class FlowProgress:
         Wall time since the start.
     log_loss : float
         log L.
+    opposed : int
+        Units that are not on the side of their kink that a_j y_i has; 0 at limits under the conditions of section 5.
 
     Examples
     --------
@@ -86,6 +88,7 @@ class FlowProgress:
     growth_gap: float
     seconds: float
     log_loss: float
+    opposed: int = 0
 
     def __str__(self) -> str:
         loss = f"{np.exp(self.log_loss):.3g}" if abs(self.log_loss) < 700.0 else f"e^{self.log_loss:.0f}"

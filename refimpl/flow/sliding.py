@@ -37,6 +37,8 @@ class SlidingUnits:
         Of each unit.
     rows : ndarray, shape (u, n)
         (dC_j)_i = row · w.
+    left : dict
+        When the effective slope of a unit that still slides left [γ, 1], by (neuron, sample).
     """
 
     def __init__(self, a: Array, y: Array, slope: float, gram: Array, factor: Array) -> None:
@@ -46,6 +48,7 @@ class SlidingUnits:
         self.neurons = self.samples = np.zeros(0, dtype=np.intp)
         self.rows = self._sizes = np.zeros((0, y.size))
         self._dependent: set[int] = set()
+        self.left: dict[tuple[int, int], float] = {}
 
     @property
     def dependent_neurons(self) -> list[int]:
@@ -59,6 +62,7 @@ class SlidingUnits:
     def set_neuron(self, j: int, T: BoolArray, E_j: Array) -> None:
         """Let the units T of neuron j slide, and no others; E_j is 0 on T, shape (n,)."""
         self._dependent.discard(j)
+        self.left = {unit: s for unit, s in self.left.items() if unit[0] != j}
         if self.of_neuron.pop(j, None) is not None:
             others = self.neurons != j
             self.neurons, self.samples = self.neurons[others], self.samples[others]
@@ -104,10 +108,16 @@ class SlidingUnits:
 
     def least_margins(self, w: Array, chosen: IndexArray | slice = slice(None)) -> tuple[Array, Array]:
         """`margins` without rounding, which are linear in w."""
+        low, high = self.inside(w, chosen)
+        w_i = w[self.samples[chosen]]
+        return low + release_delay(self._slope) * w_i, high + RELEASE_DELAY * w_i
+
+    def inside(self, w: Array, chosen: IndexArray | slice = slice(None)) -> tuple[Array, Array]:
+        """(r - γ w_i, w_i - r): `margins` without δ, which are 0 when a slope leaves [γ, 1]."""
         j, i = self.neurons[chosen], self.samples[chosen]
         drive = (self._a[j] * self._y[i]).reshape(-1, *(1,) * (w.ndim - 1))
         r, w_i = (self.rows[chosen] @ w) / drive, w[i]
-        low, high = r - (self._slope - release_delay(self._slope)) * w_i, (1.0 + RELEASE_DELAY) * w_i - r
+        low, high = r - self._slope * w_i, w_i - r
         if self._dependent:
             dependent = np.isin(j, list(self._dependent))
             low[dependent], high[dependent] = np.inf, np.inf

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from refimpl import Dataset, ExponentialLoss, LeakyReLU, LogisticLoss, TwoLayerNetwork, stable_rank
+from refimpl import (
+    Dataset,
+    ExponentialLoss,
+    LeakyReLU,
+    LogisticLoss,
+    TwoLayerNetwork,
+    dataset,
+    datasets,
+    span,
+    stable_rank,
+)
 from refimpl.errors import InvalidDataError, InvalidParameterError, ShapeError
 from refimpl.span import SpanCoordinates, coefficients_from_weights, weights_from_coefficients
 
@@ -115,3 +125,18 @@ def test_weights_outside_the_span_are_refused():
 def test_bad_arguments_are_refused_by_name(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_starts_on_one_data_set_share_the_factor_of_its_gram_matrix(monkeypatch):
+    data = datasets.gaussian(3, 7, np.random.default_rng(0))
+    network = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.5))
+    factored = []
+    right = dataset.gram_factor
+    monkeypatch.setattr(dataset, "gram_factor", lambda K: factored.append(K) or right(K))
+    monkeypatch.setattr(span, "gram_factor", lambda K: pytest.fail("factored once more"))
+    for seed in range(3):
+        W0 = np.random.default_rng(seed).standard_normal((3, 7))
+        around = SpanCoordinates.from_weights(network, data, W0)
+        assert around.norm(around.origin) == pytest.approx(np.linalg.norm(W0), rel=1e-13)
+        assert around.increment(np.eye(3)) == pytest.approx(right(data.gram), rel=1e-13)
+    assert len(factored) == 1

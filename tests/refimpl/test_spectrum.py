@@ -5,7 +5,7 @@ import pytest
 
 from refimpl import numerical_rank, stable_rank
 from refimpl.errors import InvalidParameterError, ShapeError
-from refimpl.spectrum import gram_factor, singular_values
+from refimpl.spectrum import INDEPENDENT, certainly_independent, gram_factor, singular_values
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -126,3 +126,15 @@ def test_gram_factor_of_a_singular_matrix():
 def test_bad_arguments_are_refused_by_name(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_rows_that_are_called_independent_are() -> None:
+    """Beside singular values, for rows that come nearer and nearer to dependence; more rows than columns never are."""
+    rng = np.random.default_rng(0)
+    for spread in (1.0, 1e-3, 1e-6, 1e-12, 0.0):
+        rows = rng.standard_normal((40, 60))
+        rows[1] = rows[0] + spread * rows[1]
+        sigma = np.linalg.svd(rows, compute_uv=False)
+        share = sigma[-1] ** 2 / np.sum(sigma**2)
+        assert certainly_independent(rows) is bool(share > INDEPENDENT), spread
+        assert not certainly_independent(rows.T)

@@ -53,7 +53,7 @@ def test_a_mutant_is_killed_or_survives_and_the_tree_is_left_alone(project: Path
     """a - b is of the same length as a + b, so that a compiled file that goes by time and size would hide it."""
     before = (project / "tests" / "toy.py").read_bytes()
     faults = [toy("a + b", "a * b"), toy("a + b", "a - b"), toy("a + b", "a +")]
-    running = mutants.run_mutants(faults, project, jobs=1)
+    running = mutants.run_mutants(faults, project, jobs=1, preloaded=())
     trials = [next(running), next(running)]
     assert [(trial.killed, trial.by) for trial in trials] == [(False, ""), (True, f"{TEST}::test_total")]
     with pytest.raises(ImplicitBiasError, match="cannot be run"):  # no program: killed by nothing
@@ -73,7 +73,7 @@ def test_an_old_text_that_is_not_there_once_is_an_error(project: Path, old: str,
 def test_tests_that_fail_without_a_mutant_kill_nothing(project: Path) -> None:
     (project / "tests" / "test_toy.py").write_text("def test_total():\n    assert False\n")
     with pytest.raises(ImplicitBiasError, match=f"do not pass without a mutant: {TEST}::test_total"):
-        next(mutants.run_mutants([toy("a + b", "a - b")], project, jobs=1))
+        next(mutants.run_mutants([toy("a + b", "a - b")], project, jobs=1, preloaded=("no_such_module",)))
 
 
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,3 +103,13 @@ def test_a_list_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(FileFormatError):
         mutants.read_mutants(path)
+
+
+def test_a_mutant_that_does_not_end_is_killed_with_what_it_started(project: Path) -> None:
+    """The tests pass at once without it; with it they wait for a process of their own that says when it ends."""
+    waits = "subprocess.run([sys.executable, '-c', 'import time; time.sleep(3); open(\"late\", \"w\")'])"
+    (project / "tests" / "toy.py").write_text(
+        f"import subprocess\nimport sys\n\n\ndef total(a, b):\n    if a < 0:\n        {waits}\n    return a + b\n"
+    )
+    (trial,) = mutants.run_mutants([toy("a < 0", "a > 0")], project, 1, 1.0, preloaded=())
+    assert (trial.killed, trial.by) == (True, "no end within 1 s")

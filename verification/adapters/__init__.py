@@ -1,1 +1,1 @@
-"""The names under which PyTorch and JAX are asked: `--implementation verification.adapters.pytorch:implementation`."""
+"""Names for `--implementation`: PyTorch, JAX and Keras, as in verification.adapters.pytorch:implementation."""

@@ -92,7 +92,7 @@ def increment_of(network: TwoLayerNetwork, frame: Frame, W0: Array, W: Array, ep
     largest = max(float(np.linalg.norm(W)), float(np.linalg.norm(W0)))
     terms = float(np.sqrt(network.mass) * np.maximum(sums, 0.0) @ data.norms)
     error = 0.5 * eps * ((steps + 2) * largest + 2.0 * (data.n + 4) * terms)
-    smallest = smallest_eigenvalue(data.gram)
+    smallest = smallest_eigenvalue(data)
     if smallest > 0.0:
         of_c = error / np.sqrt(smallest) / np.abs(a)
         low, high = c + of_c, network.slope * np.maximum(sums - of_c, 0.0)

@@ -11,13 +11,14 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from refimpl.display import Displayed, frame, shown
-from refimpl.documents import as_plain, json_text
+from refimpl.display import frame, shown
+from refimpl.documents import as_plain
 from verification.audits.measuring import Measured
 from verification.audits.words import power_of_ten
-from verification.claims.base import ClaimResult, Verdict
-from verification.claims.table import ClaimsTable, against_bound
+from verification.claims.base import ClaimResult
+from verification.claims.table import ClaimsTable
 from verification.printing import FittingTable
+from verification.reports import ReportOnClaims
 from verification.witnesses.kkt import KKTStatus
 
 __all__ = ["TABLES", "AuditReport", "cells_of", "some_rows"]
@@ -66,7 +67,7 @@ TABLES: dict[str, Columns] = {
 
 
 @dataclass(frozen=True, eq=False)
-class AuditReport(Displayed):
+class AuditReport(ReportOnClaims):
     """What `audit` found.
 
     Attributes
@@ -105,15 +106,9 @@ class AuditReport(Displayed):
         return f"<AuditReport: n = {self.data['n']}, d = {self.data['d']}, m = {self.network['m']}; {steps}>"
 
     @property
-    def exit_code(self) -> int:
-        """130 after Ctrl-C; 1 if a claim is VIOLATED; 3 if the last W does not separate the data, or one is open."""
-        if self.interrupted:
-            return 130
-        verdicts = {row.verdict for row in self.claims}
-        if Verdict.VIOLATED in verdicts:
-            return 1
-        measured = self.rows[-1].kkt_status == KKTStatus.MEASURED.name
-        return 0 if measured and Verdict.INCONCLUSIVE not in verdicts else 3
+    def undecided(self) -> bool:
+        """Whether the last W does not separate the data, or a claim is INCONCLUSIVE."""
+        return self.rows[-1].kkt_status != KKTStatus.MEASURED.name or super().undecided
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON (`refimpl.documents`)."""
@@ -134,10 +129,6 @@ class AuditReport(Displayed):
         }
         return as_plain(document)
 
-    def to_json(self) -> str:
-        """The report as JSON."""
-        return json_text(self.to_dict())
-
     def to_html(self, command: str = "") -> str:
         """The report as a page that stands alone; `command` is the command line that made it."""
         from verification.page.of_audit import page_of_audit  # it draws pictures
@@ -152,8 +143,12 @@ class AuditReport(Displayed):
             for columns in TABLES.values()
             for pair in zip((title for title, _ in columns), cells_of(last, columns)[1:], strict=True)
         ]
-        claims = [(row.id, f"{row.standing}: {against_bound(row)}") for row in self.claims]
-        return [("in words", " ".join(self.words)), ("last checkpoint, step", str(last.step)), *numbers, *claims]
+        return [
+            ("in words", " ".join(self.words)),
+            ("last checkpoint, step", str(last.step)),
+            *numbers,
+            *self.facts_of_claims(),
+        ]
 
     def to_frame(self) -> Any:
         """A pandas frame with a row for each checkpoint."""
@@ -186,7 +181,7 @@ class AuditReport(Displayed):
         """How many checkpoints, of which steps."""
         first, last = self.rows[0], self.rows[-1]
         told = f"{len(self.rows)} checkpoints, steps {first.step} to {last.step}, in {self.seconds:.1f} s."
-        return f"Interrupted. {told}" if self.interrupted else told
+        return self.told(told)
 
 
 def some_rows(rows: Sequence[Measured]) -> list[Measured]:

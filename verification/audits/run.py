@@ -20,7 +20,9 @@ from verification.audits.judging import Increment, Trajectory, increment_of, jud
 from verification.audits.measuring import RANK_MULTIPLE, Measured, Measurer
 from verification.audits.report import AuditReport
 from verification.audits.words import in_words
-from verification.claims.report import environment
+from verification.progress import Told
+from verification.reports import network_record
+from verification.versions import environment
 from verification.witnesses.conditions import check_hypotheses
 
 __all__ = ["audit"]
@@ -116,11 +118,10 @@ def audit(
         claims=claims,
         words=in_words(done, increments, conditions, claims, alpha, network.slope),
         notes=tuple(_notes(kept, done, with_bias)),
-        network=_network_record(network, loss),
+        network=network_record(network, loss),
         data={"n": data.n, "d": data.d, "sha256": data.sha256, "bias_column": with_bias},
         conditions=[
-            {"name": c.name, "title": c.title, "slack": c.slack, "satisfied": c.satisfied, "note": c.note}
-            for c in (conditions.paper, conditions.instance_wise, conditions.refined)
+            condition.to_dict() for condition in (conditions.paper, conditions.instance_wise, conditions.refined)
         ],
         environment=environment(),
         step_size=alpha,
@@ -154,7 +155,8 @@ def _measured(
     rows: list[Measured | None] = [None] * len(checkpoints)
     order = [len(rows) - 1, *range(len(rows) - 1)]
     for number, k in enumerate(order):
-        progress(f"checkpoint {checkpoints[k].name} ({number + 1} of {len(order)})")
+        counts = f"{checkpoints[k].name} ({number + 1} of {len(order)})"
+        progress(Told("checkpoints", counts, number / len(order)))
         share = seconds / (len(order) - number)
         started = perf_counter()
         try:
@@ -177,15 +179,6 @@ def _increment(
 ) -> Increment:
     eps, steps = max(checkpoint.eps, start.eps), checkpoint.step - start.step
     return increment_of(network, frame, measurer.W0, checkpoint.weights(), eps, steps)
-
-
-def _network_record(network: TwoLayerNetwork, loss: Loss) -> dict[str, Any]:
-    return {
-        "m": network.m,
-        "positive_neurons": int(network.positive.sum()),
-        "slope": network.slope,
-        "loss": loss.name,
-    }
 
 
 def _notes(checkpoints: list[Checkpoint], rows: list[Measured], with_bias: bool) -> Iterable[str]:

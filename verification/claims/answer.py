@@ -14,12 +14,13 @@ import numpy as np
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus
 from verification.claims.base import WORDS, ClaimResult, Conclusion, Verdict
 from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence, TimeLimitError
+from verification.claims.wording import from_to, listed, number, plural, power_of_e, with_and
 from verification.exact.certificate import Certificate
 from verification.witnesses.conditions import Condition
 from verification.witnesses.convex_program import LinearMaxMargin, SolveStatus
 from verification.witnesses.reach import Reach
 
-__all__ = ["certificate_as_dict", "conclude", "five_sentences"]
+__all__ = ["certificate_record", "conclude", "five_sentences"]
 
 ROUNDING = 1e-6
 """A difference of limits is not looked at where its error is larger than this, as in a verdict."""
@@ -69,13 +70,13 @@ def _data(evidence: Evidence, dataset: dict[str, Any]) -> str:
     np.fill_diagonal(cosines, 0.0)
     pairs = f", largest |⟨x_i, x_k⟩| {dataset['p']:.3g} and |cosine| {cosines.max():.3g}" if n > 1 else ""
     return (
-        f"The data are n = {n} {_plural(n, 'sample')} ({plus} positive, {n - plus} negative) in dimension "
+        f"The data are n = {n} {plural(n, 'sample')} ({plus} positive, {n - plus} negative) in dimension "
         f"d = {dataset['d']}, norms {dataset['R_min']:.4g} to {dataset['R_max']:.4g}{pairs}; {_separable(evidence)}."
     )
 
 
 def _separable(evidence: Evidence) -> str:
-    linear: LinearMaxMargin | None = vars(evidence).get("linear")
+    linear: LinearMaxMargin | None = evidence.known("linear")
     if linear is None:
         return "whether a hyperplane through the origin separates the labels was not looked at"
     if linear.separable:
@@ -92,8 +93,8 @@ def _conditions(evidence: Evidence) -> str:
     found = evidence.hypotheses
     conditions = (found.refined, found.instance_wise, found.paper)
     holding = [c.name for c in conditions if c.satisfied]
-    told = f"{_slack_in_words(found.refined)}, the instance-wise one {_number(found.instance_wise.slack)}, "
-    told += f"the paper's {_number(found.paper.slack)}"
+    told = f"{_slack_in_words(found.refined)}, the instance-wise one {number(found.instance_wise.slack)}, "
+    told += f"the paper's {number(found.paper.slack)}"
     slope_one = evidence.network.slope == 1.0
     linear = "; slope 1 makes the problem convex, so that separable data are enough" if slope_one else ""
     told += _far(evidence, [c.name for c in conditions if not c.satisfied])
@@ -105,15 +106,15 @@ def _conditions(evidence: Evidence) -> str:
 
 def _far(evidence: Evidence, failing: Sequence[str]) -> str:
     """On how many samples the conditions that fail hold, and from which dimension Gaussian ones would meet them."""
-    found: dict[str, Reach] | None = vars(evidence).get("reach")
+    found: dict[str, Reach] | None = evidence.known("reach")
     if found is None or not failing or evidence.network.slope == 0.0:
         return ""
     samples = [str(found[name].samples) for name in failing]
-    dimensions = [_number(found[name].gaussian_dimension) for name in failing]
+    dimensions = [number(found[name].gaussian_dimension) for name in failing]
     n, names = evidence.data.n, "" if len(failing) == 3 else f" ({', '.join(failing)})"
     return (
-        f"; in this order{names} they hold on {_and(samples)} of the {n} samples (greedy search; perhaps on more), and "
-        f"{n} Gaussian samples would meet them from about d = {_and(dimensions)} (estimates)"
+        f"; in this order{names} they hold on {with_and(samples)} of the {n} samples (greedy search; perhaps on more), "
+        f"and {n} Gaussian samples would meet them from about d = {with_and(dimensions)} (estimates)"
     )
 
 
@@ -125,17 +126,17 @@ def _slack_in_words(condition: Condition) -> str:
     if slack == np.inf:
         return "the refined one has the slack inf (all inner products of different samples may be any times larger)"
     if condition.satisfied:
-        room = f"may be up to {_number(slack)} times larger"
+        room = f"may be up to {number(slack)} times larger"
     else:
-        room = f"would have to be more than {_number(1.0 / slack)} times smaller"
-    return f"the refined one has the slack {_number(slack)} (all inner products of different samples {room})"
+        room = f"would have to be more than {number(1.0 / slack)} times smaller"
+    return f"the refined one has the slack {number(slack)} (all inner products of different samples {room})"
 
 
 # --- the flow -------------------------------------------------------------------------------------
 
 
 def _flow(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
-    flows = vars(evidence).get("flows")
+    flows = evidence.known("flows")
     if flows is None:
         return "The gradient flow was not followed."
     scales = ", ".join(f"{start.scale:g}" for start in evidence.starts)
@@ -154,7 +155,7 @@ def _how_far(flows: Sequence[FlowResult], evidence: Evidence) -> str:
     names = ", ".join(dict.fromkeys(flow.status.name for flow in flows))
     at_zero = float(evidence.loss.log_value(np.zeros(1))[0])
     shares = sorted(float(flow.trajectory.log_loss[-1]) - at_zero for flow in flows)
-    return f"{names} at a loss of {' to '.join(dict.fromkeys(_power(x) for x in (shares[0], shares[-1])))} ℓ(0)"
+    return f"{names} at a loss of {' to '.join(dict.fromkeys(power_of_e(x) for x in (shares[0], shares[-1])))} ℓ(0)"
 
 
 def _how_many(evidence: Evidence) -> str:
@@ -183,7 +184,7 @@ def _ranks(evidence: Evidence) -> str:
         return "rank not decided"
     tolerance = max(evidence.flow_error, SMALLEST_TOLERANCE)
     sizes = [limit.singular_values for limit in evidence.limits]
-    return f"rank {_range(int(np.sum(sigma > tolerance * sigma[0])) for sigma in sizes)}"
+    return f"rank {from_to(int(np.sum(sigma > tolerance * sigma[0])) for sigma in sizes)}"
 
 
 def _tight(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
@@ -192,7 +193,7 @@ def _tight(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
         return "tight margins not decided"
     tolerance = row.measurement.tolerance
     margins = [evidence.network.margins(limit.weights(), evidence.data) for limit in evidence.limits]
-    return f"{_range(int(np.sum(np.abs(q - 1.0) <= tolerance)) for q in margins)} of {evidence.data.n} margins tight"
+    return f"{from_to(int(np.sum(np.abs(q - 1.0) <= tolerance)) for q in margins)} of {evidence.data.n} margins tight"
 
 
 def _boundary(rows: dict[str, ClaimResult]) -> str:
@@ -209,10 +210,10 @@ def _boundary(rows: dict[str, ClaimResult]) -> str:
 
 def _proven(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
     proven, measured = [], []
-    linear: LinearMaxMargin | None = vars(evidence).get("linear")
+    linear: LinearMaxMargin | None = evidence.known("linear")
     if evidence.network.slope == 1.0 and linear is not None and linear.separable:
         proven.append("slope 1 and separable data leave one KKT point, w_j = a_j z*/A of rank 1, the minimizer")
-    certificate = vars(evidence).get("certificate", "no certificate was made")
+    certificate = evidence.known("certificate", "no certificate was made")
     if isinstance(certificate, str):
         measured.append(certificate)
     else:
@@ -250,7 +251,7 @@ def _program(rows: dict[str, ClaimResult]) -> str:
     if row is None or row.conclusion is Conclusion.UNDECIDED:
         return ""
     verb = "solve" if row.conclusion is Conclusion.HOLDS else "do not solve"
-    return f"the limits {verb} (C) (numerically, distance {_number(row.measurement.value)})"
+    return f"the limits {verb} (C) (numerically, distance {number(row.measurement.value)})"
 
 
 def _enumeration(rows: dict[str, ClaimResult]) -> str:
@@ -260,13 +261,13 @@ def _enumeration(rows: dict[str, ClaimResult]) -> str:
     programs = row.measurement.details["programs"]
     if row.conclusion is Conclusion.HOLDS:
         return f"the limits are the global optimum, by enumeration of {programs} convex programs"
-    excess = _number(row.measurement.value)
+    excess = number(row.measurement.value)
     return f"enumeration of {programs} convex programs puts a limit {excess} above the global optimum"
 
 
-def certificate_as_dict(evidence: Evidence) -> dict[str, Any]:
+def certificate_record(evidence: Evidence) -> dict[str, Any]:
     """The exact certificate in plain values: verdict, what it proves, and where it stopped or why there is none."""
-    found = vars(evidence).get("certificate", "no certificate was made")
+    found = evidence.known("certificate", "no certificate was made")
     if isinstance(found, str):
         return {"verdict": None, "proves": [], "stopped": found}
     return {"verdict": found.verdict, "proves": list(found.conclusions), "stopped": found.failed_step}
@@ -287,27 +288,25 @@ def _next(evidence: Evidence, rows: Sequence[ClaimResult]) -> str:
         return _of_violated(violated)
     late = [row.id for row in rows if row.reason.startswith("time:")]
     if late:
-        return (
-            f"Look first at the time: the limit ended {len(late)} {_plural(len(late), 'row')} early, and {MORE_TIME}."
-        )
-    linear: LinearMaxMargin | None = vars(evidence).get("linear")
+        return f"Look first at the time: the limit ended {len(late)} {plural(len(late), 'row')} early, and {MORE_TIME}."
+    linear: LinearMaxMargin | None = evidence.known("linear")
     if linear is not None and linear.status is SolveStatus.INFEASIBLE:
         failing = _failing(rows, "; ")
         return f"Look first at the data: they are not separable, as most hypotheses on the flow ask{failing}."
-    slow = [flow for flow in vars(evidence).get("flows", ()) if flow.status is FlowStatus.TIME_LIMIT]
+    slow = [flow for flow in evidence.known("flows", ()) if flow.status is FlowStatus.TIME_LIMIT]
     if slow:
         return (
-            f"Look first at the time: the limit ended {len(slow)} {_plural(len(slow), 'flow')} early, and {MORE_TIME}."
+            f"Look first at the time: the limit ended {len(slow)} {plural(len(slow), 'flow')} early, and {MORE_TIME}."
         )
     open_rows = [row.id for row in rows if row.verdict is Verdict.INCONCLUSIVE]
     if open_rows:
-        return f"Look first at {_list(open_rows)}: the numerics did not decide, for the reason below the table."
+        return f"Look first at {listed(open_rows)}: the numerics did not decide, for the reason below the table."
     unmet = [row for row in rows if row.verdict is Verdict.HYPOTHESIS_NOT_MET]
     if not unmet:
         empty = [row.id for row in rows if row.verdict is Verdict.VACUOUS]
-        but = f", but the bound of {_list(empty)} says nothing" if empty else ""
+        but = f", but the bound of {listed(empty)} says nothing" if empty else ""
         return f"Look next at smaller slopes or other data: here every hypothesis and every conclusion holds{but}."
-    followed = "flows" in vars(evidence) and evidence.flow_error <= ROUNDING
+    followed = evidence.known("flows") is not None and evidence.flow_error <= ROUNDING
     several = followed and different_limits(evidence) > 1
     starts = "; look at more starts too (--init-scales, --seed), for the limit depends on them" if several else ""
     failing = _failing(rows, "")
@@ -315,47 +314,20 @@ def _next(evidence: Evidence, rows: Sequence[ClaimResult]) -> str:
         return f"Look next at what no theorem promises here: {failing}{starts}."
     true = [row.id for row in unmet if row.conclusion is Conclusion.HOLDS and not row.measurement.vacuous]
     if true:
-        return f"Look next at what holds though no theorem promises it: {_list(true)}{starts}."
+        return f"Look next at what holds though no theorem promises it: {listed(true)}{starts}."
     return (
-        f"Look next at {_list([row.id for row in unmet])}: the hypothesis is not met, and nothing was decided{starts}."
+        f"Look next at {listed([row.id for row in unmet])}: the hypothesis is not met, and nothing was decided{starts}."
     )
 
 
 def _failing(rows: Iterable[ClaimResult], before: str) -> str:
     """The conclusions that fail without their hypothesis, with what was measured."""
     told = [
-        f"{row.id} {WORDS[row.conclusion]} ({row.measurement.quantity} {_number(row.measurement.value)})"
+        f"{row.id} {WORDS[row.conclusion]} ({row.measurement.quantity} {number(row.measurement.value)})"
         for row in rows
         if row.verdict is Verdict.HYPOTHESIS_NOT_MET and row.conclusion is Conclusion.FAILS
     ]
-    return f"{before}{_list(told, 3)}" if told else ""
-
-
-# --- words ----------------------------------------------------------------------------------------
-
-
-def _number(value: float | None) -> str:
-    """Three digits, or whole thousands.
-
-    Examples
-    --------
-    >>> _number(0.00127), _number(2553.2), _number(None)
-    ('0.00127', '2,553', '-')
-    """
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
-
-
-def _power(log: float) -> str:
-    """e^log as a number, or as a power of e beyond the range of float64.
-
-    Examples
-    --------
-    >>> _power(-1.0), _power(-1234.5)
-    ('0.368', 'e^-1234')
-    """
-    return _number(float(np.exp(log))) if abs(log) < 690.0 else f"e^{log:.0f}"
+    return f"{before}{listed(told, 3)}" if told else ""
 
 
 def _of_violated(ids: Sequence[str]) -> str:
@@ -365,47 +337,8 @@ def _of_violated(ids: Sequence[str]) -> str:
     known = {claim.id for claim in CLAIMS}
     faults = [name for name in ids if name in known]
     if faults:
-        return f"Look first at {_list(faults)}: VIOLATED is a fault of the program or of the theory; please report it."
+        return f"Look first at {listed(faults)}: VIOLATED is a fault of the program or of the theory; please report it."
     of = "claim is not of this project, and the data refute it"
     if len(ids) > 1:
         of = "claims are not of this project, and the data refute them"
-    return f"Look first at {_list(ids)}: the {of}, unless the measurement is wrong."
-
-
-def _plural(count: int, word: str) -> str:
-    return word if count == 1 else f"{word}s"
-
-
-def _range(values: Iterable[int]) -> str:
-    """Some whole numbers, as one or from the smallest to the largest.
-
-    Examples
-    --------
-    >>> _range([2, 2]), _range([2, 5, 3])
-    ('2', '2 to 5')
-    """
-    found = sorted(set(values))
-    return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
-
-
-def _and(words: Sequence[str]) -> str:
-    """With an "and" before the last.
-
-    Examples
-    --------
-    >>> _and(["1"]), _and(["1", "2", "3"])
-    ('1', '1, 2 and 3')
-    """
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _list(words: Sequence[str], most: int = 4) -> str:
-    """The first few, and how many more.
-
-    Examples
-    --------
-    >>> _list(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    rest = len(words) - most
-    return ", ".join(words) if rest <= 0 else f"{', '.join(words[:most])} and {rest} more"
+    return f"Look first at {listed(ids)}: the {of}, unless the measurement is wrong."

@@ -32,7 +32,7 @@ def measure(evidence: Evidence) -> Measurement:
             "smallest_norm_at_the_start": [evidence.as_given(x[0].min(), -1) for x in norms],
             "smallest_norm_at_the_end": [evidence.as_given(x[-1].min(), -1) for x in norms],
         },
-        trivial=float("inf") if smallest_eigenvalue(evidence.data.gram) * evidence.network.slope > 0.0 else 0.0,
+        trivial=float("inf") if smallest_eigenvalue(evidence.data) * evidence.network.slope > 0.0 else 0.0,
         trivial_reason="γ or λ_min(K) is 0, and so is the least growth",
     )
 
@@ -40,7 +40,7 @@ def measure(evidence: Evidence) -> Measurement:
 def largest_ratio(run: DescentRun, evidence: Evidence) -> float:
     """The ratio at the recorded steps after the start."""
     path = run.result.trajectory
-    root = evidence.network.slope * np.sqrt(smallest_eigenvalue(evidence.data.gram))
+    root = evidence.network.slope * np.sqrt(smallest_eigenvalue(evidence.data))
     least = root * np.outer(row_norms(path.accumulated_weights[1:]), np.abs(evidence.network.second_layer))
     grown = path.increment_norms[1:]
     roots = np.divide(least, grown, out=np.zeros_like(least), where=least > SMALLEST_INCREMENT)

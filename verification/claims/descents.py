@@ -11,7 +11,6 @@ from refimpl.datasets import Dataset
 from refimpl.descent import DescentResult, DescentStatus, gradient_descent
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
-from refimpl.span import SpanCoordinates
 from refimpl.spectrum import stable_rank_by_norms
 from refimpl.validation import Array
 
@@ -58,11 +57,10 @@ def run_descent(
     progress: Callable[[int], None] | None = None,
 ) -> DescentRun:
     """Descend and record; Ctrl-C, and what `progress` raises, are passed on."""
-    span = SpanCoordinates.from_weights(network, data, W0)
     by_sign: list[list[float]] = []
 
     def observe(step: int, C: Array) -> None:
-        learned = span.increment(C)
+        learned = C @ data.gram_factor  # W - W(0) in orthonormal coordinates
         groups = (learned[network.positive], learned[~network.positive])
         by_sign.append([stable_rank_by_norms(rows) if rows.size else float("nan") for rows in groups])
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
-from refimpl.flow import FlowLimit, FlowProgress, FlowResult, FlowStatus, gradient_flow
+from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
@@ -23,6 +23,7 @@ from verification.claims.proofs import StartProof, prove_starts
 from verification.exact.certificate import Certificate, certify, certify_unless_rejected
 from verification.exact.documents import NotProven
 from verification.exact.optimum import OptimumCertificate, certify_optimum
+from verification.progress import FlowTold, Steps, StepsTold, Told
 from verification.witnesses.bounds import increment_bound
 from verification.witnesses.conditions import Hypotheses, check_hypotheses
 from verification.witnesses.convex_program import LinearMaxMargin, MaxMargin, linear_max_margin, max_margin
@@ -78,7 +79,7 @@ class Evidence:
     method : str
         Method of `gradient_flow`.
     progress : callable
-        Called with a sentence before each long piece of work.
+        Called with a sentence before each long piece of work, and while it goes on.
     sha256 : str
         Of the data as they were given.
     unit_exponent : int
@@ -98,6 +99,8 @@ class Evidence:
         more standard Gaussian W(0) in the same coordinates.
     prove : bool
         Whether flows and their limits are to be proven.
+    steps : Steps
+        Flows, descents and claims, for the progress.
     """
 
     network: TwoLayerNetwork
@@ -118,6 +121,7 @@ class Evidence:
     source: Dataset | None = None
     draw: Array | None = None
     prove: bool = False
+    steps: Steps = field(default_factory=Steps)
 
     @property
     def dimension(self) -> int:
@@ -138,7 +142,7 @@ class Evidence:
     def supposing(self, **quantities: Any) -> Evidence:
         """A copy in which these quantities are as given, and all others are computed anew.
 
-        For tests of claims: what a claim says of a wrong limit, or of a descent that does not descend.
+        What a claim says of a wrong limit, of a descent that does not descend, or of a run from elsewhere.
 
         Raises
         ------
@@ -151,6 +155,10 @@ class Evidence:
                 raise InvalidParameterError("quantities", "name quantities that Evidence computes", name)
             copy.__dict__[name] = value  # where cached_property keeps it
         return copy
+
+    def known(self, quantity: str, otherwise: Any = None) -> Any:
+        """A quantity if it has been computed, else `otherwise`; nothing is computed for it."""
+        return vars(self).get(quantity, otherwise)
 
     @property
     def seconds_left(self) -> float:
@@ -165,7 +173,11 @@ class Evidence:
     def tell(self, message: str) -> None:
         """Tell what comes next, if there is time for it."""
         self.check_time()
-        self.progress(message)
+        self._pass_on(message)
+
+    def _pass_on(self, message: str) -> None:
+        at_most = self.seconds_left if self.time_limit < np.inf else None
+        self.progress(Told.among(message, self.steps.told, at_most))
 
     @cached_property
     def hypotheses(self) -> Hypotheses:
@@ -214,13 +226,11 @@ class Evidence:
                 self.loss,
                 self.method,
                 time_limit=limit if limit < np.inf else None,
-                progress=partial(self._tell_of_flow, what),
+                progress=FlowTold(self._pass_on, what, self.hypotheses.refined.satisfied),
             )
             results.append(flow)
+            self.steps.finish_run()
         return tuple(results)
-
-    def _tell_of_flow(self, what: str, state: FlowProgress) -> None:
-        self.progress(f"{what}: {state}")
 
     @property
     def room(self) -> int:
@@ -358,8 +368,9 @@ class Evidence:
         """One gradient descent from each start, recorded fifty times."""
         runs = []
         for number, start in enumerate(self.starts, 1):
-            self.tell(f"gradient descent {number} of {len(self.starts)} (initialization scale {start.scale:g})")
-            runs.append(self.descend(start.W0, start.scale, self.descent_steps))
+            what = f"gradient descent {number} of {len(self.starts)} (initialization scale {start.scale:g})"
+            runs.append(self.descend(start.W0, start.scale, self.descent_steps, what=what))
+            self.steps.finish_run()
         return tuple(runs)
 
     @property
@@ -367,10 +378,22 @@ class Evidence:
         """Why a descent is incomplete, in one sentence; empty if none is."""
         return next((run.failure for run in self.descents if run.failure), "")
 
-    def descend(self, W0: Array, scale: float, steps: int, record_every: int | None = None) -> DescentRun:
+    def descend(
+        self, W0: Array, scale: float, steps: int, record_every: int | None = None, what: str = "gradient descent"
+    ) -> DescentRun:
         """Descend from W0 with step size α, recording fifty times unless told otherwise."""
-        every = record_every or max(1, steps // 50)
-        return run_descent(self.network, self.data, W0, scale, self.alpha, steps, self.loss, every, self.check_time)
+        every, told = record_every or max(1, steps // 50), self.counted(what, steps)
+        return run_descent(self.network, self.data, W0, scale, self.alpha, steps, self.loss, every, told)
+
+    def counted(self, what: str, steps: int) -> Callable[[int], None]:
+        """For a descent: tells how many steps were taken, and ends it when there is no time left."""
+        told = StepsTold(self._pass_on, what, steps)
+
+        def step_taken(step: int) -> None:
+            self.check_time()
+            told(step)
+
+        return step_taken
 
     def as_given(self, value: float, power: int) -> float:
         """A number that goes with (‖a‖ R_max)^power, in the units of the network and the data as they were given.

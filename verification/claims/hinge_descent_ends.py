@@ -70,11 +70,9 @@ def largest_bound(evidence: Evidence) -> float:
 
 def hinge_descent(evidence: Evidence, W0: Array, scale: float, steps: int) -> DescentRun:
     """Descend on the hinge loss, recording the two ends."""
-    evidence.tell(f"hinge descent (initialization scale {scale:g})")
+    told = evidence.counted(f"hinge descent (initialization scale {scale:g})", steps)
     network, data = evidence.network, evidence.data
-    return run_descent(
-        network, data, W0, scale, evidence.alpha, steps, HingeLoss(), record_every=steps, progress=evidence.check_time
-    )
+    return run_descent(network, data, W0, scale, evidence.alpha, steps, HingeLoss(), record_every=steps, progress=told)
 
 
 def applies(evidence: Evidence) -> bool:

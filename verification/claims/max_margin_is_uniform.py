@@ -26,7 +26,7 @@ def measure(evidence: Evidence) -> Measurement:
     if linear.status is not SolveStatus.SOLVED:
         return Measurement.missing(quantity, bound, f"Linear max margin by CVXPY: {linear.status.value}")
     s = evidence.data.y * linear.coefficients
-    smallest = float(np.linalg.eigvalsh(evidence.data.gram)[0])
+    smallest = float(evidence.data.gram_eigenvalues[0])
     off = (
         linear.norm * linear.error_estimate / float(np.sqrt(smallest)) if smallest > 0.0 else float("inf")
     )  # of any s_i

@@ -56,10 +56,8 @@ def measure(evidence: Evidence) -> Measurement:
     smooth = TwoLayerNetwork(network.second_layer, SmoothLeakyReLU(network.slope, SMOOTHNESS))
     W0 = evidence.gaussian_start(found.scale, STREAM)
     steps = LONG if hypothesis(evidence).satisfied else STEPS
-    evidence.tell(f"gradient descent as in the paper's theorem, {steps} steps")
-    run = run_descent(
-        smooth, evidence.data, W0, found.scale, found.step_size, steps, evidence.loss, steps // 20, evidence.check_time
-    )
+    told = evidence.counted("gradient descent as in the paper's theorem", steps)
+    run = run_descent(smooth, evidence.data, W0, found.scale, found.step_size, steps, evidence.loss, steps // 20, told)
     path = run.result.trajectory
     room = min(network.m, evidence.dimension)
     return Measurement(

@@ -4,36 +4,35 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
 from rich.console import Group
 from rich.text import Text
 
 from refimpl.archive import read_npz
-from refimpl.display import Displayed, frame, shown
+from refimpl.display import frame
 from refimpl.documents import as_plain, json_text, with_numbers
 from refimpl.errors import FileFormatError
 from refimpl.files import open_output
-from verification.claims.answer import certificate_as_dict, five_sentences
+from verification.claims.answer import certificate_record, five_sentences
 from verification.claims.base import ClaimResult, Conclusion, HypothesisResult, Measurement, Verdict, judge_conclusion
 from verification.claims.evidence import Evidence
-from verification.claims.table import ClaimsTable, against_bound
+from verification.claims.table import ClaimsTable
+from verification.reports import ReportOnClaims, network_record
+from verification.versions import environment
 
-__all__ = ["SCHEMA_VERSION", "Report", "environment", "package_version", "shown"]
+__all__ = ["SCHEMA_VERSION", "Report"]
 
 SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Report(Displayed):
+class Report(ReportOnClaims):
     """What `verify` found.
 
     Attributes
@@ -81,15 +80,14 @@ class Report(Displayed):
         """Collect what the rows do not say."""
         data, network, found = evidence.data, evidence.network, evidence.hypotheses
         conditions = [
-            {"name": c.name, "title": c.title, "slack": c.slack, "satisfied": c.satisfied, "note": c.note}
-            | _reach_of(c.name, evidence)
-            for c in (found.paper, found.instance_wise, found.refined)
+            condition.to_dict() | _reach_of(condition.name, evidence)
+            for condition in (found.paper, found.instance_wise, found.refined)
         ]
         starts = [
             {"scale": start.scale, "status": flow.status.name, "message": flow.message, "events": len(flow.events)}
-            for start, flow in zip(evidence.starts, vars(evidence).get("flows", ()), strict=False)
+            for start, flow in zip(evidence.starts, evidence.known("flows", ()), strict=False)
         ]
-        for start, proof in zip(starts, vars(evidence).get("proofs", ()), strict=False):
+        for start, proof in zip(starts, evidence.known("proofs", ()), strict=False):
             start["proven"] = proof.told
         dataset = {
             "n": data.n,
@@ -102,14 +100,7 @@ class Report(Displayed):
         }
         return cls(
             dataset=dataset,
-            network={
-                "m": network.m,
-                "positive_neurons": int(network.positive.sum()),
-                "slope": network.slope,
-                "loss": evidence.loss.name,
-                "flow_method": evidence.method,
-                "seed": evidence.seed,
-            },
+            network=network_record(network, evidence.loss) | {"flow_method": evidence.method, "seed": evidence.seed},
             conditions=conditions,
             starts=starts,
             environment=environment(),
@@ -117,7 +108,7 @@ class Report(Displayed):
             seconds=seconds,
             interrupted=interrupted,
             answer=five_sentences(evidence, claims, dataset, interrupted),
-            certificate=certificate_as_dict(evidence),
+            certificate=certificate_record(evidence),
             evidence=evidence,
         )
 
@@ -128,7 +119,7 @@ class Report(Displayed):
     def facts(self) -> list[tuple[str, str]]:
         """The answer, and each claim with its standing."""
         answer = list(zip(("data", "conditions", "flow", "proven", "next"), self.answer, strict=False))
-        return [*answer, *((row.id, f"{row.standing}: {against_bound(row)}") for row in self.claims)]
+        return [*answer, *self.facts_of_claims()]
 
     def to_frame(self) -> Any:
         """A pandas frame with a row for each claim."""
@@ -143,14 +134,6 @@ class Report(Displayed):
         return [row.hypothesis for row in self.claims]
 
     @property
-    def exit_code(self) -> int:
-        """130 after an interruption; 1 if a claim is VIOLATED; else 3 if one is INCONCLUSIVE; else 0."""
-        if self.interrupted:
-            return 130
-        verdicts = {row.verdict for row in self.claims}
-        return 1 if Verdict.VIOLATED in verdicts else 3 if Verdict.INCONCLUSIVE in verdicts else 0
-
-    @property
     def summary(self) -> str:
         """One sentence with the number of claims of each verdict; HYPOTHESIS_NOT_MET by its conclusions."""
         rows = sorted(self.claims, key=lambda row: list(Verdict).index(row.verdict))
@@ -158,7 +141,7 @@ class Report(Displayed):
         parts = [f"{count} {standing}" for standing, count in counts.items()]
         number = f"{len(self.claims)} claim{'s' if len(self.claims) != 1 else ''}"
         told = f"{number} in {self.seconds:.1f} s: {', '.join(parts) or 'none decided'}."
-        return f"Interrupted. {told}" if self.interrupted else told
+        return self.told(told)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values in the order of the schema, ready for JSON (`refimpl.documents`)."""
@@ -180,10 +163,6 @@ class Report(Displayed):
             "seconds": self.seconds,
         }
         return as_plain(document)
-
-    def to_json(self) -> str:
-        """The report as JSON; numbers that JSON lacks are the strings "inf", "-inf" and "nan"."""
-        return json_text(self.to_dict())
 
     def to_html(self, command: str = "") -> str:
         """The report as a page that stands alone: the answer, claims, pictures, and the `command` that made it."""
@@ -255,41 +234,11 @@ class Report(Displayed):
 
 def _reach_of(name: str, evidence: Evidence) -> dict[str, Any]:
     """On how many samples a condition holds, and the dimension of Gaussian ones; None where nobody looked."""
-    found = vars(evidence).get("reach", {}).get(name)
+    found = evidence.known("reach", {}).get(name)
     return {
         "samples": None if found is None else found.samples,
         "gaussian_dimension": None if found is None else found.gaussian_dimension,
     }
-
-
-def package_version() -> str:
-    """Version of the installed distribution."""
-    try:
-        return version("implicit-bias-refimpl")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
-
-
-def environment() -> dict[str, Any]:
-    """Versions of everything that the numbers depend on."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"].get("blas", {})
-    return {
-        "implicit_bias_refimpl": package_version(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "cvxpy": _version_of("cvxpy"),
-        "solver": f"clarabel {_version_of('clarabel')}",
-        "blas": f"{blas.get('name', '?')} {blas.get('version', '?')}",
-    }
-
-
-def _version_of(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _row_from_dict(row: dict[str, Any]) -> ClaimResult:

@@ -24,6 +24,7 @@ from verification.claims.evidence import Evidence, Start, TimeLimitError
 from verification.claims.paper_descent_theorem import STREAM
 from verification.claims.registry import among, chosen
 from verification.claims.report import Report
+from verification.progress import Steps
 
 __all__ = ["DEFAULT_SCALES", "default_starts", "verify"]
 
@@ -68,7 +69,8 @@ def verify(
     method : {"piecewise", "adaptive"}
         Method of `gradient_flow`.
     progress : callable, optional
-        Called with a sentence before each long piece of work.
+        Called with a sentence before each long piece of work, and while it goes on; it is a
+        `verification.progress.Told`, which knows how far the work is where that can be told.
     step_size : float > 0, optional
         α of the gradient descents; n/(R_max² Σa²) by default.
     descent_steps : int >= 10
@@ -136,11 +138,12 @@ def verify(
     network, e = _rescaled(network)
     starts = tuple(Start(start.scale, np.ldexp(start.W0, e)) for start in starts)
     alpha = None if step_size is None else _scaled_step(step_size, k + e)
+    steps = Steps(len(looked_at), 2 * len(starts) if only is None else 0)
     evidence = Evidence(
         network, scaled, loss, starts, seed, method, progress, sha256, k, e, alpha, descent_steps,
         time_limit=seconds, flow_time_limit=flow_seconds, started=perf_counter(),
         source=None if small is None else given.scaled_by(-k, scaled.gram), draw=drawn[-1] if drawn else None,
-        prove=bool(prove),
+        prove=bool(prove), steps=steps,
     )  # fmt: skip
     rows: list[ClaimResult] = []
     try:
@@ -148,6 +151,7 @@ def verify(
             if only is not None or speaks_about(claim, evidence):
                 rows.append(row_of(claim, evidence))
                 decided(rows[-1])
+            steps.finish()
         conclude(evidence)
     except KeyboardInterrupt as stop:
         so_far = Report.from_evidence(evidence, tuple(rows), perf_counter() - began, interrupted=True)

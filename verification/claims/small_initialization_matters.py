@@ -44,11 +44,11 @@ def measure(evidence: Evidence) -> Measurement:
     norm = frobenius_norm(W0)
     if norm == 0.0:
         return Measurement.missing(QUANTITY, 1.0, "The start is 0 and has no stable rank.")
-    evidence.tell("gradient descent over a grid of initialization scales")
     unit = evidence.alpha * float(np.linalg.norm(evidence.network.second_layer)) * evidence.data.R_max
     rows: list[list[DescentTrajectory]] = []
     for factor in FACTORS:
-        runs = [evidence.descend(factor * unit / norm * W0, factor, k, record_every=k) for k in (1, STEPS)]
+        start, what = factor * unit / norm * W0, f"gradient descent from scale {factor:g}"
+        runs = [evidence.descend(start, factor, k, k, what) for k in (1, STEPS)]
         if failure := next((run.failure for run in runs if run.failure), ""):
             return Measurement.missing(QUANTITY, 1.0, failure)
         rows.append([run.result.trajectory for run in runs])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from refimpl.flow import FlowResult
 from refimpl.flow.piecewise import LONGEST_SEGMENT
-from refimpl.validation import Array
+from refimpl.validation import Array, BoolArray
 from verification.claims.base import LARGEST_TOLERANCE, Claim, Measurement
 from verification.claims.evidence import Evidence
 from verification.claims.hypotheses import log_threshold, loss_below_threshold
@@ -15,6 +17,8 @@ __all__ = ["CLAIM"]
 
 ROUNDING = 64.0
 """Rounding of a sum, in eps times the sum of the sizes of its terms, as `Segment.rounding` of the flow has it."""
+
+EPS = float(np.finfo(np.float64).eps)
 
 
 def measure(evidence: Evidence) -> Measurement:
@@ -64,7 +68,8 @@ def decreases(flow: FlowResult, evidence: Evidence) -> tuple[Array, Array, float
     part = np.exp(log_weight(path.margins[late]) - log_weight(margin * norm)[:, None])  # g_i/g(Q)
     rounded, passed = rounding(flow, evidence)[late], weight_passed(flow)[late]
     through_norm = np.maximum(margin, 0.0) / norm * np.sum(passed * rounded, axis=1)  # Q (Σ c_i δ_i)/‖W‖²
-    error = error_of_steps(flow, evidence)[late] + np.sum(part * rounded, axis=1) + through_norm
+    stored = ROUNDING * EPS * value  # Q comes from log L: dQ = ℓ/g d(log L), ℓ/g <= 2 log 2 and |log ℓ| <= 1 + Q
+    error = error_of_steps(flow, evidence)[late] + np.sum(part * rounded, axis=1) + through_norm + stored
     return drops, error[1:] / value[1:], 0.0
 
 
@@ -88,20 +93,53 @@ def error_of_steps(flow: FlowResult, evidence: Evidence) -> Array:
 def rounding(flow: FlowResult, evidence: Evidence) -> Array:
     """Rounding of each margin at the two ends of a step up to each recorded time, shape (T, n).
 
-    q_i is the sum of a_j Φ_ji z_ji, and z_ji that of its start and of C_jk K_ki, terms that may cancel: as |C_jk| is at
-    most |a_j| Φ_jk ∫w_k, with the largest Φ_jk so far, they add up to Σ_k S_ik |K_ik| ∫w_k, S = Φᵀ diag(a²) Φ. Below
-    64 eps times that the flow does not know on which side of its kink a unit is. ‖W‖² is the integral of 2 Σ q_i w_i:
-    errors δ_i of q make one of 2 Σ δ_i ∫w_i, which is also what rounding of C K Cᵀ can be.
+    q_i is the sum of a_j Φ_ji z_ji, and z_ji that of its start and of C_jk K_ki, terms that may cancel. As dC_jk/ds =
+    a_j Φ_jk y_k w_k, |C_jk| is at most |a_j| D_jk, D_jk = ∫Φ_jk w_k ds: a unit that has slope γ for most of the time
+    collects γ times ∫w_k, and counts γ times in q_i. Over each of the `stretches` Φ is at most P, so D is at most
+    D⁰ + P (c - c⁰), with c = ∫w, and D⁰ and c⁰ where it begins. With S = Pᵀ diag(a²) P the terms add up to at most
+
+        Σ_j a_j² P_ji (D⁰ |K|)_ji + Σ_k S_ik |K_ik| (c_k - c⁰_k) + (Σ_j a_j² P_ji²)^½ max ‖W‖ ‖x_i‖,
+
+    the last by the inequality of Cauchy and Schwarz over j. Below 64 eps times that the flow does not know on which
+    side of its kink a unit is. ‖W‖² is the integral of 2 Σ q_i w_i: errors of q that are at most δ_i so far make one of
+    2 Σ δ_i ∫w_i, which is also what rounding of C K Cᵀ can be; so δ is the largest so far.
     """
     path, network, data = flow.trajectory, evidence.network, evidence.data
-    high = np.asarray(flow.initial_pattern >= 0)
-    for event in flow.events:
-        high[event.neuron, event.sample] |= event.side >= 0
-    Phi = np.where(high, 1.0, network.slope)
-    S = Phi.T @ (network.second_layer[:, None] ** 2 * Phi)
-    start = np.sqrt(network.mass) * path.norm[:, None] * np.sqrt(np.diagonal(data.gram))
-    terms = weight_passed(flow) @ (S * np.abs(data.gram)) + np.maximum(start, np.abs(path.margins))
-    return np.asarray(2.0 * ROUNDING * float(np.finfo(np.float64).eps) * terms)
+    squares, K = network.second_layer[:, None] ** 2, np.abs(data.gram)
+    passed, start = weight_passed(flow), np.maximum.accumulate(path.norm)[:, None] * data.norms
+    terms, D, before = np.zeros_like(passed), np.zeros(flow.initial_pattern.shape), np.zeros(data.n)
+    for times, high in stretches(flow):
+        Phi = np.where(high, 1.0, network.slope)
+        c = passed[times] - before
+        known = np.sum(squares * Phi * (D @ K), axis=0)
+        S, of_start = (squares * Phi).T @ Phi, np.sqrt(np.sum(squares * Phi**2, axis=0))
+        terms[times] = known + c @ (S * K) + of_start * start[times]
+        D, before = D + Phi * c[-1], before + c[-1]
+    sizes = np.maximum.accumulate(np.maximum(terms, np.abs(path.margins)), axis=0)
+    return np.asarray(2.0 * ROUNDING * EPS * sizes)
+
+
+def stretches(flow: FlowResult) -> Iterator[tuple[slice, BoolArray]]:
+    """Recorded times in a row, and where a unit may have slope 1 from the time before them to the last, shape (m, n).
+
+    They end at the last event, the second from the end, the fourth, the eighth and so on, since most of ∫w comes late.
+    A unit that slides has some slope up to 1.
+    """
+    s, events = flow.trajectory.s, flow.events
+    cuts = [events[-(2**k)].s for k in range(len(events).bit_length())]
+    ends = sorted({int(np.searchsorted(s, cut, side="right")) for cut in cuts} | {s.size})
+    side, done, first = np.array(flow.initial_pattern), 0, 0
+    for end in ends:
+        if end == first:
+            continue
+        high = side >= 0
+        while done < len(events) and (end == s.size or events[done].s <= s[end - 1]):
+            event = events[done]
+            side[event.neuron, event.sample] = event.side
+            high[event.neuron, event.sample] |= event.side >= 0
+            done += 1
+        yield slice(first, end), high
+        first = end
 
 
 def weight_passed(flow: FlowResult) -> Array:

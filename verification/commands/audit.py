@@ -12,7 +12,8 @@ from verification.audits.checkpoint import Checkpoint
 from verification.audits.layers import Names
 from verification.audits.reading import expand, read_checkpoints
 from verification.audits.run import FLOW_SECONDS, audit
-from verification.commands import options
+from verification.bars import progress
+from verification.commands import delivery, options, problems
 
 __all__ = ["add_parser", "run"]
 
@@ -69,11 +70,11 @@ def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     patterns, args.weights = args.weights, None  # several, which `check_outputs` does not expect
     paths = expand(patterns)
-    options.check_outputs(args, "json", "plot", "html")
+    delivery.check_outputs(args, "json", "plot", "html")
     for path in paths:
-        options.check_outputs(argparse.Namespace(**vars(args) | {"weights": path}), "json", "plot", "html")
-    problem = options.problem_from(args)
-    with options.progress() as tell:
+        delivery.check_outputs(argparse.Namespace(**vars(args) | {"weights": path}), "json", "plot", "html")
+    problem = problems.problem_from(args)
+    with progress() as tell:
         tell("reading checkpoints")
         names = Names(args.first_layer, args.second_layer, args.first_bias)
         checkpoints = read_checkpoints(paths, problem.data.d, names)
@@ -91,14 +92,14 @@ def run(args: argparse.Namespace) -> int:
             )
         except RunInterrupted as stop:
             report = stop.result
-    document = {**report.to_dict(), "data": options.data_record(problem)}
-    html = options.page_output(args, lambda: report.to_html(args.command_line))
-    files: list[options.Output] = [(args.plot, report.save_plot), html]
-    options.deliver(args, [*options.heading(problem), report], document, files)
+    document = {**report.to_dict(), "data": problems.data_record(problem)}
+    html = delivery.page_output(args, lambda: report.to_html(args.command_line))
+    files: list[delivery.Output] = [(args.plot, report.save_plot), html]
+    delivery.deliver(args, [*problems.heading(problem), report], document, files)
     return report.exit_code
 
 
-def network_of(args: argparse.Namespace, problem: options.Problem, first: Checkpoint) -> TwoLayerNetwork:
+def network_of(args: argparse.Namespace, problem: problems.Problem, first: Checkpoint) -> TwoLayerNetwork:
     """The network with the second layer of the checkpoints, or else with that of the options.
 
     Raises

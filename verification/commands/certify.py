@@ -12,7 +12,8 @@ from rich.table import Table
 from refimpl.errors import InvalidParameterError
 from refimpl.tiles.columns import as_columns
 from refimpl.validation import check_memory
-from verification.commands import options
+from verification.bars import progress
+from verification.commands import delivery, options, problems
 from verification.commands.exact_numbers import decimal, exact_slope, slope_text
 from verification.commands.proofs import prove_flow, prove_global, prove_limit
 from verification.exact.certificate import CONCLUSIONS, Certificate, certify, reject_early
@@ -93,11 +94,11 @@ def run(args: argparse.Namespace) -> int:
                 )
     if args.optimum and args.flow:
         raise InvalidParameterError("global", "be left out with --flow, which proves one limit", True)
-    options.check_outputs(args, "out")
+    delivery.check_outputs(args, "out")
     asked = args.slope
     fraction = exact_slope(asked)
     args.slope = None if asked is None else float(fraction if fraction is not None else asked)
-    problem = options.problem_from(args)
+    problem = problems.problem_from(args)
     if args.check:
         return _check(args, problem, fraction)
     if args.limit and not args.optimum:
@@ -114,29 +115,29 @@ def run(args: argparse.Namespace) -> int:
     if args.optimum:
         return prove_global(args, problem, fraction)
     if args.quick:
-        with options.progress() as tell:
+        with progress() as tell:
             tell(f"ball arithmetic for {problem.origin}")
             reason = reject_early(problem.network, problem.data, fraction)
         if reason:
-            options.deliver(args, [sentence(f"Not proven: {reason} (ball arithmetic; no certificate was made).")])
+            delivery.deliver(args, [sentence(f"Not proven: {reason} (ball arithmetic; no certificate was made).")])
             return 3
-    with options.progress() as tell:
+    with progress() as tell:
         tell(f"exact certificate for {problem.origin}")
         certificate = certify(problem.network, problem.data, fraction, tell)
-    shown = _shown(certificate, options.heading(problem))
-    options.deliver(args, shown, files=[(args.out, certificate.save)])
+    shown = _shown(certificate, problems.heading(problem))
+    delivery.deliver(args, shown, files=[(args.out, certificate.save)])
     return 0 if certificate.proves_every_kkt_point else 3
 
 
-def _check(args: argparse.Namespace, problem: options.Problem, slope: Fraction | None) -> int:
+def _check(args: argparse.Namespace, problem: problems.Problem, slope: Fraction | None) -> int:
     """Check the file, and that it is of the network that the options ask for, so far as they do."""
-    with options.progress() as tell:
+    with progress() as tell:
         tell(f"checking {args.check} with integers and fractions only")
         X, y = problem.data.X, problem.data.y
         check_memory("data", problem.data, CHECKER_WORDS * X.size)
         result = check_certificate(args.check, as_columns(X).array() if problem.data.in_tiles else X, y)
     accepted, verdict = _judged(args, result, slope)
-    options.deliver(args, [sentence(verdict)])
+    delivery.deliver(args, [sentence(verdict)])
     return 0 if accepted else 1
 
 

@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.errors import InvalidParameterError
-from verification.claims.report import environment
-from verification.commands import options
+from verification.bars import progress
+from verification.commands import delivery, options
 from verification.conformance.board import Item, differences, read_board
 from verification.conformance.contract import contract_text
 from verification.printing import sentence
+from verification.versions import environment
 
 __all__ = ["add_parser", "run"]
 
@@ -70,7 +71,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json")
+    delivery.check_outputs(args, "json")
     if args.answers is not None and args.skips:
         raise InvalidParameterError("skips", "go with --implementation: leave an answer out to skip it", args.skips)
     if args.compare:
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         board = judge_answers(args.answers, args.dtype)
     else:
         skips = read_skips(args.skips) if args.skips else Skips({})
-        with options.progress() as tell:
+        with progress() as tell:
             board = run_in_process(args.implementation, skips, tell, args.time_limit, args.dtype)
     parts: list[Any] = [board.table()]
     if board.failed:
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     parts.append(sentence(board.summary()))
     if board.printed:
         parts.append(sentence(_printed(board.printed)))
-    options.deliver(args, parts, board.as_dict() | {"environment": environment()})
+    delivery.deliver(args, parts, board.to_dict() | {"environment": environment()})
     return board.exit_code
 
 
@@ -102,7 +103,7 @@ def _compare(args: argparse.Namespace) -> int:
         table.add_row(*map(Text, row))
     rows = [{"id": id, "first": one, "second": other} for id, one, other in found]
     summary = sentence(f"{len(found)} of {len(first['outcomes'])} items differ")
-    options.deliver(args, [table, summary] if found else [summary], {"schema_version": 1, "differences": rows})
+    delivery.deliver(args, [table, summary] if found else [summary], {"schema_version": 1, "differences": rows})
     return int(bool(found))
 
 

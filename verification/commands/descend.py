@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -15,10 +13,12 @@ from refimpl.descent import DescentResult, DescentStatus, gradient_descent
 from refimpl.display import shown
 from refimpl.errors import RunInterrupted
 from refimpl.network import TwoLayerNetwork
+from verification.bars import progress
 from verification.claims.descents import unit_step
-from verification.claims.report import environment
-from verification.commands import options
+from verification.commands import delivery, options, problems
 from verification.printing import sentence
+from verification.progress import StepsTold
+from verification.versions import environment
 
 __all__ = ["add_parser", "run"]
 
@@ -66,18 +66,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "html", "plot", "save", "write-weights")
+    delivery.check_outputs(args, "json", "html", "plot", "save", "write-weights")
     options.check_steps(args.steps)
-    problem = options.problem_from(args)
-    options.refuse_save_in_tiles(args, problem)
+    problem = problems.problem_from(args)
+    problems.refuse_save_in_tiles(args, problem)
     network = problem.network
     if args.smoothness is not None:
         network = TwoLayerNetwork(network.second_layer, SmoothLeakyReLU(network.slope, args.smoothness))
-    W0 = options.initial_weights(problem, args.init_scale, args.seed)
+    W0 = problems.initial_weights(problem, args.init_scale, args.seed)
     step_size = unit_step(network, problem.data) if args.step_size is None else args.step_size
     try:
-        with options.progress() as tell:
-            steps_told = _StepsTold(tell, problem.origin, args.steps)
+        with progress() as tell:
+            what = f"gradient descent on {problem.origin}"
+            tell(what)
+            steps_told = StepsTold(tell, what, args.steps)
             result = gradient_descent(
                 network, problem.data, W0, step_size, args.steps, problem.loss, args.record_every, steps_told
             )
@@ -86,41 +88,26 @@ def run(args: argparse.Namespace) -> int:
     document = {
         "schema_version": 1,
         **_content(result),
-        "data": options.data_record(problem),
+        "data": problems.data_record(problem),
         "environment": environment(),
     }
     plot = (args.plot, lambda path, force: _plot(result, path, force))
     rows = _rows(result)
-    html = options.page_output(args, lambda: _page(result, rows, problem, args.command_line))
-    parts = [*options.heading(problem), _table(rows), sentence(result.message)]
+    html = delivery.page_output(args, lambda: _page(result, rows, problem, args.command_line))
+    parts = [*problems.heading(problem), _table(rows), sentence(result.message)]
     files = [(args.save, result.save), plot, html, (args.write_weights, result.write_weights)]
-    options.deliver(args, parts, document, files)
+    delivery.deliver(args, parts, document, files)
     return {DescentStatus.FINISHED: 0, DescentStatus.INTERRUPTED: 130, DescentStatus.DIVERGED: 3}[result.status]
 
 
-class _StepsTold:
-    """Tells, at most ten times a second, how many steps were taken and how long the rest will take."""
-
-    def __init__(self, tell: Callable[[str], None], origin: str, steps: int) -> None:
-        self.tell, self.what, self.steps, self.started, self.next = tell, origin, steps, perf_counter(), 0.0
-        tell(f"gradient descent on {origin}, {steps} steps")
-
-    def __call__(self, step: int) -> None:
-        now = perf_counter()
-        if now >= self.next:
-            self.next = now + 0.1
-            left = (self.steps - step) * (now - self.started) / step
-            self.tell(f"gradient descent on {self.what}, step {step} of {self.steps}, {options.duration(left)} left")
-
-
 def _plot(result: DescentResult, path: str, force: bool) -> None:
-    options.tell_drawing(path)
+    delivery.tell_drawing(path)
     from verification.plots import plot_descent  # matplotlib takes a second to import
 
     plot_descent(result, path, force)
 
 
-def _page(result: DescentResult, rows: list[tuple[str, ...]], problem: options.Problem, command: str) -> str:
+def _page(result: DescentResult, rows: list[tuple[str, ...]], problem: problems.Problem, command: str) -> str:
     from verification.page.of_runs import page_of_descent  # it draws pictures
 
     return page_of_descent(result, HEAD, rows, problem.origin, command, environment()).html()

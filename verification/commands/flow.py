@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,10 +16,13 @@ from rich.table import Table
 from refimpl.display import shown
 from refimpl.errors import InvalidParameterError, OutputFileError, RunInterrupted
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
-from verification.claims.report import environment
-from verification.commands import options
+from verification.bars import progress
+from verification.commands import delivery, options, problems
 from verification.printing import FittingTable, sentence
+from verification.progress import FlowTold, Told
 from verification.studies.survey import number_limits
+from verification.versions import environment
+from verification.witnesses.conditions import check_hypotheses
 
 __all__ = ["add_parser", "run"]
 
@@ -77,10 +81,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "html", "plot", "save", "write-weights")
+    delivery.check_outputs(args, "json", "html", "plot", "save", "write-weights")
     _check_starts(args)
-    problem = options.problem_from(args)
-    options.refuse_save_in_tiles(args, problem)
+    problem = problems.problem_from(args)
+    problems.refuse_save_in_tiles(args, problem)
     runs, interrupted = _follow(args, problem)
     if args.starts == 1:
         result, seconds = runs[0].result, runs[0].seconds
@@ -91,13 +95,13 @@ def run(args: argparse.Namespace) -> int:
         limits = _different_limits(problem, runs)
         content = {"starts": [run.to_dict() for run in runs], "limits": [limit.to_dict() for limit in limits]}
         parts = [_starts_table(runs), *map(sentence, _limits_in_words(args.starts, runs, limits))]
-    document = {"schema_version": 1, **content, "data": options.data_record(problem), "environment": environment()}
-    files: list[options.Output] = []
+    document = {"schema_version": 1, **content, "data": problems.data_record(problem), "environment": environment()}
+    files: list[delivery.Output] = []
     if args.starts == 1:
-        html = options.page_output(args, lambda: _page(result, facts, problem, args.command_line))
+        html = delivery.page_output(args, lambda: _page(result, facts, problem, args.command_line))
         files = [(args.save, result.save), (args.plot, lambda *where: _plot(result, *where)), html]
         files.append((args.write_weights, lambda *where: _write_weights(result, *where)))
-    options.deliver(args, [*options.heading(problem), *parts], document, files)
+    delivery.deliver(args, [*problems.heading(problem), *parts], document, files)
     converged = all(run.result.status is FlowStatus.CONVERGED for run in runs)
     return 130 if interrupted else 0 if converged else 3
 
@@ -138,25 +142,28 @@ class DifferentLimit:
         return {**vars(self), "seeds": list(self.seeds)}
 
 
-def _follow(args: argparse.Namespace, problem: options.Problem) -> tuple[list[Run], bool]:
+def _follow(args: argparse.Namespace, problem: problems.Problem) -> tuple[list[Run], bool]:
     """The flows from all starts, and whether Ctrl-C ended the last of them."""
     runs: list[Run] = []
-    with options.progress() as tell:
+    network, data = problem.network, problem.data
+    with progress() as tell:
+        tell(f"gradient flow on {problem.origin}")
+        condition = check_hypotheses(network, data).refined.satisfied
         for k in range(args.starts):
             seed, started = args.seed + k, perf_counter()
             what = f"gradient flow on {problem.origin}, start {k + 1} of {args.starts}"
-            tell(what)
+            told = _told(tell, args, k, what, condition)
             try:
                 result = gradient_flow(
-                    problem.network,
-                    problem.data,
-                    options.initial_weights(problem, args.init_scale, seed),
+                    network,
+                    data,
+                    problems.initial_weights(problem, args.init_scale, seed),
                     problem.loss,
                     method=args.method,
                     max_time=args.max_time,
                     estimate_error=args.estimate_error,
                     time_limit=args.time_limit,
-                    progress=lambda state: tell(f"{what}: {state}"),  # noqa: B023
+                    progress=told,
                 )
             except RunInterrupted as stop:
                 return [*runs, Run(seed, stop.result, perf_counter() - started)], True
@@ -164,7 +171,20 @@ def _follow(args: argparse.Namespace, problem: options.Problem) -> tuple[list[Ru
     return runs, False
 
 
-def _different_limits(problem: options.Problem, runs: list[Run]) -> list[DifferentLimit]:
+def _told(tell: Callable[[str], None], args: argparse.Namespace, done: int, what: str, condition: bool) -> FlowTold:
+    """Tells of one of the starts; with a limit on time, also when all of them will have ended."""
+    started, flows = perf_counter(), (1 + args.estimate_error) * (args.starts - done)
+    steps = (done, args.starts) if args.starts > 1 else None
+
+    def pass_on(message: str) -> None:
+        at_most = None if args.time_limit is None else args.time_limit * flows - (perf_counter() - started)
+        tell(Told.among(message, steps, at_most))
+
+    pass_on(what)
+    return FlowTold(pass_on, what, condition)
+
+
+def _different_limits(problem: problems.Problem, runs: list[Run]) -> list[DifferentLimit]:
     """Tell each run which limit it has, and what the different limits are."""
     found = [(run, run.result.limit) for run in runs if run.result.limit is not None]
     L = problem.data.gram_factor
@@ -225,13 +245,13 @@ def _write_weights(result: FlowResult, path: str | Path, force: bool) -> None:
 
 
 def _plot(result: FlowResult, path: str | Path, force: bool) -> None:
-    options.tell_drawing(path)
+    delivery.tell_drawing(path)
     from verification.plots import plot_flow  # matplotlib takes a second to import
 
     plot_flow(result, path, force)
 
 
-def _page(result: FlowResult, facts: list[tuple[str, str]], problem: options.Problem, command: str) -> str:
+def _page(result: FlowResult, facts: list[tuple[str, str]], problem: problems.Problem, command: str) -> str:
     from verification.page.of_runs import page_of_flow  # it draws pictures
 
     return page_of_flow(result, facts, problem.origin, command, environment()).html()

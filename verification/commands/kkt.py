@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from refimpl.network import TwoLayerNetwork
 from refimpl.reduction import reduced
 from refimpl.tiles.npy import NpyColumns
 from refimpl.validation import Array
+from verification.bars import progress
 from verification.claims.descents import unit_step
-from verification.claims.report import environment
-from verification.commands import options
+from verification.commands import delivery, options, problems
 from verification.printing import sentence
+from verification.progress import StepsTold
+from verification.versions import environment
 from verification.witnesses.kkt import KKTResiduals, KKTStatus, kkt_residuals
 
 __all__ = ["add_parser", "run"]
@@ -65,13 +68,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json")
-    problem = options.problem_from(args)
+    delivery.check_outputs(args, "json")
+    problem = problems.problem_from(args)
     W, second_layer = load_weights(args.weights, problem.data.in_tiles)
     network, data, start = problem.network, problem.data, None
     if second_layer is not None:
         network = TwoLayerNetwork(second_layer, network.activation)
-    with options.progress() as tell:
+    with progress() as tell:
         tell(f"KKT residuals of {args.weights}")
         if data.in_tiles:
             small = reduced(data, [W, GaussianInitialization((args.seed, 1, 0), 1.0)], network.m, "W")
@@ -82,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             tell("training to compare it with")
             try:
                 wider = kkt_residuals(network, data, W, max(args.tolerance, SINGLE))
-                training = train(network, data, problem.loss, found.smallest_margin, args.seed, start)
+                training = train(network, data, problem.loss, found.smallest_margin, args.seed, start, tell)
             except RunInterrupted:
                 interrupted = True
     words = in_words(found, training, wider)
@@ -99,10 +102,10 @@ def run(args: argparse.Namespace) -> int:
         **vars(found),
         "in_words": words,
         "training": None if training is None else asdict(training),
-        "data": options.data_record(problem),
+        "data": problems.data_record(problem),
         "environment": environment(),
     }
-    options.deliver(args, [*options.heading(problem), table, sentence(found.message), *words], document)
+    delivery.deliver(args, [*problems.heading(problem), table, sentence(found.message), *words], document)
     return 130 if interrupted else 0 if found.status is KKTStatus.MEASURED else 3
 
 
@@ -125,7 +128,13 @@ class Training:
 
 
 def train(
-    network: TwoLayerNetwork, data: Dataset, loss: Loss, margin: float, seed: int, start: Array | None = None
+    network: TwoLayerNetwork,
+    data: Dataset,
+    loss: Loss,
+    margin: float,
+    seed: int,
+    start: Array | None = None,
+    tell: Callable[[str], None] = lambda message: None,
 ) -> Training:
     """Descend from a Gaussian start of scale `TRAINING_SCALE` to the smallest margin `margin`, or for all steps.
 
@@ -138,7 +147,8 @@ def train(
         W = scale * start
     taken, smallest, step_size = 0, -np.inf, unit_step(network, data)
     for steps in TRAINING_STEPS:
-        result = gradient_descent(network, data, W, step_size, steps, loss, record_every=steps)
+        told = StepsTold(tell, f"training to compare it with, to the smallest margin {shown(margin)}", steps)
+        result = gradient_descent(network, data, W, step_size, steps, loss, steps, told)
         W, smallest = result.weights(), float(result.trajectory.smallest_margin[-1])
         taken += int(result.trajectory.step[-1])
         if smallest >= margin or result.trajectory.step[-1] < steps:

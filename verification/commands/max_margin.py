@@ -14,8 +14,10 @@ from refimpl.errors import OutputFileError
 from refimpl.reduction import Reduced, reduced
 from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array
-from verification.claims.report import environment
-from verification.commands import options
+from verification.bars import progress
+from verification.commands import delivery, options, problems
+from verification.progress import Told
+from verification.versions import environment
 from verification.witnesses.bounds import margin_bound
 from verification.witnesses.convex_program import SolveStatus, linear_max_margin, max_margin
 from verification.witnesses.limit_formula import closed_form
@@ -51,18 +53,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "write-weights", "write-vectors")
-    problem = options.problem_from(args)
+    delivery.check_outputs(args, "json", "write-weights", "write-vectors")
+    problem = problems.problem_from(args)
     network, given = problem.network, problem.data
     small = reduced(given) if given.in_tiles else None
     data = given if small is None else small.data
-    with options.progress() as tell:
-        tell(f"max margin on {problem.origin}")
-        program, closed, linear = max_margin(network, data), closed_form(network, data), linear_max_margin(data)
+    with progress() as tell:
+        tell(Told(f"max margin on {problem.origin}: program (C)", steps=(0, 3)))
+        program = max_margin(network, data)
+        tell(Told(f"max margin on {problem.origin}: closed form", steps=(1, 3)))
+        closed = closed_form(network, data)
+        tell(Told(f"max margin on {problem.origin}: linear predictor", steps=(2, 3)))
+        linear = linear_max_margin(data)
     L = data.gram_factor
     distance = None
     solved = program.status is SolveStatus.SOLVED
     if solved and closed.solves_program:
+        L = data.gram_factor
         difference = (program.coefficients - closed.coefficients) @ L
         distance = float(np.linalg.norm(difference) / np.linalg.norm(closed.coefficients @ L))
     table = Table(show_header=False)
@@ -107,16 +114,16 @@ def run(args: argparse.Namespace) -> int:
             if linear.status is SolveStatus.SOLVED
             else None,
         },
-        "data": options.data_record(problem),
+        "data": problems.data_record(problem),
         "environment": environment(),
     }
     vectors = np.stack([program.v, program.u, linear.z])
     C = vectors if small is None else small.coefficients(vectors)
-    files: list[options.Output] = [
+    files: list[delivery.Output] = [
         (args.write_weights, lambda *where: _write(solved, program.rows_of(C[:2]), small, given, *where)),
         (args.write_vectors, lambda *where: _write(solved, C, small, given, *where)),
     ]
-    options.deliver(args, [*options.heading(problem), table], content, files)
+    delivery.deliver(args, [*problems.heading(problem), table], content, files)
     return 0 if solved else 3
 
 

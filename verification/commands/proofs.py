@@ -12,7 +12,8 @@ from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow import FlowLimit, gradient_flow
 from refimpl.losses import ExponentialLoss
 from refimpl.network import TwoLayerNetwork
-from verification.commands import options
+from verification.bars import progress
+from verification.commands import delivery, problems
 from verification.commands.exact_numbers import decimal, slope_text
 from verification.commands.kkt import load_weights
 from verification.exact.documents import NotProven
@@ -30,47 +31,49 @@ MARGINS = 6
 """Margins above 1 that a table lists; of more it shows the least and the largest."""
 
 
-def prove_limit(args: argparse.Namespace, problem: options.Problem, slope: Fraction | None) -> int:
+def prove_limit(args: argparse.Namespace, problem: problems.Problem, slope: Fraction | None) -> int:
     """Prove that the limit of a flow, or the KKT point that given weights are near to, is one."""
-    with options.progress() as tell:
+    with progress() as tell:
         network, limit = _where_to_look(args, problem, tell)
         found = limit if isinstance(limit, NotProven) else certify_point(network, problem.data, limit, slope, tell)
     return deliver_proof(args, problem, found, point_table)
 
 
-def prove_flow(args: argparse.Namespace, problem: options.Problem, slope: Fraction | None) -> int:
+def prove_flow(args: argparse.Namespace, problem: problems.Problem, slope: Fraction | None) -> int:
     """Prove where gradient flow goes from a Gaussian start, or from the weights of a file."""
     if not isinstance(problem.loss, ExponentialLoss):
         raise InvalidParameterError("loss", "be exponential with --flow", args.loss)
     network, W0 = start_of(args, problem)
-    with options.progress() as tell:
+    with progress() as tell:
         tell(f"validated integration on {problem.origin}")
         found = certify_flow(network, problem.data, W0, slope, tell)
     return deliver_proof(args, problem, found, flow_table)
 
 
-def prove_global(args: argparse.Namespace, problem: options.Problem, slope: Fraction | None) -> int:
+def prove_global(args: argparse.Namespace, problem: problems.Problem, slope: Fraction | None) -> int:
     """Prove what the global optimum of (P) is, or that a KKT point is not it."""
-    with options.progress() as tell:
+    with progress() as tell:
         network, limit = _where_to_look(args, problem, tell) if args.limit else (problem.network, None)
         tell(f"global optimum on {problem.origin}")
         found = limit if isinstance(limit, NotProven) else certify_optimum(network, problem.data, limit, slope, tell)
     return deliver_proof(args, problem, found, optimum_table)
 
 
-def deliver_proof(args: argparse.Namespace, problem: options.Problem, found: Any, table: Any) -> int:
+def deliver_proof(args: argparse.Namespace, problem: problems.Problem, found: Any, table: Any) -> int:
     """Write and show what was proven, or say why nothing was."""
     if isinstance(found, NotProven):
-        options.deliver(args, [*options.heading(problem), sentence(f"Not proven: {found.reason} (no file was made).")])
+        delivery.deliver(
+            args, [*problems.heading(problem), sentence(f"Not proven: {found.reason} (no file was made).")]
+        )
         return 3
-    options.deliver(args, [*options.heading(problem), table(found)], files=[(args.out, found.save)])
+    delivery.deliver(args, [*problems.heading(problem), table(found)], files=[(args.out, found.save)])
     return 0
 
 
-def start_of(args: argparse.Namespace, problem: options.Problem) -> tuple[TwoLayerNetwork, Any]:
+def start_of(args: argparse.Namespace, problem: problems.Problem) -> tuple[TwoLayerNetwork, Any]:
     """The network and W(0): of --weights, or Gaussian."""
     if args.weights is None:
-        return problem.network, options.initial_weights(problem, _scale(args), args.seed)
+        return problem.network, problems.initial_weights(problem, _scale(args), args.seed)
     if args.init_scale is not None:
         raise InvalidParameterError("init-scale", "be left out with --weights", args.init_scale)
     W, second_layer = load_weights(args.weights)
@@ -83,7 +86,7 @@ def _scale(args: argparse.Namespace) -> float:
 
 
 def _where_to_look(
-    args: argparse.Namespace, problem: options.Problem, tell: Any
+    args: argparse.Namespace, problem: problems.Problem, tell: Any
 ) -> tuple[TwoLayerNetwork, FlowLimit | NotProven | Any]:
     """Weights near the point: those of the file, or the limit of a flow."""
     network, W = start_of(args, problem)

@@ -13,12 +13,14 @@ from rich.table import Table
 from refimpl.display import shown
 from refimpl.errors import RunInterrupted
 from refimpl.files import make_folder
-from verification.claims.report import environment
-from verification.commands import options
+from verification.bars import progress
+from verification.commands import delivery, options
 from verification.printing import sentence
+from verification.versions import environment
 
 if TYPE_CHECKING:
-    from verification.studies.search import Counterexample, SearchResult
+    from verification.studies.counterexamples import Counterexample
+    from verification.studies.search import SearchResult
 
 __all__ = ["add_parser", "run"]
 
@@ -63,13 +65,14 @@ def run(args: argparse.Namespace) -> int:
     folder = make_folder(args.out) if args.out is not None else None
     names = [f"{conclusion}-{which}.csv" for conclusion in WHAT for which in ("closest", "smallest")]
     more = {} if folder is None else {f"--out ({name})": folder / name for name in names}
-    options.check_outputs(args, "json", more=more)
-    from verification.studies.search import search, write_counterexample
+    delivery.check_outputs(args, "json", more=more)
+    from verification.studies.counterexamples import write_counterexample
+    from verification.studies.search import search
 
     what = (args.seconds, args.conclusion, args.condition, args.samples, args.neurons, args.seed, args.tries)
     code = 0
     try:
-        with options.progress() as tell:
+        with progress() as tell:
             found = search(*what, tell)
     except RunInterrupted as stop:
         found, code = stop.result, 130
@@ -78,13 +81,13 @@ def run(args: argparse.Namespace) -> int:
         _table(found),
         sentence(f"Directions tried: {tried}; flows followed on {found.flows} data sets."),
     ]
-    files: list[options.Output] = []
+    files: list[delivery.Output] = []
     if args.out:
         for name, counterexample in _named(found):
             path = Path(args.out) / f"{name}.csv"
             files.append((str(path), partial(write_counterexample, counterexample)))
             parts.append(f"implicit-bias verify --data {quote(str(path))} {counterexample.command}")
-    options.deliver(args, parts, _document(found) | {"environment": environment()}, files)
+    delivery.deliver(args, parts, _document(found) | {"environment": environment()}, files)
     return code
 
 

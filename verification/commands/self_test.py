@@ -8,9 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.display import shown
-from verification.claims.report import environment
-from verification.commands import options
+from verification.bars import progress
+from verification.commands import delivery, options
 from verification.printing import sentence
+from verification.progress import Told
+from verification.versions import environment
 
 __all__ = ["add_parser", "run"]
 
@@ -39,13 +41,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json")
+    delivery.check_outputs(args, "json")
     from verification.conformance.self_test import self_test
 
     if args.dtype:
         return _by_format(args)
 
-    with options.progress() as tell:
+    with progress() as tell:
         rows = self_test(tell)
     table = Table("implementation", "check", "measured", "tolerance", "outcome")
     for row in rows:
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         {"implementation": r.implementation, "check": r.named_check, "wrong": r.wrong, "caught": r.caught} for r in rows
     ]
     document = {"schema_version": 1, "rows": content, "summary": summary, "environment": environment()}
-    options.deliver(args, [table, sentence(summary)], document)
+    delivery.deliver(args, [table, sentence(summary)], document)
     return 0 if all(row.as_expected for row in rows) else 1
 
 
@@ -71,9 +73,9 @@ def _by_format(args: argparse.Namespace) -> int:
 
     names = [name for name in FORMATS if name != "float64"] if args.dtype == "all" else [args.dtype]
     found = {}
-    with options.progress() as tell:
-        for name in names:
-            tell(f"mistakes in {name}")
+    with progress() as tell:
+        for number, name in enumerate(names):
+            tell(Told("mistakes", f"in {name}", number / len(names)))
             found[name] = standing_in(name)
     titles = [title for title in found[names[0]] if any(found[name][title] != SEEN for name in names)]
     table = Table("mistake", *names)
@@ -83,5 +85,5 @@ def _by_format(args: argparse.Namespace) -> int:
     told = ", ".join(f"{count} in {name}" for count, name in zip(counts, names, strict=True))
     summary = f"Of {len(found[names[0]])} mistakes that a file can show are not seen: {told}."
     unseen = {name: {title: found[name][title] for title in titles if found[name][title] != SEEN} for name in names}
-    options.deliver(args, [table, sentence(summary)], {"schema_version": 1, "dtype": args.dtype, "unseen": unseen})
+    delivery.deliver(args, [table, sentence(summary)], {"schema_version": 1, "dtype": args.dtype, "unseen": unseen})
     return 0

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from refimpl.display import shown
 from refimpl.errors import OutputFileError, RunInterrupted
-from verification.claims.report import environment
-from verification.commands import options
-from verification.printing import FittingTable, PlainConsole, sentence
+from verification.bars import progress
+from verification.commands import delivery, options
+from verification.printing import FittingTable, sentence
+from verification.progress import Told
+from verification.versions import environment
 
 if TYPE_CHECKING:
     from verification.studies.sweep_table import CellResult, SweepResult
@@ -86,7 +86,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
-    options.check_outputs(args, "json", "csv")
+    delivery.check_outputs(args, "json", "csv")
     _check_store(args)
     from verification.studies.sweep_grid import read_grid
     from verification.studies.sweep_run import sweep
@@ -94,13 +94,13 @@ def run(args: argparse.Namespace) -> int:
     cells, code = read_grid(args.grid), 0
     how = {"jobs": args.jobs, "scheduler": args.scheduler, "retry_failed": args.retry_failed}
     try:
-        with _bar(len(cells)) as tell:
-            found = sweep(cells, args.store, progress=tell, **how)
+        with progress() as tell:
+            found = sweep(cells, args.store, progress=partial(_tell_cells, tell), **how)
     except RunInterrupted as stop:
         found, code = stop.result, 130
-    files: list[options.Output] = [(args.csv, found.write_csv)]
+    files: list[delivery.Output] = [(args.csv, found.write_csv)]
     document = found.to_dict() | {"environment": environment()}
-    options.deliver(args, [_table(found), *_failures(found), sentence(found.summary)], document, files)
+    delivery.deliver(args, [_table(found), *_failures(found), sentence(found.summary)], document, files)
     return code or exit_code(found)
 
 
@@ -145,25 +145,7 @@ def _failures(found: SweepResult) -> Iterator[str]:
         yield f"{len(cells)} cell{'s' if len(cells) != 1 else ''} failed: {error}"
 
 
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int, int, int], None]]:
-    """A bar with the time left, on a terminal; nothing elsewhere."""
-    console = PlainConsole(stderr=True)
-    if not console.is_terminal:
-        yield lambda finished, failed, total: None
-        return
-    text = TextColumn("{task.description}", markup=False)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn(), text)
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=total)
-        before = None
-
-        def tell(finished: int, failed: int, total: int) -> None:
-            nonlocal before
-            if before is None and finished + failed:  # what lay in the store tells nothing of the speed
-                bar.reset(task, total=total, completed=finished + failed)
-            before = finished + failed
-            words = f"{failed} failed" if failed else ""
-            bar.update(task, completed=before, description=words)
-
-        yield tell
+def _tell_cells(tell: Callable[[str], None], finished: int, failed: int, total: int) -> None:
+    """How many cells there are, for `sweep`."""
+    counts = f"{finished + failed} of {total}" + (f", {failed} failed" if failed else "")
+    tell(Told("cells", counts, (finished + failed) / total))

@@ -6,7 +6,7 @@ import argparse
 
 from rich.table import Table
 
-from verification.commands import options
+from verification.commands import delivery
 from verification.conformance.vectors import KINDS, VECTORS_VERSION, export_cases, load_vectors
 from verification.printing import sentence
 
@@ -54,7 +54,7 @@ def _list(args: argparse.Namespace) -> int:
         cases = load_vectors(kind)
         total += len(cases)
         table.add_row(kind, str(len(cases)), ", ".join(sorted({flag for case in cases for flag in case.flags})))
-    options.deliver(args, [table, sentence(f"{total} cases, version {VECTORS_VERSION}")])
+    delivery.deliver(args, [table, sentence(f"{total} cases, version {VECTORS_VERSION}")])
     return 0
 
 
@@ -62,5 +62,5 @@ def _export(args: argparse.Namespace) -> int:
     from verification.conformance.precision import cases_in
 
     count = export_cases(args.folder, args.force, cases_in(args.dtype))
-    options.deliver(args, [sentence(f"{count} cases written to {args.folder}")])
+    delivery.deliver(args, [sentence(f"{count} cases written to {args.folder}")])
     return 0

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.losses import has_exponential_tail
+from verification.bars import progress
 from verification.claims.base import Claim
 from verification.claims.registry import among, chosen, explain, installed_claims, load_claims, one_line
 from verification.claims.run import DEFAULT_SCALES, verify
-from verification.commands import options
+from verification.commands import delivery, options, problems
 from verification.printing import console_for
 from verification.streams import printable, write_output
 
@@ -109,13 +110,13 @@ def run(args: argparse.Namespace) -> int:
     if args.list_claims or args.explain is not None:
         write_output(listed(own) if args.explain is None else explained(own, args.explain))
         return 0
-    options.check_outputs(args, "json", "html", "save")
+    delivery.check_outputs(args, "json", "html", "save")
     options.check_steps(args.steps)
-    problem = options.problem_from(args)
+    problem = problems.problem_from(args)
     if not has_exponential_tail(problem.loss):
         raise InvalidParameterError("loss", "be logistic or exponential, on which the flow has a limit", args.loss)
     try:
-        with options.progress() as tell:
+        with progress() as tell:
             report = verify(
                 problem.network,
                 problem.data,
@@ -135,10 +136,10 @@ def run(args: argparse.Namespace) -> int:
             )
     except RunInterrupted as stop:
         report = stop.result
-    said, warnings = options.remarks(problem)
-    report = report.about(options.data_record(problem), [*options.heading(problem), *_sentences(said, warnings)])
-    html = options.page_output(args, lambda: report.to_html(args.command_line))
-    options.deliver(args, [report], report.to_json(), [html, (args.save, report.save)])
+    said, warnings = problems.remarks(problem)
+    report = report.about(problems.data_record(problem), [*problems.heading(problem), *_sentences(said, warnings)])
+    html = delivery.page_output(args, lambda: report.to_html(args.command_line))
+    delivery.deliver(args, [report], report.to_json(), [html, (args.save, report.save)])
     return report.exit_code
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from rich.text import Text
 from refimpl.errors import FileFormatError
 from refimpl.files import read_json
 
-__all__ = ["Item", "Outcome", "Scoreboard", "as_dict", "differences", "read_board"]
+__all__ = ["Item", "Outcome", "Scoreboard", "differences", "read_board"]
 
 
 class Outcome(Enum):
@@ -57,15 +57,19 @@ class Item:
 
     @staticmethod
     def from_dict(content: dict[str, Any]) -> Item:
-        """The item that `as_dict` made the content from.
+        """The item that `to_dict` made the content from.
 
         Examples
         --------
         >>> item = Item("checks/loss_values", "checks", Outcome.FAILED, "raised SystemExit")
-        >>> Item.from_dict(as_dict(item)) == item
+        >>> Item.from_dict(item.to_dict()) == item
         True
         """
         return Item(**(content | {"outcome": Outcome(content["outcome"])}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self) | {"outcome": self.outcome.value}
 
 
 @dataclass(frozen=True)
@@ -145,30 +149,17 @@ class Scoreboard:
         """How many items of its section failed before it."""
         return [other.id for other in self.failed if other.section == item.section].index(item.id)
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
         return {
             "schema_version": 1,
             "subject": self.subject,
             "dtype": self.dtype,
             "badge": self.badge,
             "counts": {outcome.value: self.count(outcome) for outcome in Outcome},
-            "items": [as_dict(item) for item in self.items],
+            "items": [item.to_dict() for item in self.items],
             "exit_code": self.exit_code,
         }
-
-
-def as_dict(item: Item) -> dict[str, Any]:
-    """An item for JSON."""
-    return {
-        "id": item.id,
-        "section": item.section,
-        "outcome": item.outcome.value,
-        "message": item.message,
-        "first_difference": item.first_difference,
-        "comment": item.comment,
-        "printed": item.printed,
-    }
 
 
 def read_board(path: str | Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What an implementation offers: one table, from which names, arguments, vector kinds, help and documentation follow.
 
-To add an operation: a row here, its method in `subjects/reference.py`, its cases in `scripts/make_vectors.py`, and
+To add an operation: a row here, its method in `subjects/reference.py`, its cases in `scripts/vector_*.py`, and
 a check or a property. This module needs nothing but the standard library.
 """
 

@@ -24,6 +24,7 @@ from refimpl.errors import ImplicitBiasError, InvalidParameterError
 from verification.conformance.board import Item, Scoreboard
 from verification.conformance.precision import format_named
 from verification.conformance.run import NO_SKIPS, Skips, failed, item_ids, section_of, skipped
+from verification.progress import Told
 
 __all__ = ["TIME_LIMIT", "ImplementationError", "run_in_process"]
 
@@ -65,7 +66,7 @@ def run_in_process(
         package.module:object.
     skips : Skips
     progress : callable
-        Called with a sentence before each section.
+        Called with a sentence before each item.
     time_limit : float
         Seconds that one call may take, and the import: above 0, and at most 1e6.
     dtype : str
@@ -94,13 +95,12 @@ def run_in_process(
         wanted = f"be a positive number of seconds, at most {LONGEST_TIME_LIMIT:g}"
         raise InvalidParameterError("time_limit", wanted, time_limit)
     format_named(dtype)
-    items, lost, section = list[Item](), Counter[tuple[str, str]](), ""
+    items, lost = list[Item](), Counter[tuple[str, str]]()
     ids = item_ids()
     with _Subject(name, time_limit, dtype) as subject:
-        for id in ids:
-            if section_of(id) != section:
-                section = section_of(id)
-                progress(section)
+        for number, id in enumerate(ids):
+            section = section_of(id)
+            progress(Told("items", f"{number + 1} of {len(ids)}, {section}", number / len(ids)))
             reason = skips.reason(id)
             given_up = [what for what in _LOST.values() if lost[section, what] >= SLOW_ITEMS]
             if reason is None and given_up:

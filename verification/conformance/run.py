@@ -19,6 +19,7 @@ from verification.conformance.judge import judge, judge_intermediates
 from verification.conformance.precision import InFormat, case_in, format_named
 from verification.conformance.probe import first_difference
 from verification.conformance.vectors import Answer, VectorCase, load_vectors, read_answers
+from verification.progress import Told
 
 __all__ = [
     "NO_SKIPS",
@@ -142,13 +143,10 @@ def run_conformance(
     >>> run_conformance(Einsum(), skips=Skips({"properties/*": "to be quick"})).exit_code
     0
     """
-    items, section = [], ""
-    for id in item_ids():
-        item = ask(implementation, id, skips, dtype)
-        if item.section != section:
-            section = item.section
-            progress(section)
-        items.append(item)
+    items, ids = [], item_ids()
+    for number, id in enumerate(ids):
+        progress(Told("items", f"{number + 1} of {len(ids)}", number / len(ids)))
+        items.append(ask(implementation, id, skips, dtype))
     return Scoreboard(subject or type(implementation).__name__, tuple(items), dtype)
 
 

@@ -16,6 +16,7 @@ from verification.conformance.precision import Format, InFormat, case_in, cases_
 from verification.conformance.subjects.mistakes import MISTAKES, WRONG, Mistake
 from verification.conformance.subjects.styles import RIGHT
 from verification.conformance.vectors import VectorCase, load_vectors
+from verification.progress import Told
 
 __all__ = ["NAMED_CHECK", "SelfTestRow", "self_test", "standing_in", "unseen_in"]
 
@@ -77,7 +78,8 @@ def self_test(progress: Callable[[str], None] = lambda message: None) -> list[Se
         pairs += [(name, implementation, check, False) for check in applicable_checks(implementation)]
     rows = []
     for number, (name, implementation, check, wrong) in enumerate(pairs, 1):
-        progress(f"check {number} of {len(pairs)}: {check} of the implementation “{name}”")
+        counts = f"{number} of {len(pairs)}, {check} of the implementation “{name}”"
+        progress(Told("checks", counts, (number - 1) / len(pairs)))
         rows.append(_row(name, implementation, check, wrong))
     return rows
 

@@ -69,7 +69,6 @@ def _load(name: str) -> Any:
 
 def _answer(implementation: Any, id: str, terms: dict[str, Any], tell: Any) -> dict[str, Any]:
     from verification.conformance import calls
-    from verification.conformance.board import as_dict
     from verification.conformance.run import ask, failed
 
     def begin() -> None:
@@ -78,9 +77,9 @@ def _answer(implementation: Any, id: str, terms: dict[str, Any], tell: Any) -> d
 
     calls.before_each_call = begin
     try:
-        return as_dict(ask(implementation, id, dtype=terms["dtype"]))
+        return ask(implementation, id, dtype=terms["dtype"]).to_dict()
     except BaseException as error:  # KeyboardInterrupt, raised by the implementation
-        return as_dict(failed(id, calls.raised(error)))
+        return failed(id, calls.raised(error)).to_dict()
     finally:
         calls.before_each_call = None
         _end_if_forgotten(0.0)

@@ -17,9 +17,7 @@ The file is read by `verification/exact/checker.py`, which shares nothing with t
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,7 +28,7 @@ import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.errors import FileFormatError
-from refimpl.files import open_output, read_text
+from refimpl.files import read_text
 from refimpl.network import TwoLayerNetwork, check_problem
 from verification.exact.closed_form import (
     ExactClosedForm,
@@ -38,6 +36,7 @@ from verification.exact.closed_form import (
     first_surely_negative,
     integer_system,
 )
+from verification.exact.documents import Sealed, common, shown
 from verification.exact.gram import IntMatrix, gram_of_samples
 from verification.exact.network import ExactNetwork, exact_network, total
 from verification.exact.section_five import MultiplierBounds, multiplier_bounds
@@ -64,7 +63,7 @@ PROVEN_BY_VERDICT = {"rejected": 0, "convex_optimum": 1, "kkt_point": 7, "unique
 
 
 @dataclass(frozen=True)
-class Certificate:
+class Certificate(Sealed):
     """What was proven about one data set and one network, with the numbers that prove it.
 
     Attributes
@@ -129,16 +128,41 @@ class Certificate:
             return f"sample {sample} has the wrong sign in the neurons with {layer} a_j: no KKT point of this pattern"
         return _open_condition(self.bounds)
 
-    def to_json(self) -> str:
-        """The canonical text: sorted keys, numbers in hexadecimal, sealed with its own SHA-256."""
-        document = _document(self)
-        document["seal"] = hashlib.sha256(_canonical(document).encode()).hexdigest()
-        return _canonical(document)
-
-    def save(self, path: str | Path, force: bool = False) -> None:
-        """Write `to_json()` to `path`; an existing file is overwritten only with `force`."""
-        with open_output(path, force) as handle:
-            handle.write(self.to_json().encode())
+    def document(self) -> dict[str, Any]:
+        """The numbers that prove it, and what follows from them."""
+        network, form, bounds = self.network, self.closed_form, self.bounds
+        denominator, numerators = (None, None) if form.multipliers is None else common(form.multipliers)
+        return {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
+            "data": {"n": self.n, "d": self.d, "sha256": self.sha256},
+            "network": {
+                "slope": shown(network.slope),
+                "slope_source": network.slope_source,
+                "second_layer": network.second_layer,
+                "positive": network.positive,
+                "negative": network.negative,
+                "mass_positive": shown(network.mass_positive),
+                "mass_negative": shown(network.mass_negative),
+            },
+            "closed_form": {
+                "denominator": denominator,
+                "numerators": numerators,
+                "kernel": None if form.kernel is None else [hex(k) for k in form.kernel],
+                "objective": None if self.objective is None else shown(self.objective),
+                "rank": form.rank,
+                "first_negative_multiplier": form.first_negative_multiplier,
+                "first_wrong_sign": None if form.first_wrong_sign is None else list(form.first_wrong_sign),
+            },
+            "bounds": {
+                "exponent": bounds.exponent,
+                "values": [hex(value) for value in bounds.values],
+                "rounding": bounds.rounding,
+                "first_failure": bounds.first_failure,
+            },
+            "verdict": self.verdict,
+            "conclusions": list(self.conclusions),
+        }
 
     @classmethod
     def load(cls, path: str | Path) -> Certificate:
@@ -323,63 +347,12 @@ def _open_condition(bounds: MultiplierBounds) -> str:
     )
 
 
-def _document(certificate: Certificate) -> dict[str, Any]:
-    network, form, bounds = certificate.network, certificate.closed_form, certificate.bounds
-    denominator, numerators = _over_common_denominator(form.multipliers)
-    return {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "data": {"n": certificate.n, "d": certificate.d, "sha256": certificate.sha256},
-        "network": {
-            "slope": _shown(network.slope),
-            "slope_source": network.slope_source,
-            "second_layer": network.second_layer,
-            "positive": network.positive,
-            "negative": network.negative,
-            "mass_positive": _shown(network.mass_positive),
-            "mass_negative": _shown(network.mass_negative),
-        },
-        "closed_form": {
-            "denominator": denominator,
-            "numerators": numerators,
-            "kernel": None if form.kernel is None else [hex(k) for k in form.kernel],
-            "objective": None if certificate.objective is None else _shown(certificate.objective),
-            "rank": form.rank,
-            "first_negative_multiplier": form.first_negative_multiplier,
-            "first_wrong_sign": None if form.first_wrong_sign is None else list(form.first_wrong_sign),
-        },
-        "bounds": {
-            "exponent": bounds.exponent,
-            "values": [hex(value) for value in bounds.values],
-            "rounding": bounds.rounding,
-            "first_failure": bounds.first_failure,
-        },
-        "verdict": certificate.verdict,
-        "conclusions": list(certificate.conclusions),
-    }
-
-
-def _over_common_denominator(values: tuple[Fraction, ...] | None) -> tuple[str | None, list[str] | None]:
-    if values is None:
-        return None, None
-    denominator = math.lcm(*(value.denominator for value in values))
-    return hex(denominator), [hex(value.numerator * (denominator // value.denominator)) for value in values]
-
-
 def _multipliers_from(form: dict[str, Any]) -> tuple[Fraction, ...] | None:
     if form["numerators"] is None:
         return None
     return tuple(Fraction(int(value, 16), int(form["denominator"], 16)) for value in form["numerators"])
 
 
-def _shown(value: Fraction) -> str:
-    return f"{hex(value.numerator)}/{hex(value.denominator)}"
-
-
 def _parsed(text: str) -> Fraction:
     numerator, denominator = text.split("/")
     return Fraction(int(numerator, 16), int(denominator, 16))
-
-
-def _canonical(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=1, sort_keys=True) + "\n"

@@ -95,8 +95,9 @@ class FlowCertificate(Sealed):
         point, clock = self.point.document(), Fraction(0)
         legs: list[dict[str, Any]] = []
         for event in self.events:
-            if event.time == clock:  # released by the event before it, in the same neuron
-                legs[-1]["also"].append([event.sample, event.side])
+            if event.time == clock:  # released by the event before it; or with it, in another neuron of equal slopes
+                if event.neuron == legs[-1]["unit"][0]:
+                    legs[-1]["also"].append([event.sample, event.side])
                 continue
             leg = {"unit": [event.neuron, event.sample], "kind": event.kind, "side": event.side, "also": []}
             legs.append(leg | {"duration": self._ticks(event.time - clock), "radius": self._ticks(event.radius)})
@@ -279,12 +280,12 @@ class _Integration:
         if not self.window < cell.ball(H):
             return False
         motion, zero = cell.motion(w, self.e, delta, H, self.window), cell.ball(0)
-        rate = None
+        rate, ending = None, cell.together(*unit) if unit else []
         for j, i in cell.units:
             if self.sides[j, i] == 0:
                 for side in (1, -1):
                     start, value, change = motion.guard(j, i, side)
-                    if unit == (j, i, side):
+                    if (j, i) in ending and unit and side == unit[2]:
                         if not (start > 0 and change < 0):
                             return False
                         rate = change
@@ -293,7 +294,7 @@ class _Integration:
                 continue
             velocity, change = motion.unit(j, i)
             height = cell.sign(j, i) * self.t[j][i] - cell.error(j, i, self.e) - self.window * abs(velocity).upper()
-            if unit == (j, i, 0):
+            if (j, i) in ending:
                 if (j, i) in self.fresh or not (height > 0 and velocity < 0):
                     return False
                 rate = velocity
@@ -316,8 +317,9 @@ class _Integration:
         left = cell.guard_value(j, i, side, w) if side else abs(self.t[j][i]) + cell.error(j, i, self.e)
         self.window = (abs(left).upper() / abs(rate).lower()).upper()
         kind, to, also = ("released", side, {}) if side else self._fate(j, i, w)
-        sides = self.sides.copy()
-        sides[j, i] = to
+        sides, together = self.sides.copy(), cell.together(*unit)
+        for p, _ in together:
+            sides[p, i] = to
         for k, other in also.items():
             sides[j, k] = other
         following = cell.with_sides(sides)
@@ -329,25 +331,26 @@ class _Integration:
         jump = sum((w[k] * (1 - cell.ball(self.problem.gamma)) * cell.radii[k] for k in moving), cell.ball(0))
         if kind == "released":
             jump = 2 * self.window * abs(rate) * cell.radii[i]
-        grown = jump * cell.size[j] * cell.ball(Fraction(33, 32)) + 2 * turn * cell.speed.max(following.speed)
+        size = sum((cell.size[p] for p, _ in together), cell.ball(0))
+        grown = jump * size * cell.ball(Fraction(33, 32)) + 2 * turn * cell.speed.max(following.speed)
         self.e = (self.e + self.window * grown).upper()
         if kind == "began to slide":
             self.t = following.projected(self.t, j, i)
         self.sides, self.cell = sides, following
-        self.fresh = {(j, k): "crossed" for k in also} | ({(j, i): kind} if to else {})
-        self.events.append(ProvenEvent(self.clock, radius, j, i, kind, to))
+        self.fresh = {(j, k): "crossed" for k in also} | (dict.fromkeys(together, kind) if to else {})
+        self.events += [ProvenEvent(self.clock, radius, p, i, kind, to) for p, _ in together]
         self.events += [ProvenEvent(self.clock, radius, j, k, "released", other) for k, other in also.items()]
         self.progress(f"event {len(self.events)} at s = {float(self.clock):.6g}, {self.bits} bits")
 
     def _fate(self, j: int, i: int, w: list[Any]) -> tuple[str, int, dict[int, int]]:
         """What a unit does that arrives at its kink, and which sliding units of its neuron it releases.
 
-        The next step proves it. Where a kink repels, the others must slide on (section 19).
+        The next step proves it. Where a kink repels and several others slide, these must slide on (section 19).
         """
         before, sliding = int(self.sides[j, i]), [k for k in range(self.data.n) if self.sides[j, k] == 0]
-        attract = not any(self.cell.alike[j][k] for k in [i, *sliding])
+        unique = len(sliding) == 1 or not self.cell.alike[j][i]
         for to in (-before, 0) if not self.cell.alike[j][i] else (-before,):
-            for others in product((0, 1, -1), repeat=len(sliding) if attract else 0):
+            for others in product((0, 1, -1), repeat=len(sliding) if unique else 0):
                 sides = self.sides.copy()
                 sides[j, i] = to
                 also = {k: side for k, side in zip(sliding, others, strict=False) if side}

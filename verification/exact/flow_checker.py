@@ -62,8 +62,7 @@ class Flow:
         self.mat, self.m, self.n, self.gamma = flint.fmpq_mat, len(W), len(S), self.q(network.gamma)
         self.S, self.squares = [[self.q(x) for x in row] for row in S], [self.q(x) for x in network.squares]
         self.size = [self.arb(x).sqrt() for x in self.squares]  # |a_j|
-        self.R = [self.arb(self.S[i][i]).sqrt() for i in range(self.n)]
-        self.norm = self.arb(sum(self.squares)).sqrt()
+        self.R, self.norm = [self.arb(self.S[i][i]).sqrt() for i in range(self.n)], self.arb(sum(self.squares)).sqrt()
         X = [[Fraction(x) for x in row] for row in rows]
         z = [[sum((Fraction(u) * v for u, v in zip(w, x, strict=True)), Fraction(0)) for x in X] for w in W]
         require(network.gamma == 1 or all(x != 0 for row in z for x in row), "a unit starts on its kink")
@@ -145,8 +144,7 @@ class Flow:
         require(0 <= unit[0] < self.m and all(0 <= i < self.n for i in [unit[1], *(x[0] for x in also)]), "no units")
         require(kind in ("crossed", "began to slide", "released") and ticks > 0 < radius, "no event")
         self.follow(ticks, (*unit, kind, side, also), self.dyadic(radius))
-        fields = {"unit": unit, "kind": kind, "side": side, "also": also}
-        return {**fields, "duration": hex(ticks), "radius": hex(radius)}
+        return {**leg, "duration": hex(ticks), "radius": hex(radius)}
 
     def follow(self, ticks: int, event: Any, radius: Any) -> None:
         """One pattern, in steps of τ/8 at most, halved where the conditions ask for it; `event` ends it."""
@@ -170,7 +168,7 @@ class Flow:
         """One step, or False if its conditions do not show over its length and the window of the last event."""
         self.steps += 1
         require(self.steps <= self.most, "too many steps")
-        h, ending = self.dyadic(ticks), None
+        h, ending, ended = self.dyadic(ticks), None, self.together(event)
         H = h * self.arb(65) / 64 if event else h
         require(bool(self.window < H), "an event is not located well enough for the steps that follow it")
         now = self.widened(w, self.arb(0))
@@ -179,8 +177,7 @@ class Flow:
         change = [-x * (y - self.dot(box, mean)) for x, y in zip(box, mean, strict=True)]
         during, window = self.arb((H - self.window).mid() / 2, (H + self.window).upper() / 2), self.arb(0, self.window)
         for unit in [(j, i) for j in range(self.m) for i in range(self.n) if self.gamma != 1]:
-            j, i = unit
-            ends = event is not None and event[:2] == unit
+            (j, i), ends = unit, unit in ended
             if self.sides[j][i] == 0:
                 for side, row in self.slopes(unit):
                     rate = self.dot(row, change)
@@ -195,14 +192,12 @@ class Flow:
             rate = sign * self.dot(self.D[j][i], change)
             velocity = sign * self.dot(self.D[j][i], now) + during * rate
             height = sign * self.t[j][i] - self.error(unit) - self.window * abs(velocity).upper()
+            low = height + H * velocity.lower().min(self.arb(0))
             if ends:
                 if not (event[2] != "released" and unit not in self.fresh and height > 0 and velocity < 0):
                     return False
                 ending = velocity
-            elif unit in self.fresh:
-                if not (rate > 0 if self.fresh[unit] == "released" else velocity > 0):
-                    return False
-            elif not height + H * (velocity.lower().min(self.arb(0))) > 0:
+            elif not {"released": rate, "crossed": velocity}.get(self.fresh.get(unit, ""), low) > 0:
                 return False
         self.move(self.taylor(w, h, h / tau))
         self.fresh, self.window = {}, self.arb(0)
@@ -222,11 +217,10 @@ class Flow:
 
     def happen(self, event: Any, ending: Any, h: Any, radius: Any) -> None:
         """The event: by how much it may be early or late, what that adds to e, and the next pattern."""
-        j, i, kind, side, also = event
+        (j, i, kind, side, also), ended = event, self.together(event)
         w, before, sliding = self.widened(self.weights(), self.arb(0)), self.sides[j][i], self.sides[j].count(0)
         left = self.t[j][i] + self.arb(0, self.error((j, i)).upper())
-        if kind == "released":
-            left = self.dot(dict(self.slopes((j, i)))[side], w)
+        left = self.dot(dict(self.slopes((j, i)))[side], w) if kind == "released" else left
         self.window = (abs(left).upper() / abs(ending).lower()).upper()
         require(bool(self.window < h / 64) and bool(self.window <= radius), "an event is not where it is said to be")
         jumps = {k: w[k] * (1 - self.arb(self.gamma)) for k, _ in also} | {i: self.arb(0)}
@@ -239,16 +233,18 @@ class Flow:
         else:
             require(side == 0 and self.orient[j][i] < 0, "a unit slides on a kink that repels")
         for k, to in also:
-            attract = all(self.orient[j][p] < 0 for p in range(self.n) if p == i or self.sides[j][p] == 0)
-            require(attract and k != i and self.sides[j][k] == 0 and to in (-1, 1), "a unit is not released with it")
+            unique = sliding == 1 or self.orient[j][i] < 0
+            require(unique and k != i and self.sides[j][k] == 0 and to in (-1, 1), "a unit is not released with it")
             self.sides[j][k] = to
         require(len(jumps) == len(also) + 1 <= sliding + 1, "a unit is released twice")
-        self.fresh = {(j, k): "crossed" for k, _ in also} | ({(j, i): kind} if side != 0 else {})
-        self.sides[j][i], spread, speed = side, self.spread, self.speed
+        self.fresh = {(j, k): "crossed" for k, _ in also} | (dict.fromkeys(ended, kind) if side != 0 else {})
+        for p, _ in ended:
+            self.sides[p][i] = side
+        spread, speed = self.spread, self.speed
         self.enter()
         turn = self.window * (spread + self.spread)
         require(bool(turn < self.arb(1) / 64), "an event is not located well enough")
-        jump = self.size[j] * sum(self.R[k] * x for k, x in jumps.items()) * 33 / 32
+        jump = sum(self.size[p] for p, _ in ended) * sum(self.R[k] * x for k, x in jumps.items()) * 33 / 32
         self.e = (self.e + self.window * (jump + 2 * turn * speed.max(self.speed))).upper()
         if kind == "began to slide":
             T, left = [k for k in range(self.n) if self.sides[j][k] == 0], self.t[j][i]
@@ -257,6 +253,11 @@ class Flow:
             pull = [self.arb(sum(self.S[k][p] * x[r, 0] for r, p in enumerate(T))) for k in range(self.n)]
             self.t[j] = [self.arb(0) if k in T else y - pull[k] * left for k, y in enumerate(self.t[j])]
 
+    def together(self, event: Any) -> list[tuple[int, int]]:
+        """The units that an event ends: its own, or all of this sample whose effective slopes are equal functions."""
+        same = [u for u in self.G if event and u[1] == event[1] and self.G[u] == self.G.get(event[:2])]
+        return same if event and event[2] == "released" else [event[:2]] if event else []
+
     @staticmethod
     def dot(x: Any, y: Any) -> Any:
         return sum(map(operator.mul, x, y))
@@ -264,9 +265,8 @@ class Flow:
     def slopes(self, unit: tuple[int, int]) -> list[tuple[int, list[Any]]]:
         """What must stay positive while a unit slides: w_i(1 - θ), or it leaves to z > 0; w_i(θ - γ), or to z < 0."""
         own = [self.fmpq(int(k == unit[1])) for k in range(self.n)]
-        upper = [x - y for x, y in zip(own, self.G[unit], strict=True)]
-        lower = [y - self.gamma * x for x, y in zip(own, self.G[unit], strict=True)]
-        return [(1, [self.arb(x) for x in upper]), (-1, [self.arb(x) for x in lower])]
+        rows = [(x - y, y - self.gamma * x) for x, y in zip(own, self.G[unit], strict=True)]
+        return [(side, [self.arb(row[k]) for row in rows]) for k, side in enumerate((1, -1))]
 
     def error(self, unit: tuple[int, int]) -> Any:
         """|t_ji of W - t_ji of W̃| <= ‖x_i‖ e/|a_j|."""

@@ -12,6 +12,7 @@ from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
 from refimpl.tiles.columns import Columns, as_columns, as_dense
 from refimpl.validation import Array
+from verification.progress import Told
 
 __all__ = ["IntMatrix", "exact_gram", "gram_of_samples"]
 
@@ -72,7 +73,7 @@ def exact_gram(X: Array | Columns, progress: Callable[[str], None] = lambda mess
     sums: dict[int, Any] = {}  # power of two in units of 2^(2 top) -> integer matrix
     for k, tile in enumerate(tiles):
         if len(tiles) > 1:
-            progress(f"exact Gram matrix, tile {k + 1} of {len(tiles)}")
+            progress(Told("exact Gram matrix", f"tile {k + 1} of {len(tiles)}", k / len(tiles)))
         for place, product in _products_of_limbs(columns.dense(*tile), top).items():
             sums[place] = sums.get(place, 0) + product.astype(object)
     last = max(sums)

@@ -33,7 +33,9 @@ from verification.exact.point import (
     signed_problem,
     solution_of_pattern,
 )
-from verification.witnesses.enumeration import ProgramFamily, can_be_enumerated, global_optimum, solve_choice
+from verification.progress import Told
+from verification.witnesses.enumeration import can_be_enumerated, global_optimum
+from verification.witnesses.program_family import ProgramFamily, solve_choice
 
 __all__ = ["OptimumCertificate", "certify_optimum"]
 
@@ -191,7 +193,7 @@ def _better(
 ) -> OptimumCertificate | NotProven:
     """A limit of gradient flow from another start with a smaller norm, proven."""
     for seed in range(OTHER_STARTS):
-        progress(f"gradient flow from another start, {seed + 1} of {OTHER_STARTS}")
+        progress(Told("gradient flow from other starts", f"{seed + 1} of {OTHER_STARTS}", seed / OTHER_STARTS))
         W0 = np.random.default_rng(seed).standard_normal((network.m, data.d)) * 1e-2 / data.R_max
         limit = gradient_flow(network, data, W0, ExponentialLoss()).limit
         if limit is None or float(np.sum(limit.multipliers)) / 2.0 >= float(asked.objective) * (1.0 - 1e-9):

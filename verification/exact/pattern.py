@@ -128,6 +128,11 @@ class PatternDynamics:
         """dt_ji/ds."""
         return sum((x * y for x, y in zip(self.D[j][i], w, strict=True)), self.ball(0))
 
+    def together(self, j: int, i: int, side: int) -> list[tuple[int, int]]:
+        """The unit of an event, first, and with a release (side not 0) those of neurons with the same slopes there."""
+        same = [(p, i) for p in range(self.m) if side and p != j and self.slopes.get((p, i)) == self.slopes[j, i]]
+        return [(j, i), *same]
+
     def guard(self, j: int, i: int, side: int) -> list[Fraction]:
         """What w_i(1 - θ_ji) (side 1) or w_i(θ_ji - γ) (side -1) is, as a linear function of w."""
         own = [Fraction(int(k == i)) for k in range(self.n)]

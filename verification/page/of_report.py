@@ -136,7 +136,7 @@ def flow_section(report: Report, evidence: Evidence | None) -> Section:
     """Where the flow went from each start."""
     head = ("scale of the start", "status", "events", "message")
     rows = [(f"{s['scale']:g}", s["status"], f"{s['events']:,}", s["message"]) for s in report.starts]
-    flows: tuple[FlowResult, ...] = () if evidence is None else vars(evidence).get("flows", ())
+    flows: tuple[FlowResult, ...] = () if evidence is None else evidence.known("flows", ())
     names = [f"start of scale {start['scale']:g}" for start in report.starts]
     drawn = list(zip(names, flows, strict=False))[:MOST_STARTS]
     pictures = [] if not drawn else flow_pictures(*drawn[0])
@@ -156,7 +156,7 @@ def flow_section(report: Report, evidence: Evidence | None) -> Section:
 
 def evidence_sections(evidence: Evidence) -> Iterator[Section]:
     """Pictures of the descents and of the data, as far as they were computed."""
-    descents = vars(evidence).get("descents", ())
+    descents = evidence.known("descents", ())
     if descents:
         run = descents[0]
         sentence = (

@@ -11,25 +11,23 @@ with a margin above the smallest ("margin"), or in different limits ("limits").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-from refimpl.activations import LeakyReLU
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError, MissingExtraError, RunInterrupted
-from refimpl.files import open_output
-from refimpl.network import TwoLayerNetwork
-from refimpl.validation import Array, as_count, as_positive
-from verification.claims.run import default_starts
+from refimpl.validation import as_count, as_positive
+from verification.progress import Told
 from verification.strategies import same_draws_everywhere
-from verification.studies.survey import SAME, survey
-from verification.witnesses.conditions import check_hypotheses
+from verification.studies.counterexamples import CONCLUSIONS, SECONDS_OF_A_FLOW, Counterexample, violations
+from verification.studies.trials import CONDITIONS, FIRST_SLACK, GRAIN, SLOPES, SMALL, Trial, changed, slack_of, trials
+
+__all__ = ["SearchResult", "search"]
 
 try:
     from hypothesis import HealthCheck, Phase, Verbosity, given, settings, target
@@ -38,101 +36,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("hypothesis", "conformance") from error
 
-__all__ = ["CONCLUSIONS", "CONDITIONS", "Counterexample", "SearchResult", "Trial", "search", "write_counterexample"]
-
-CONCLUSIONS = ("rank", "margin", "limits")
-CONDITIONS = ("refined", "instance_wise", "paper")
-SLOPES = (0.5, 0.3, 0.2, 0.1, 0.05)
-FIRST_SLACK = 0.25
-"""A direction along which nothing fails at this slack is given up."""
-
 BISECTIONS = 6
-GRAIN = 8
-"""Entries of N are whole multiples of 1/8 from -1 to 1."""
-
-SMALL = 2.0**-4
-"""The ε at which the slack of a direction is measured; inner products are linear in ε."""
-
-SMALLEST_EIGENVALUE = 1e-3
-"""Of K: directions are followed no further, so that the data stay far from dependent."""
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """A direction, and a network.
-
-    Attributes
-    ----------
-    N : ndarray, shape (n, n)
-        Symmetric, 0 on the diagonal.
-    y : ndarray, shape (n,)
-    positive, negative : int
-        m₁ and m₂.
-    slope : float
-    seed : int
-        Of the starts.
-    """
-
-    N: Array
-    y: Array
-    positive: int
-    negative: int
-    slope: float
-    seed: int
-
-    @property
-    def network(self) -> TwoLayerNetwork:
-        """Of these signs and this slope."""
-        return TwoLayerNetwork.with_signs(self.positive, self.negative, LeakyReLU(self.slope))
-
-    def data(self, epsilon: float) -> Dataset | None:
-        """Samples with Gram matrix I + εN; None if that is not positive definite."""
-        K = np.eye(self.y.size) + epsilon * self.N
-        if float(np.linalg.eigvalsh(K)[0]) < SMALLEST_EIGENVALUE:
-            return None
-        return Dataset(np.asarray(np.linalg.cholesky(K), dtype=np.float64), self.y)
-
-
-@dataclass(frozen=True, eq=False)
-class Counterexample:
-    """Data below a condition on which a conclusion fails.
-
-    Attributes
-    ----------
-    conclusion : str
-        One of `CONCLUSIONS`.
-    slack : float
-        Of the condition that was searched, below 1.
-    data : Dataset
-    positive, negative : int
-    slope : float
-    seed : int
-        Of the starts that `verify` draws.
-    value : float
-        σ₃/σ₁, the largest margin, or the number of limits.
-    method : str
-        How it was found.
-    """
-
-    conclusion: str
-    slack: float
-    data: Dataset
-    positive: int
-    negative: int
-    slope: float
-    seed: int
-    value: float
-    method: str
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(n, m)."""
-        return self.data.n, self.positive + self.negative
-
-    @property
-    def command(self) -> str:
-        """Options of `implicit-bias verify` for this network and these starts."""
-        return f"--slope {self.slope:g} --positive {self.positive} --negative {self.negative} --seed {self.seed}"
 
 
 @dataclass
@@ -173,12 +77,6 @@ MOST_UNITS = 4096
 MOST_SAMPLES = 512
 """Largest n: the Gram matrices of one direction, of which a clock cannot be looked at, take a fraction of a second."""
 
-EVENTS_OF_A_UNIT = 50
-"""A flow with more events than this for each unit (j, i) is given up, so that one evaluation takes a bounded time."""
-
-SECONDS_OF_A_FLOW = 5.0
-"""A flow that takes longer is given up, and its data set left."""
-
 SHARES = {"known": 0.2, "random": 0.2, "improved": 0.3, "targeted": 0.3}
 """Of the time, for each method; what one leaves over goes to the next."""
 
@@ -213,7 +111,7 @@ def search(
     tries : int, optional
         Directions for each of the three methods, instead of a time: the same result everywhere.
     progress : callable
-        Called with a sentence now and then.
+        Called with a sentence before each flow; it is a `verification.progress.Told`.
 
     Returns
     -------
@@ -247,9 +145,11 @@ def search(
     wanted = CONCLUSIONS if conclusion == "any" else (conclusion,)
     run = _Search(SearchResult(condition), wanted, samples, neurons, as_count("seed", seed, 0), progress)
     methods = {"known": run.known, "random": run.at_random, "improved": run.improved, "targeted": run.targeted}
-    run.until = perf_counter()
+    run.until = run.started = perf_counter()
+    run.seconds, run.tries = seconds, tries
     try:
         for name, method in methods.items():
+            run.before, run.method = run.before + SHARES.get(run.method, 0.0), name
             run.until, run.left = run.until + SHARES[name] * seconds, tries
             with suppress(_TimeUp):
                 method()
@@ -268,10 +168,16 @@ class _Search:
     progress: Callable[[str], None]
     until: float = 0.0
     left: int | None = None
+    started: float = 0.0
+    seconds: float = 1.0
+    tries: int | None = None
+    method: str = ""
+    before: float = 0.0  # the part of the methods before this one
     trials: dict[str, tuple[float, Trial]] = field(default_factory=dict)  # conclusion -> slack and direction
 
     def look_at_the_clock(self) -> None:
         """Called before each flow."""
+        self.tell()
         if self.left is None and perf_counter() >= self.until:
             raise _TimeUp
 
@@ -289,10 +195,21 @@ class _Search:
                 return False
         count = self.result.directions.get(method, 0) + 1
         self.result.directions[method] = count
-        if count % 20 == 0:
-            best = ", ".join(f"{name} {found.slack:.3f}" for name, found in self.result.closest.items())
-            self.progress(f"{method}: {count} directions; slack so far: {best or 'nothing found'}")
         return True
+
+    def tell(self) -> None:
+        """What was tried and found, and how much of the tries or of the time is used up."""
+        best = ", ".join(f"{name} {found.slack:.3f}" for name, found in self.result.closest.items())
+        tried = f"{self.method}, {self.result.directions.get(self.method, 0)} directions"
+        counts = f"{tried}; slack so far: {best or 'nothing found'}"
+        self.progress(Told("search", counts, self.part_done()))
+
+    def part_done(self) -> float:
+        """Of the time; or of the tries, where these are counted, the methods weighted by `SHARES`."""
+        if self.left is None or self.tries is None:
+            return min(1.0, (perf_counter() - self.started) / self.seconds)
+        own = 1.0 - max(0, self.left) / self.tries
+        return self.before + own * SHARES[self.method]
 
     def known(self) -> None:
         """The family of docs/theory.md, section 14: all samples of one label, all inner products equal and negative."""
@@ -385,84 +302,3 @@ class _Search:
             return None
         unit = slack_of(trial.network, small, self.result.condition)
         return trial.data(SMALL * unit / slack) if np.isfinite(unit) else None
-
-
-def slack_of(network: TwoLayerNetwork, data: Dataset, condition: str) -> float:
-    """The slack of one condition."""
-    return float(getattr(check_hypotheses(network, data), condition).slack)
-
-
-def violations(
-    trial: Trial,
-    data: Dataset,
-    condition: str,
-    method: str,
-    before_each: Callable[[], None] = lambda: None,
-    seconds: float = SECONDS_OF_A_FLOW,
-) -> Iterator[Counterexample]:
-    """The conclusions that fail on the data, from the starts that `verify` draws; none while the condition holds.
-
-    `before_each` is called before each flow, which may take so many `seconds`.
-    """
-    slack = slack_of(trial.network, data, condition)
-    if not 0.0 < slack < 1.0:
-        return
-    starts = default_starts(trial.network, data, trial.seed)
-    most = EVENTS_OF_A_UNIT * data.n * trial.network.m
-    found = survey(trial.network, data, starts, max_events=most, before_each=before_each, time_limit=max(seconds, 1e-3))
-    if found.unfinished or not found.limits:
-        return
-    values = {
-        "rank": max(limit.third_ratio for limit in found.limits),
-        "margin": max(limit.largest_margin for limit in found.limits),
-        "limits": float(found.different),
-    }
-    fails = {"rank": values["rank"] > SAME, "margin": values["margin"] > 1.0 + SAME, "limits": found.different > 1}
-    for name in CONCLUSIONS:
-        if fails[name]:
-            rest = (trial.positive, trial.negative, trial.slope, trial.seed, values[name], method)
-            yield Counterexample(name, slack, data, *rest)
-
-
-def changed(trial: Trial, rng: np.random.Generator) -> Trial:
-    """A trial whose direction differs a little; sometimes with other starts."""
-    n = trial.y.size
-    step = np.triu(rng.standard_normal((n, n)) * (rng.random((n, n)) < 0.5), 1) * float(rng.choice([0.01, 0.05, 0.2]))
-    N = np.clip(trial.N + step + step.T, -1.0, 1.0)
-    seed = int(rng.integers(8)) if rng.random() < 0.3 else trial.seed
-    return Trial(N, trial.y, trial.positive, trial.negative, trial.slope, seed)
-
-
-@st.composite
-def trials(draw: st.DrawFn, samples: int, neurons: int) -> Trial:
-    """Directions and networks for Hypothesis.
-
-    Examples
-    --------
-    >>> from hypothesis import find
-    >>> find(trials(3, 2), lambda trial: bool(trial.N.any())).N
-    array([[0.   , 0.125],
-           [0.125, 0.   ]])
-    """
-    n, m = draw(st.integers(2, samples)), draw(st.integers(1, neurons))
-    entries = draw(st.lists(st.integers(-GRAIN, GRAIN), min_size=n * (n - 1) // 2, max_size=n * (n - 1) // 2))
-    N = np.zeros((n, n))
-    N[np.triu_indices(n, 1)] = np.array(entries) / GRAIN
-    y = np.array(draw(st.lists(st.sampled_from([1.0, -1.0]), min_size=n, max_size=n)))
-    positive = draw(st.integers(0, m))
-    return Trial(N + N.T, y, positive, m - positive, draw(st.sampled_from(SLOPES)), draw(st.integers(0, 7)))
-
-
-def write_counterexample(found: Counterexample, path: str | Path, force: bool = False) -> None:
-    """A .csv that `verify --data` reads; `found.command` has the options for the network and the starts.
-
-    Raises
-    ------
-    OutputFileError
-        If the file exists and `force` is not given, or it cannot be written.
-    """
-    header = ",".join([*(f"x{k}" for k in range(found.data.d)), "label"])
-    samples = zip(found.data.X, found.data.y, strict=True)
-    rows = [",".join([*(repr(float(x)) for x in row), f"{int(label)}"]) for row, label in samples]
-    with open_output(path, force) as handle:
-        handle.write(("\n".join([header, *rows]) + "\n").encode())

@@ -6,7 +6,11 @@ Seeds are those of the command line: the data are drawn from [seed, 0] and start
 
 from __future__ import annotations
 
-from functools import lru_cache
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +24,14 @@ from refimpl.flow import gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import stable_rank_of
+from refimpl.tables import Choices
 from refimpl.validation import Array
 from verification.claims.descents import unit_step
 from verification.studies.survey import facts_of
 from verification.witnesses.conditions import check_hypotheses
 from verification.witnesses.limit_formula import closed_form
 
-__all__ = ["GENERATORS", "WORK", "cell_result", "data_of", "network_of"]
+__all__ = ["GENERATORS", "WORK", "cell_result", "data_of", "network_of", "read_file"]
 
 GENERATORS = {
     "gaussian": ("norm_ratio",),
@@ -50,8 +55,55 @@ def cell_result(settings: dict[str, Any]) -> dict[str, Any]:
     >>> found["flow_status"], found["rank"], round(found["largest_margin"], 9)
     ('CONVERGED', 2, 1.0)
     """
-    network, data = network_of(settings), data_of(settings)
-    return WORK[settings["what"]](network, data, settings)
+    shared = _shared(_text_of(settings, NETWORK), _text_of(settings, _names_of_data(settings)))
+    return WORK[settings["what"]](shared, settings)
+
+
+NETWORK = ("slope", "positive", "negative")
+
+
+def _names_of_data(settings: dict[str, Any]) -> tuple[str, ...]:
+    """The settings on which the data depend."""
+    name = settings["data"]
+    if "data_sha256" in settings:
+        return tuple(key for key in ("data", "data_sha256", "read") if key in settings)
+    slope = ("slope",) if name == "nearly_orthogonal" else ()
+    return ("data", "samples", "dimension", "seed", *GENERATORS[name], *slope)
+
+
+def _text_of(settings: dict[str, Any], names: Sequence[str]) -> str:
+    return json.dumps({name: settings[name] for name in names})
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """One data set and one network, and what cells that share them would compute again."""
+
+    network: TwoLayerNetwork
+    data: Dataset
+
+    @cached_property
+    def reference(self) -> Array | None:
+        """The closed form in coordinates of the span, where it is a KKT point."""
+        exact = closed_form(self.network, self.data)
+        return exact.coefficients @ self.data.gram_factor if exact.is_kkt_point else None
+
+    @cached_property
+    def slacks(self) -> dict[str, float]:
+        """Of the three conditions."""
+        hypotheses = check_hypotheses(self.network, self.data)
+        return {name: getattr(hypotheses, name).slack for name in CONDITIONS}
+
+
+@lru_cache(maxsize=1)
+def _shared(network: str, data: str) -> _Shared:
+    """The last one is kept: cells that share it follow each other in a sweep."""
+    return _Shared(network_of(json.loads(network)), _data(data))
+
+
+@lru_cache(maxsize=1)
+def _data(text: str) -> Dataset:
+    return data_of(json.loads(text))
 
 
 def network_of(settings: dict[str, Any]) -> TwoLayerNetwork:
@@ -69,7 +121,7 @@ def data_of(settings: dict[str, Any]) -> Dataset:
     """
     name = settings["data"]
     if "data_sha256" in settings:
-        return _read(name, settings["data_sha256"])
+        return _read(name, settings["data_sha256"], json.dumps(settings.get("read", {})))
     options = {option: settings[option] for option in GENERATORS[name]}
     if name == "nearly_orthogonal":
         options["slope"] = settings["slope"]
@@ -78,29 +130,39 @@ def data_of(settings: dict[str, Any]) -> Dataset:
     return data
 
 
+def read_file(path: str | Path, how: dict[str, Any]) -> Dataset:
+    """A file of data as `verify --data` reads it; `how` holds the options (`sweep_grid.FileOfData`)."""
+    dropped, classes = how.get("drop_column", ()), how.get("classes")
+    positive = how.get("positive_label")
+    choices = Choices(
+        header=how.get("header"),
+        label_column=how.get("label_column"),
+        positive_label=None if positive is None else str(positive),
+        classes=None if classes is None else (str(classes[0]), str(classes[1])),
+        drop_columns=tuple(dropped) if isinstance(dropped, list | tuple) else (dropped,),
+    )
+    data, _ = datasets.read(path, choices, how.get("labels"))
+    return data
+
+
 @lru_cache(maxsize=2)
-def _read(path: str, sha256: str) -> Dataset:
-    data, _ = datasets.read(path)
+def _read(path: str, sha256: str, how: str) -> Dataset:
+    data = read_file(path, json.loads(how))
     if data.sha256 != sha256:
         raise FileFormatError(path, "it is not what it was when the sweep began")
     return data
 
 
-def _start(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> Array:
+def _start(shared: _Shared, settings: dict[str, Any]) -> Array:
     """W(0)."""
     rng = np.random.default_rng([settings["seed"], 1, settings["start"]])
-    return gaussian_weights(network.m, data.d, settings["init_scale"] / data.R_max, rng)
+    return gaussian_weights(shared.network.m, shared.data.d, settings["init_scale"] / shared.data.R_max, rng)
 
 
-def _slacks(network: TwoLayerNetwork, data: Dataset) -> dict[str, float]:
-    """Of the three conditions."""
-    hypotheses = check_hypotheses(network, data)
-    return {name: getattr(hypotheses, name).slack for name in CONDITIONS}
-
-
-def _flow(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
+def _flow(shared: _Shared, settings: dict[str, Any]) -> dict[str, Any]:
     """The limit's observables, None where there is no limit; the slacks of the conditions."""
-    W0 = _start(network, data, settings)
+    network, data = shared.network, shared.data
+    W0 = _start(shared, settings)
     how = {"method": settings["method"], "time_limit": settings.get("time_limit")}
     result = gradient_flow(network, data, W0, settings["loss"], **how)
     found: dict[str, Any] = {
@@ -110,14 +172,12 @@ def _flow(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> 
     }
     found |= dict.fromkeys(OBSERVABLES)
     if result.limit is not None:
-        exact = closed_form(network, data)
-        reference = exact.coefficients @ data.gram_factor if exact.is_kkt_point else None
-        facts = facts_of(result.limit, result.limit.coefficients @ data.gram_factor, reference)
+        facts = facts_of(result.limit, result.limit.coefficients @ data.gram_factor, shared.reference)
         found |= {name: getattr(facts, name) for name in OBSERVABLES if hasattr(facts, name)}
         found["stable_rank"] = stable_rank_of(result.limit.singular_values)
         found["support_vectors"] = int(np.sum(result.limit.multipliers > 0.0))
         found["error_estimate"] = result.limit.error_estimate
-    return found | {"slacks": _slacks(network, data)}
+    return found | {"slacks": shared.slacks}
 
 
 OBSERVABLES = (
@@ -134,16 +194,17 @@ OBSERVABLES = (
 """Of a limit W, smallest margin 1: `LimitFacts` says what they are; stable rank, multipliers above 0, error."""
 
 
-def _descend(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
+def _descend(shared: _Shared, settings: dict[str, Any]) -> dict[str, Any]:
     """Of the last step, the columns of a `DescentTrajectory`, and σ₃/σ₁; the stable rank of W(0); the slacks."""
+    network, data = shared.network, shared.data
     step_size = settings.get("step_size", unit_step(network, data))
-    W0, steps = _start(network, data, settings), settings["steps"]
+    W0, steps = _start(shared, settings), settings["steps"]
     result = gradient_descent(network, data, W0, step_size, steps, settings["loss"], record_every=steps)
     path = result.trajectory
     sigma = path.singular_values[-1]
     found = {name: getattr(path, name)[-1].item() for name in DESCENT_OBSERVABLES}
     found |= {"third_ratio": float(sigma[2] / sigma[0]) if sigma.size > 2 and sigma[0] > 0.0 else 0.0}
-    found |= {"initial_stable_rank": float(path.stable_rank[0]), "slacks": _slacks(network, data)}
+    found |= {"initial_stable_rank": float(path.stable_rank[0]), "slacks": shared.slacks}
     return {"descent_status": result.status.name} | found
 
 
@@ -158,13 +219,13 @@ DESCENT_OBSERVABLES = (
 )
 
 
-def _verify(network: TwoLayerNetwork, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
+def _verify(shared: _Shared, settings: dict[str, Any]) -> dict[str, Any]:
     """The verdict and the measured value of the claims that are asked for, or of every claim, by its id."""
     from verification.claims.run import DEFAULT_SCALES, verify
 
     report = verify(
-        network,
-        data,
+        shared.network,
+        shared.data,
         seed=settings["seed"],
         loss=settings["loss"],
         scales=[settings["init_scale"] * scale for scale in DEFAULT_SCALES],

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from refimpl import datasets
 from refimpl.errors import FileFormatError, InvalidParameterError
 from refimpl.files import read_text
 from refimpl.flow import METHODS
 from refimpl.validation import as_choice, as_count, as_nonnegative, as_number, as_positive, as_unit_interval
-from verification.studies.sweep_cells import GENERATORS, WORK
+from verification.studies.sweep_cells import GENERATORS, WORK, read_file
 
 __all__ = ["KEYS", "MOST_CELLS", "Key", "cells_of", "read_grid"]
 
@@ -51,7 +50,7 @@ class Key:
 
 
 def _generated(settings: dict[str, Any]) -> bool:
-    return settings["data"] in GENERATORS
+    return settings["data"] in GENERATORS  # which a file is not, whatever its name
 
 
 def _taken_by(option: str) -> Callable[[dict[str, Any]], bool]:
@@ -80,15 +79,60 @@ def _claim(name: str, value: Any) -> str:
     return ",".join(one for one in known if one in wanted)
 
 
-def _data(name: str, value: Any) -> str:
+def _data(name: str, value: Any) -> str | FileOfData:
+    if isinstance(value, dict):
+        return FileOfData.from_table(name, value)
     if not isinstance(value, str) or not value:
         raise InvalidParameterError(name, f"be one of {', '.join(GENERATORS)}, or a file", value)
-    return value
+    return value if value in GENERATORS else FileOfData(value)
+
+
+@dataclass(frozen=True)
+class FileOfData:
+    """A file of data, and how it is read: {file = "X.npy", labels = "y.npy"}, with the options of `verify --data`."""
+
+    file: str
+    how: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def from_table(cls, name: str, table: dict[str, Any]) -> FileOfData:
+        """The inline table of a grid.
+
+        Examples
+        --------
+        >>> FileOfData.from_table("grid.data", {"file": "iris.csv", "classes": ["setosa", "virginica"]})
+        FileOfData(file='iris.csv', how=(('classes', ('setosa', 'virginica')),))
+        """
+        kinds = {"file": (str,), "labels": (str,), "header": (bool,), "label_column": (str, int)}
+        kinds |= {"positive_label": (str, int, float), "classes": (list,), "drop_column": (str, int, list)}
+        for key, value in table.items():
+            if key not in kinds:
+                raise InvalidParameterError(name, f"hold {', '.join(kinds)} where it is a table", key)
+            if not isinstance(value, kinds[key]) or (isinstance(value, bool) and key != "header"):
+                words = " or ".join(
+                    {"bool": "true or false", "str": "a text"}.get(k.__name__, k.__name__) for k in kinds[key]
+                )
+                raise InvalidParameterError(f"{name}.{key}", f"be {words}", value)
+        if not table.get("file"):
+            raise InvalidParameterError(f"{name}.file", "be given", table.get("file"))
+        if "classes" in table and len(table["classes"]) != 2:
+            raise InvalidParameterError(f"{name}.classes", "be two labels", table["classes"])
+        how = {key: tuple(map(str, value)) if isinstance(value, list) else value for key, value in table.items()}
+        return cls(how.pop("file"), tuple(how.items()))
+
+    def settings(self, folder: Path) -> dict[str, Any]:
+        """What a cell knows of it: where it lies, how it is read, and what it holds."""
+        how = {key: list(value) if isinstance(value, tuple) else value for key, value in self.how}
+        if "labels" in how:
+            how["labels"] = str(folder / how["labels"])
+        path = folder / self.file
+        found: dict[str, Any] = {"data": str(path), "data_sha256": read_file(path, how).sha256}
+        return found | {"read": how} if how else found
 
 
 KEYS: dict[str, Key] = {
     "what": Key("flow, descend or verify", lambda name, value: as_choice(name, value, list(WORK)), default="flow"),
-    "data": Key("a generator of refimpl.datasets, or a file, sought from the folder of the grid", _data),
+    "data": Key("a generator of refimpl.datasets, or a file or {file, ...}, sought from the folder of the grid", _data),
     "samples": Key("n", _at_least(1), _generated, whole=True),
     "dimension": Key("d", _at_least(1), _generated, whole=True),
     "norm_ratio": Key("R of gaussian and nearly_orthogonal", as_positive, _taken_by("norm_ratio"), 1.0),
@@ -241,7 +285,7 @@ def _check_use(grid: dict[str, Any], used: set[str]) -> None:
 def _axis(name: str, value: Any) -> Sequence[Any]:
     """The values of one key; whole ranges stay ranges, however long they are."""
     key, where = KEYS[name], f"grid.{name}"
-    if isinstance(value, dict):
+    if isinstance(value, dict) and name != "data":
         found = _range(key, where, value)
         if isinstance(found, range):
             key.check(where, found[0])
@@ -284,13 +328,13 @@ def _spaced(key: Key, where: str, value: dict[str, Any]) -> list[Any]:
 # --- one cell --------------------------------------------------------------------------------------------------------
 
 
-def _cell(given: dict[str, Any], files: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _cell(given: dict[str, Any], files: dict[FileOfData, dict[str, Any]]) -> dict[str, Any]:
     """All settings of a cell: those given, and the defaults of the others that it has a use for."""
     if "width" in given:
         given |= {"positive": (given["width"] + 1) // 2, "negative": given["width"] // 2}
     cell: dict[str, Any] = {}
     for name, value in _settings(given, cell):
-        cell |= files[value] if name == "data" and value in files else {name: value}
+        cell |= files[value] if isinstance(value, FileOfData) else {name: value}
     return cell
 
 
@@ -314,15 +358,14 @@ def _check_together(name: str, value: Any, cell: dict[str, Any]) -> None:
         raise InvalidParameterError(f"grid.{name}", "be at least 10 for what = 'verify'", value)
 
 
-def _files(names: Sequence[str], folder: Path) -> dict[str, dict[str, str]]:
-    """The settings of each file of data: where it lies and what it holds."""
+def _files(sources: Sequence[str | FileOfData], folder: Path) -> dict[FileOfData, dict[str, Any]]:
+    """The settings of each file of data."""
     found = {}
-    for name in names:
-        if name not in GENERATORS:
-            path = folder / name
-            near = difflib.get_close_matches(name, GENERATORS, 1, 0.6)
-            if near and not path.exists():
-                raise InvalidParameterError("grid.data", f"be a generator or a file (did you mean {near[0]}?)", name)
-            data, _ = datasets.read(path)
-            found[name] = {"data": str(path), "data_sha256": data.sha256}
+    for source in sources:
+        if isinstance(source, FileOfData):
+            near = difflib.get_close_matches(source.file, GENERATORS, 1, 0.6)
+            if near and not (folder / source.file).exists():
+                words = f"be a generator or a file (did you mean {near[0]}?)"
+                raise InvalidParameterError("grid.data", words, source.file)
+            found[source] = source.settings(folder)
     return found

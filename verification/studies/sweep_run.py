@@ -17,11 +17,11 @@ from typing import Any
 
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, RunInterrupted
 from refimpl.validation import as_callback, as_count, as_flag
-from verification.claims.report import package_version
 from verification.studies.sweep_cells import cell_result
 from verification.studies.sweep_store import Cell, Store
 from verification.studies.sweep_table import SweepResult, result_of
 from verification.studies.sweep_workers import Outcome, Work, Workers, attempt, cluster_workers, local_workers
+from verification.versions import package_version
 
 __all__ = ["sweep"]
 

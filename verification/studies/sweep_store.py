@@ -71,8 +71,9 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of everything; a file of data counts by its content, not by its name."""
-        known = {name: value for name, value in self.settings.items() if not (name == "data" and self._has_file)}
+        """SHA-256 of everything; a file of data counts by its content, not by its name or how it was read."""
+        names = ("data", "read") if self._has_file else ()
+        known = {name: value for name, value in self.settings.items() if name not in names}
         text = json.dumps([self.work, self.version, known], sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from refimpl.documents import json_text
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
-from verification.claims.report import package_version
+from verification.versions import package_version
 
 __all__ = ["Outcome", "Work", "Workers", "attempt", "cluster_workers", "local_workers"]
 

@@ -39,17 +39,17 @@ __all__ = [
 
 def increment_bound(network: TwoLayerNetwork, data: Dataset) -> float:
     """1 + cond(K) (1-γ)²/(4γ), a bound on the stable rank of W(t) - W(0) (section 8); inf if γ = 0 or K is singular."""
-    smallest, gamma = smallest_eigenvalue(data.gram), network.slope
+    smallest, gamma = smallest_eigenvalue(data), network.slope
     if gamma == 0.0 or smallest == 0.0:
         return float("inf")
-    condition = float(np.linalg.eigvalsh(data.gram)[-1]) / smallest
+    condition = float(data.gram_eigenvalues[-1]) / smallest
     return 1.0 + condition * (1.0 - gamma) ** 2 / gamma / 4.0
 
 
-def smallest_eigenvalue(gram: Array) -> float:
+def smallest_eigenvalue(data: Dataset) -> float:
     """λ_min(K) less its rounding n eps λ_max(K), so that bounds that rest on it hold; 0 if nothing is left."""
-    eigenvalues = np.linalg.eigvalsh(gram)
-    return max(0.0, float(eigenvalues[0] - len(gram) * np.finfo(np.float64).eps * eigenvalues[-1]))
+    eigenvalues = data.gram_eigenvalues
+    return max(0.0, float(eigenvalues[0] - data.n * np.finfo(np.float64).eps * eigenvalues[-1]))
 
 
 def largest_stable_rank_with_start(path: DescentTrajectory, bound: float) -> float:

@@ -17,9 +17,10 @@ Masses: μ_i = Σ_{a_j y_i > 0} a_j², ν_i = Σ_{a_j y_i < 0} a_j², β = μ + 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,10 @@ class Condition:
     slack: float
     satisfied: bool
     note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ from refimpl.datasets import Dataset, as_dataset
 from refimpl.display import Displayed, shown
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.reduction import combine, reduced
-from refimpl.spectrum import row_norms, sample_factor
+from refimpl.spectrum import row_norms
 from refimpl.validation import Array
 from verification.witnesses.least_norm import LARGEST_ERROR, LeastNorm, SolveStatus, least_norm
 from verification.witnesses.two_rows import TwoRows, relative_masses, slopes_by_sign
@@ -70,11 +70,11 @@ class MaxMargin(TwoRows, Displayed):
     feasibility : float
         Largest violation of a constraint before W was made feasible, as in `LeastNorm`.
     tolerance : float or None
-        CVXPY's tolerance, one of `TOLERANCE_LADDER`; None if it gave no answer.
+        CVXPY's tolerance, one of `TOLERANCE_LADDER`; None if it gave no answer, or was not asked (large programs).
     error_estimate : float
         Bound on ‖W - W*‖_F/‖W‖_F, as in `LeastNorm`, for `weights()` and for `coefficients`; at most 1e-3 if SOLVED.
     solver : str
-        CLARABEL; NNLS if it gave no answer and the active-set method stands alone.
+        CLARABEL; NNLS if the active-set method stands alone.
     """
 
     status: SolveStatus
@@ -304,7 +304,7 @@ class _Samples:
 
     @classmethod
     def of(cls, data: Dataset) -> _Samples:
-        return cls(data, *sample_factor(data.X, data.gram))
+        return cls(data, *data.sample_factor)
 
 
 def _with_vectors(

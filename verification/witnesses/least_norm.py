@@ -12,30 +12,21 @@ included. They must agree within their bounds; the smaller bound wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
-from scipy.optimize import nnls
 
-from refimpl.spectrum import row_norms
+from refimpl.spectrum import certainly_independent, row_norms
 from refimpl.validation import Array, BoolArray
 from verification.witnesses.cvxpy_solver import SOLVER, load_cvxpy, solve
+from verification.witnesses.infeasibility import no_solution
+from verification.witnesses.supports import active_set
+from verification.witnesses.unit_rows import EPS, ExactRow, Program
 
-__all__ = [
-    "ACCEPTED_GAP",
-    "LARGEST_ERROR",
-    "TOLERANCE_LADDER",
-    "ExactRow",
-    "LeastNorm",
-    "SolveStatus",
-    "active_set",
-    "least_norm",
-]
+__all__ = ["ACCEPTED_GAP", "LARGEST_ERROR", "TOLERANCE_LADDER", "LeastNorm", "SolveStatus", "least_norm"]
 
 TOLERANCE_LADDER = (1e-12, 1e-10, 1e-8)
 """Tolerances given to the solver, tried in this order: the tightest can fail for n in the hundreds."""
@@ -46,16 +37,11 @@ LARGEST_ERROR = 1e-3
 ACCEPTED_GAP = LARGEST_ERROR**2
 """What the gap is where its root is the largest error estimate."""
 
-MAX_EXACT_WORK = 200_000
-"""Rational operations spent on one proof that there is no solution; beyond, the answer may be UNDECIDED."""
+MOST_OPERATIONS = 200_000_000
+"""n k² of the largest program that CVXPY is asked about first: 585 independent samples."""
 
-REPAIRS = 6
-"""Rounds of correcting the support that nonnegative least squares found."""
-
-EPS = float(np.finfo(np.float64).eps)
-
-ExactRow = Callable[[int], Sequence[Fraction]]
-"""Row i before any rounding, up to a positive factor and an invertible map of all rows alike."""
+ENOUGH = 1e-6
+"""Error estimate with which the active-set method answers alone of larger programs."""
 
 
 class SolveStatus(Enum):
@@ -85,8 +71,8 @@ class LeastNorm:
     feasibility : float
         max(0, 1 - min_i (G x)_i) before x was made feasible.
     tolerance : float or None
-        Where on `TOLERANCE_LADDER` CVXPY's answer comes from; None if it gave none, and the active-set method stands
-        alone.
+        Where on `TOLERANCE_LADDER` CVXPY's answer comes from; None if it gave none, or was not asked, and the
+        active-set method stands alone.
     error_estimate : float
         Bound on ‖x - x*‖/‖x‖ and ‖Gᵀλ - x*‖/‖x‖, the rounding of G included.
     """
@@ -114,15 +100,6 @@ class LeastNorm:
         inf = float("inf")
         zeros = np.zeros_like(self.x), np.zeros_like(self.multipliers)
         return LeastNorm(status, *zeros, self.duality_gap, inf, self.tolerance, inf)
-
-
-@dataclass(frozen=True, eq=False)
-class _Program:
-    """min ½‖ξ‖² subject to U ξ >= b; the rows of U have norm 1 and are right up to `rounding`."""
-
-    U: Array
-    b: Array
-    rounding: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,11 +156,9 @@ def least_norm(G: Array, rounding: float = 0.0, exact_row: ExactRow | None = Non
         return _no_answer(G, SolveStatus.INFEASIBLE if proven else SolveStatus.UNDECIDED)
     unit = float(norms.min())
     U, Q = _in_span(G / norms[:, None])
-    program = _Program(U, unit / norms, rounding + EPS * (8.0 + 2.0 * float(np.sqrt(U.shape[1]))))
-    hint, tolerance = _by_cvxpy(program)
-    answer = _best(program, hint)
+    program = Program(U, unit / norms, rounding + EPS * (8.0 + 2.0 * float(np.sqrt(U.shape[1]))))
+    answer, tolerance, proven = _decided(program, lambda: no_solution(program, exact_row, provable))
     if answer is None:
-        proven = _no_solution(program, exact_row, provable)
         return _no_answer(G, SolveStatus.INFEASIBLE if proven else SolveStatus.UNDECIDED, tolerance)
     if answer.estimate > LARGEST_ERROR:
         return _no_answer(G, SolveStatus.INACCURATE, tolerance, answer.gap)
@@ -205,10 +180,28 @@ def _no_answer(G: Array, status: SolveStatus, tolerance: float | None = None, ga
     return LeastNorm(status, np.zeros(G.shape[1]), np.zeros(G.shape[0]), gap, inf, tolerance, inf)
 
 
+def _decided(program: Program, refuted: Callable[[], bool]) -> tuple[_Answer | None, float | None, bool]:
+    """The best answer, CVXPY's tolerance, and, if there is none, whether there is proven to be none.
+
+    A step of Clarabel costs about n k² operations. Of large programs the active-set method is asked first, and Clarabel
+    only where that answers to less than `ENOUGH`.
+    """
+    n, k = program.U.shape
+    if n * k**2 > MOST_OPERATIONS:
+        answer = _best(program, None)
+        if answer is not None and answer.estimate <= ENOUGH:
+            return answer, None, False
+        if answer is None and refuted():
+            return None, None, True
+    hint, tolerance = _by_cvxpy(program)
+    answer = _best(program, hint)
+    return answer, tolerance, answer is None and refuted()
+
+
 # --- two methods ---------------------------------------------------------------------------------------------------
 
 
-def _by_cvxpy(program: _Program) -> tuple[tuple[Array, Array] | None, float | None]:
+def _by_cvxpy(program: Program) -> tuple[tuple[Array, Array] | None, float | None]:
     """(ξ, μ) of the first tolerance at which the solver calls its answer optimal, and that tolerance."""
     cp = load_cvxpy()
     xi = cp.Variable(program.U.shape[1])
@@ -224,82 +217,10 @@ def _by_cvxpy(program: _Program) -> tuple[tuple[Array, Array] | None, float | No
     return None, None
 
 
-def active_set(U: Array, b: Array, size: float = 1.0, lift: float = 0.0) -> Iterator[tuple[Array, Array]]:
-    """(ξ, μ) of min ½‖ξ‖² subject to U ξ >= b by nonnegative least squares, better and better.
-
-    min ‖Uᵀμ‖² + (bᵀμ - 1)² over μ >= 0 has the support S of the solution, with a residual of 1/(1 + ‖ξ‖²): b is divided
-    by `size`, an estimate of ‖ξ‖, which keeps that away from 0 and 1. With U_Sᵀ = Q R then ξ = Q R⁻ᵀ b_S and
-    μ_S = R⁻¹ R⁻ᵀ b_S. Where ‖ξ‖ was not near the estimate, the next round takes it.
-
-    Parameters
-    ----------
-    U : ndarray, shape (n, k)
-    b : ndarray, shape (n,)
-    size : float
-        Estimate of ‖ξ‖.
-    lift : float
-        ξ is given for b_S + lift · ‖ξ‖, so that it is feasible in spite of rounding.
-
-    Yields
-    ------
-    tuple of ndarray
-        ξ, shape (k,), and μ >= 0, shape (n,), each up to a factor. Where there is no solution, Uᵀμ = 0 to rounding.
-    """
-    n = len(b)
-    for _ in range(6):
-        try:
-            u, _ = nnls(np.vstack([U.T, b / size]), np.append(np.zeros(U.shape[1]), 1.0), maxiter=30 * n + 30)
-        except RuntimeError:
-            return
-        rest = 1.0 - float(b @ u) / size
-        u = u * (size / rest) if rest > EPS else u
-        yield U.T @ u, u
-        found = None
-        for found in _repaired(U, b, np.flatnonzero(u), lift):
-            yield found
-        if found is None:
-            return
-        reached = float(np.linalg.norm(found[0]))
-        if 0.1 * size <= reached <= 10.0 * size or not 0.0 < reached < 1.0 / EPS:
-            return
-        size = reached
-
-
-def _repaired(U: Array, b: Array, S: NDArray[np.intp], lift: float) -> Iterator[tuple[Array, Array]]:
-    """Answers on S, then on S with the violated rows and without those whose μ is negative, while that changes S.
-
-    Rows of tiny b can escape nonnegative least squares, whose tolerance is absolute.
-    """
-    for _ in range(REPAIRS):
-        found = _on_support(U, b, S, lift)
-        if found is None:
-            return
-        yield found
-        xi, mu = found
-        violated = U @ xi < b + 0.5 * lift * float(np.linalg.norm(xi))
-        repaired = np.flatnonzero((mu > 0.0) | violated)
-        if np.array_equal(repaired, S):
-            return
-        S = repaired
-
-
-def _on_support(U: Array, b: Array, S: NDArray[np.intp], lift: float) -> tuple[Array, Array] | None:
-    """ξ of least norm with U_S ξ = b_S, lifted, and its μ, clipped at 0; None if U_S is singular."""
-    if not 0 < S.size <= U.shape[1]:
-        return None
-    Q, R = np.linalg.qr(U[S].T)
-    if np.abs(np.diagonal(R)).min() == 0.0:
-        return None
-    target = solve_triangular(R, b[S], trans="T")
-    mu = np.zeros(len(b))
-    mu[S] = np.maximum(solve_triangular(R, target), 0.0)
-    return Q @ (target + solve_triangular(R, np.full(S.size, lift * np.linalg.norm(target)), trans="T")), mu
-
-
 # --- the check -----------------------------------------------------------------------------------------------------
 
 
-def _best(program: _Program, hint: tuple[Array, Array] | None) -> _Answer | None:
+def _best(program: Program, hint: tuple[Array, Array] | None) -> _Answer | None:
     """The answer with the smallest error bound, its multipliers made unique; None if no ξ is feasible."""
     size = float(np.linalg.norm(hint[0])) if hint is not None else 1.0
     found = [] if hint is None else [hint]
@@ -323,7 +244,7 @@ def _agree(one: _Answer, other: _Answer) -> bool:
     return bool(np.linalg.norm(one.xi - other.xi) <= allowed)
 
 
-def _checked(program: _Program, xi: Array, mu: Array) -> _Answer | None:
+def _checked(program: Program, xi: Array, mu: Array) -> _Answer | None:
     """Make ξ feasible and scale μ for its best dual value; None if ξ cannot be made feasible.
 
     Rows that differ from U by the rounding ε change U ξ by ε‖ξ‖, so s ξ with s (U ξ - 2ε‖ξ‖) >= b is feasible for
@@ -357,7 +278,7 @@ def _checked(program: _Program, xi: Array, mu: Array) -> _Answer | None:
     return _Answer(xi, mu, float(gap), violation, float(rounded / size), float(error))
 
 
-def _error_through_support(program: _Program, xi: Array, mu: Array, S: BoolArray) -> float:
+def _error_through_support(program: Program, xi: Array, mu: Array, S: BoolArray) -> float:
     """Bound on ‖ξ - ξ*‖/‖ξ‖ where S is seen to be the support of μ*; inf where it is not.
 
     Let Û be the true rows and ξ' = Û_Sᵀμ' with Û_S Û_Sᵀ μ' = b_S. With e = ξ - Û_Sᵀμ_S and r = Û_S ξ - b_S, the
@@ -371,7 +292,7 @@ def _error_through_support(program: _Program, xi: Array, mu: Array, S: BoolArray
     if not 0 < count <= U.shape[1]:
         return float("inf")
     spread = eps * float(np.sqrt(count))
-    sigma = float(np.linalg.svd(U[S], compute_uv=False)[-1]) - spread
+    sigma = program.smallest_singular_value(S) - spread
     if sigma <= spread:
         return float("inf")
     size = float(np.linalg.norm(xi))
@@ -383,7 +304,7 @@ def _error_through_support(program: _Program, xi: Array, mu: Array, S: BoolArray
     return float(bound / size) if positive and feasible else float("inf")
 
 
-def _least_multipliers(program: _Program, answer: _Answer) -> Array | None:
+def _least_multipliers(program: Program, answer: _Answer) -> Array | None:
     """The μ >= 0 of least norm with Uᵀμ = ξ on the tight rows T; None if it is unique or not found.
 
     With U_Tᵀ μ₀ = ξ, μ₀ of least norm, and N a basis of the kernel of U_Tᵀ, all solutions are μ₀ + N t. If μ₀ >= 0 it
@@ -392,6 +313,8 @@ def _least_multipliers(program: _Program, answer: _Answer) -> Array | None:
     U, b = program.U, program.b
     size = float(np.linalg.norm(answer.xi))
     tight = np.flatnonzero((answer.mu > 0.0) | (U @ answer.xi - b <= 64.0 * program.rounding * size))
+    if certainly_independent(U[tight]):
+        return None
     P, sigma, Qt = np.linalg.svd(U[tight])
     rank = int(np.sum(sigma > len(b) * program.rounding * sigma[0]))
     if rank == tight.size:
@@ -410,70 +333,3 @@ def _least_multipliers(program: _Program, answer: _Answer) -> Array | None:
         start = corrected
     mu[tight] = np.maximum(start, 0.0)
     return mu
-
-
-# --- proofs that there is no solution ------------------------------------------------------------------------------
-
-
-def _no_solution(program: _Program, exact_row: ExactRow, provable: bool = True) -> bool:
-    """Whether some μ >= 0, μ ≠ 0, with Ûᵀμ = 0 is proven to exist for the true rows Û: then no ξ has Û ξ > 0."""
-    U, n = program.U, len(program.b)
-    try:
-        mu, _ = nnls(np.vstack([U.T, np.ones(n)]), np.append(np.zeros(U.shape[1]), 1.0), maxiter=30 * n + 30)
-    except RuntimeError:
-        return False
-    S = np.flatnonzero(mu)
-    if S.size == 0 or np.linalg.norm(U.T @ mu) > 1e-6 * mu.sum():
-        return False
-    if _robust_combination(program, S, mu[S]):
-        return True
-    if not provable or len(exact_row(int(S[0]))) * S.size**2 > MAX_EXACT_WORK:
-        return False
-    return _exact_combination(
-        [exact_row(int(i)) for i in S], [Fraction(value) for value in (mu * program.b)[S].tolist()]
-    )
-
-
-def _robust_combination(program: _Program, S: NDArray[np.intp], mu: Array) -> bool:
-    """Whether the rows of S span the whole space so well that μ can be corrected to Û_Sᵀμ' = 0 with μ' > 0.
-
-    μ' = μ - Û_S (Û_Sᵀ Û_S)⁻¹ Û_Sᵀ μ is off by at most ‖Û_Sᵀ μ‖/σ, σ the least singular value of Û_S, whose column rank
-    is full.
-    """
-    rows, eps = program.U[S], program.rounding
-    if len(rows) <= rows.shape[1]:
-        return False
-    sigma = float(np.linalg.svd(rows, compute_uv=False)[-1]) - eps * np.sqrt(len(rows))
-    residual = float(np.linalg.norm(rows.T @ mu)) + eps * float(mu.sum())
-    return sigma > 0.0 and bool(mu.min() > 2.0 * residual / sigma)
-
-
-def _exact_combination(rows: Sequence[Sequence[Fraction]], guess: Sequence[Fraction]) -> bool:
-    """Whether Σ μ_i row_i = 0 for some rational μ >= 0, μ ≠ 0: the guess, some of whose entries are made to solve it.
-
-    Examples
-    --------
-    >>> third, one, two = Fraction(1, 3), Fraction(1), Fraction(2)
-    >>> _exact_combination([[third], [-two]], [one, one]), _exact_combination([[one], [two]], [one, one])
-    (True, False)
-    """
-    pivots: dict[int, list[Fraction]] = {}  # reduced echelon form of the equations, one for each coordinate
-    for equation in zip(*rows, strict=True):
-        reduced = list(equation)
-        for column, row in pivots.items():
-            reduced = _eliminated(reduced, row, column)
-        column = next((k for k, value in enumerate(reduced) if value), -1)
-        if column < 0:
-            continue
-        reduced = [value / reduced[column] for value in reduced]
-        pivots = {other: _eliminated(row, reduced, column) for other, row in pivots.items()}
-        pivots[column] = reduced
-    free = [k for k in range(len(rows)) if k not in pivots]
-    solved = [-sum((row[k] * guess[k] for k in free), Fraction(0)) for row in pivots.values()]
-    return any(guess[k] for k in free) and min(solved, default=Fraction(0)) >= 0
-
-
-def _eliminated(row: list[Fraction], pivot: list[Fraction], column: int) -> list[Fraction]:
-    """`row` minus the multiple of `pivot` that makes its entry at `column` 0."""
-    factor = row[column]
-    return [p - factor * q for p, q in zip(row, pivot, strict=True)] if factor else row

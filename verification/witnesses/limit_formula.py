@@ -40,7 +40,7 @@ class ClosedForm(TwoRows):
     is_kkt_point : bool
         λ >= 0 and (γ = 1 or strict signs): W is a KKT point of (P). Whether it is the only one is another matter.
     condition : float
-        2-norm condition number of M after its diagonal is scaled to 1.
+        2-norm condition number of M after its diagonal is scaled to 1; inf where n exceeds what its rank can be.
     error_estimate : float
         Estimate of ‖W - W*‖_F/‖W‖_F from the residual of the system and the rounding of K.
     """
@@ -88,9 +88,11 @@ def closed_form(network: TwoLayerNetwork, data: Dataset) -> ClosedForm:
     check_problem(network, data, "closed_form")
     a_plus, a_minus, unit = relative_masses(network, data)
     c, c_prime = slopes_by_sign(network, data.y)
-    S = data.signed_gram / float(np.diagonal(data.gram).max())
-    M = S * (a_plus * np.outer(c, c) + a_minus * np.outer(c_prime, c_prime))
-    lam, condition, error = _solve_all_active(M)
+    lam, condition, error = np.zeros(data.n), float("inf"), float("inf")
+    if data.n <= ((a_plus > 0.0) + (a_minus > 0.0)) * data.d:  # else M = G Gᵀ has a kernel: so many columns has G
+        S = data.signed_gram / float(data.squared_norms.max())
+        M = S * (a_plus * np.outer(c, c) + a_minus * np.outer(c_prime, c_prime))
+        lam, condition, error = _solve_all_active(M)
     root_m = np.sqrt(network.m)
     alpha = lam * data.y * c * (a_plus > 0.0)
     alpha_prime = -lam * data.y * c_prime * (a_minus > 0.0)
@@ -130,7 +132,8 @@ def _solve_all_active(M: Array) -> tuple[Array, float, float]:
     if np.any(scale == 0.0):
         return np.zeros(n), inf, inf
     scaled = M / np.outer(scale, scale)
-    condition = float(np.linalg.cond(scaled))
+    eigenvalues = np.abs(np.linalg.eigvalsh(scaled))
+    condition = float(eigenvalues.max() / eigenvalues.min()) if eigenvalues.min() > 0.0 else inf
     if not condition < 1.0 / (n * eps):
         return np.zeros(n), condition, inf
     mu = np.linalg.solve(scaled, 1.0 / scale)

@@ -43,7 +43,7 @@ class TwoRows:
 def relative_masses(network: TwoLayerNetwork, data: Dataset) -> tuple[float, float, float]:
     """A₊/A, A₋/A with A = A₊ + A₋, and the unit A · max K_ii in which 1/λ is measured."""
     mass = network.mass
-    unit = mass * float(np.diagonal(data.gram).max())
+    unit = mass * float(data.squared_norms.max())
     return network.mass_positive / mass, network.mass_negative / mass, unit
 
 

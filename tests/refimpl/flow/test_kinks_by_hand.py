@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from refimpl.flow import kinks
 from refimpl.flow.kinks import Resolution, minimum_norm_slopes, release_delay, resolve_kinks, sample_coordinates
 
 
@@ -175,3 +176,43 @@ def test_slopes_of_nearly_orthogonal_samples_meet_the_optimality_conditions(seed
     assert np.all(push[free & (theta == 1.0)] >= 0.0)
     assert np.all(push[free & (theta == slope)] <= 0.0)
     assert np.all((slope <= theta) & (theta <= 1.0))
+
+
+@pytest.mark.parametrize(
+    ("G", "r", "x", "active"),
+    [
+        ([[1.0, 0.25], [0.25, 1.0]], [0.85, 0.85], [0.68, 0.68], [0, 0]),  # both inside: x = r/(1 + 1/4)
+        ([[1.0, 0.25], [0.25, 1.0]], [2.0, 0.9], [1.0, 0.65], [1, 0]),  # x_0 at 1, then x_1 = 0.9 - 1/4
+        ([[1.0, 0.25], [0.25, 1.0]], [-1.0, 0.75], [0.5, 0.625], [-1, 0]),  # x_0 at 1/2, then x_1 = 0.75 - 1/8
+        ([[1.0, 0.25], [0.25, 1.0]], [3.0, -3.0], [1.0, 0.5], [1, -1]),
+        ([[1.0, -0.4], [-0.4, 1.0]], [1.5, 0.0], [1.0, 0.5], [1, -1]),  # x_1 = 0.4 < 1/2 once x_0 is at 1
+        ([[1.0, 0.4], [0.4, 1.0]], [1.05, 1.5], [0.65, 1.0], [0, 1]),  # free at first: (0.536, 1.286)
+        ([[1.0, 0.4], [0.4, 1.0]], [1.3, 0.65], [1.0, 0.5], [1, -1]),  # (1.238, 0.155); then 0.25 < 1/2, and 1.1 > 1
+        ([[1.0, 0.4], [0.4, 1.0]], [1.1, 0.6], [0.9, 0.5], [0, -1]),  # (1.024, 0.19): x_0 leaves 1 when x_1 goes to 1/2
+    ],
+)
+def test_slopes_of_independent_samples(G, r, x, active) -> None:
+    """½xᵀGx - rᵀx over [1/2, 1]², by its conditions: Gx - r is 0 inside, >= 0 at 1/2, <= 0 at 1."""
+    lower, upper = np.full(2, 0.5), np.ones(2)
+    found = kinks._slopes_of_independent(np.array(G), np.array(r), lower, upper)
+    np.testing.assert_allclose(found[0], x, rtol=1e-14)
+    assert found[1].tolist() == active
+    gradient = np.array(G) @ x - r
+    assert all((abs(g) < 1e-12, g <= 0.0, g >= 0.0)[side] for g, side in zip(gradient, active, strict=True))
+
+
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_samples_that_are_near_dependent_are_left_to_another_method(column: int) -> None:
+    """One row of |G| adds up to more than 3/2, whichever it is."""
+    G = np.eye(3) + 0.3 * (np.arange(3) == column)[:, None] + 0.3 * (np.arange(3) == column)
+    np.fill_diagonal(G, 1.0)
+    assert np.sort(np.abs(G).sum(axis=0)).tolist() == [1.3, 1.3, pytest.approx(1.6)]
+    assert kinks._slopes_of_independent(G, np.ones(3), np.full(3, 0.5), np.ones(3)) is None
+
+
+@pytest.mark.parametrize(("push", "theta"), [(0.5, 0.5), (1.5, 0.75), (3.0, 1.0)])
+def test_the_slope_of_one_unit_is_clipped(push: float, theta: float) -> None:
+    """‖-2θ + push‖ is least at θ = push/2, between 1/2 and 1."""
+    factor, drive = np.array([[2.0], [1.0]]), np.array([-1.0, push])
+    found = minimum_norm_slopes(np.array([0.0, 1.0]), np.array([True, False]), drive, 0.5, factor)
+    assert found.tolist() == [pytest.approx(theta)]

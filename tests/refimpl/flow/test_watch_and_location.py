@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -222,3 +224,28 @@ def test_changes_of_one_neuron_change_the_matrix_and_bound_the_bend(many, sides:
         segment._set_row(j, np.array(row, dtype=np.int8), everywhere, segment.row_at(j, 0.0 * w))
         np.testing.assert_allclose(segment.M, segment.cell().matrix, rtol=0.0, atol=1e-12 * np.abs(before).max())
         assert segment.bend >= (1.0 - 1e-12) * (np.abs(segment.M - before) @ segment.ahead).max()
+
+
+def test_the_first_release_of_all_is_found_though_its_unit_comes_back() -> None:
+    """Unit 0 leaves [γ, 1] at 0.55 for good, unit 1 from 0.53 to 0.58 only: between two looks, and before it."""
+
+    class Sliding:
+        neurons, samples = np.array([0, 0]), np.array([0, 1])
+
+        def margins(self, w: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            x = np.atleast_1d(w)
+            high = np.array([0.55 - x, (x - 0.53) * (x - 0.58)])[chosen]
+            return np.ones_like(high), (high if np.ndim(w) else high[:, 0])
+
+    events = Events.__new__(Events)
+    events._segment, events.path, events.x = (
+        SimpleNamespace(sliding=Sliding()),
+        SimpleNamespace(defect=np.zeros(1)),
+        0.0,
+    )
+    events._released, events._weights = np.array([[True, True]]), lambda x: np.asarray(x)
+    x, k, side = events._first_release(1.0)
+    assert (x, k, side) == (pytest.approx(0.53), 1, 1)
+    events._released = np.array([[True, False]])
+    assert events._first_release(1.0) == (pytest.approx(0.55), 0, 1)
+    assert events._first_release(0.54) is None

@@ -702,10 +702,34 @@ def test_the_rounding_of_recorded_margins_against_the_rationals(e, sign, monkeyp
     assert old > 0  # rounding relative to ‖a‖ R_max ‖W‖ is no bound
 
 
+def test_rounding_of_a_unit_that_crosses_to_a_tiny_slope_is_tiny_too() -> None:
+    """One sample, one neuron, γ = 1e-7: w falls through 0 at slope 1, and then grows at the rate γ for a time of 1/γ².
+
+    By hand, with x = a = 1 and y = -1: w(s) = w0 - s until it is 0 at s = w0, then w(s) = -γ (s - w0), and q = -Φ w. So
+    C has terms w0 + γ(s - w0) and q has γ times those, and γ times the start; the claim has a verdict in every flow.
+    """
+    from verification.claims.smoothed_margin_monotone import rounding
+
+    gamma, network, data = 1e-7, TwoLayerNetwork([1.0], LeakyReLU(1e-7)), Dataset([[1.0]], [-1])
+    starts = _starts(network, data, np.array([[1.0]]), 0, DEFAULT_SCALES)
+    evidence = Evidence(network, data, LogisticLoss(), starts)
+    for flow in evidence.flows:
+        path, w0 = flow.trajectory, float(flow.trajectory.norm[0])
+        assert [event.side for event in flow.events] == [-1]
+        s, largest = path.s[-1], float(path.norm.max())
+        terms = gamma * (w0 + gamma * (s - w0)) + gamma * largest
+        allowed = 2.0 * 64.0 * 2.0**-52 * max(terms, 2.0 * w0)  # while the slope is 1: w0 of the start, w0 of C
+        assert float(rounding(flow, evidence)[-1, 0]) <= 1.01 * allowed
+        true = gamma * (gamma * (s - w0))
+        assert float(path.margins[-1, 0]) == pytest.approx(true, rel=1e-9)
+    assert verdict("smoothed-margin-monotone", evidence) is Verdict.HOLDS_NUMERICALLY
+
+
 def test_rounding_is_of_the_terms_that_there_are() -> None:
     """Two orthogonal samples of norms 1 and 1/8, one neuron that is positive on one and negative on the other.
 
-    No term of one sample is in the margin of the other: margin 1 has the terms ∫w_1, margin 2 those of γ²∫w_2/64.
+    No term of one sample is in the margin of the other: margin 1 has the terms ∫w_1, margin 2 those of γ²∫w_2/64. What the
+    start brings to margin 2 has the factor γ as well.
     """
     from verification.claims.smoothed_margin_monotone import rounding, weight_passed
 
@@ -718,7 +742,7 @@ def test_rounding_is_of_the_terms_that_there_are() -> None:
         assert np.all(passed >= passed[0])
         assert np.all(passed <= path.s[:, None])
         assert np.all(passed.sum(axis=1) >= path.s * (1.0 - 1e-12))  # Σw = 1: never less than it was
-        start = np.maximum(path.norm[:, None] * np.array([1.0, 0.125]), np.abs(path.margins))
+        start = path.norm[:, None] * np.array([1.0, 0.5 * 0.125])
         expected = 2.0 * 64.0 * 2.0**-52 * (passed * np.array([1.0, 0.25 / 64.0]) + start)
         np.testing.assert_allclose(rounding(flow, evidence), expected, rtol=1e-12)
 

@@ -307,8 +307,7 @@ def test_the_papers_descent_is_measured_from_its_first_step_on(monkeypatch: pyte
         increment_bound=4.0,
         dimension=3,
         gaussian_start=lambda scale, stream: np.eye(4, 3),
-        tell=lambda message: None,
-        check_time=None,
+        counted=lambda what, steps: None,
         as_given=lambda value, power: value,
     )
     found = paper_module.measure(evidence)

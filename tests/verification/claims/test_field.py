@@ -132,12 +132,8 @@ def honest(loss: str = "logistic") -> Evidence:
 
 def changed(evidence: Evidence, limit=lambda x: x, path=lambda x: x, **witnesses) -> Evidence:
     """A copy with other limits, other recorded paths, or other witnesses."""
-    copy = replace(evidence)
-    copy.__dict__["flows"] = tuple(
-        replace(flow, limit=limit(flow.limit), trajectory=path(flow.trajectory)) for flow in evidence.flows
-    )
-    copy.__dict__.update(witnesses)
-    return copy
+    flows = (replace(flow, limit=limit(flow.limit), trajectory=path(flow.trajectory)) for flow in evidence.flows)
+    return evidence.supposing(flows=tuple(flows), **witnesses)
 
 
 def one_multiplier(factor: float):
@@ -208,14 +204,12 @@ def test_a_hinge_descent_that_goes_on_is_seen(monkeypatch: pytest.MonkeyPatch) -
             return np.ones_like(q)
 
     monkeypatch.setattr(hinge_module, "HingeLoss", Never)
-    evidence = replace(honest(), descent_steps=3000)
-    evidence.__dict__.update(linear=honest().linear)
+    evidence = replace(honest(), descent_steps=3000).supposing(linear=honest().linear)
     assert row("hinge-descent-ends", evidence).verdict is Verdict.VIOLATED
 
 
 def test_a_hinge_descent_that_is_cut_short_holds_so_far() -> None:
-    evidence = replace(honest(), step_size=1e-3, descent_steps=10)
-    evidence.__dict__.update(linear=honest().linear)
+    evidence = replace(honest(), step_size=1e-3, descent_steps=10).supposing(linear=honest().linear)
     found = row("hinge-descent-ends", evidence)
     assert found.verdict is Verdict.HOLDS_NUMERICALLY
     assert "did not end" in found.reason

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from verification.claims import CLAIMS
+from verification.claims import CLAIMS, table
 from verification.claims.base import ClaimResult, Conclusion, HypothesisResult, Measurement, Verdict
 from verification.claims.table import ClaimsTable
 
@@ -57,3 +58,28 @@ def test_all_columns_where_there_is_room() -> None:
     text = "\n".join(printed(180))
     assert all(word in text for word in ("hypothesis", "tolerance", "conclusion", "1.2e-12", "UNDECIDED"))
     assert "--wide" not in text
+
+
+def test_yes_no_and_slacks() -> None:
+    """Of a hypothesis without a slack whether it holds; else the slack."""
+    for satisfied, slack, word in ((True, None, "yes"), (False, None, "no"), (False, 0.5, "0.5"), (True, 2.0, "2")):
+        one = replace(ROWS[0], hypothesis=HypothesisResult("h", satisfied, slack))
+        assert table.slack(one) == word
+
+
+def test_each_number_stands_in_its_own_column() -> None:
+    measured = Measurement("quantity", 1.25, 2.5, 0.125, "rounding")
+    one = replace(ROWS[0], measurement=measured)
+    found = {column.name: str(column.of(one)) for column in table.LAYOUTS[0]}
+    assert (found["value"], found["bound"], found["tolerance"]) == ("1.25", "2.5", "0.125")
+    assert (found["measured"], found["conclusion"]) == ("quantity", "HOLDS")
+    assert table.against_bound(one) == "1.25 ≤ 2.5"
+
+
+def test_colours_of_verdicts_and_conclusions() -> None:
+    assert [table.CONCLUSION_STYLES[x] for x in (Conclusion.HOLDS, Conclusion.FAILS)] == ["green", "red"]
+    assert table.CONCLUSION.of(ROWS[1]).style == "red"
+    assert (table.VERDICT.of(replace(ROWS[1], verdict=Verdict.VIOLATED)).style, table.VERDICT.of(ROWS[2]).style) == (
+        "bold red",
+        "green",
+    )

@@ -196,7 +196,7 @@ def test_ctrl_c_while_drawing_leaves_out_the_picture_and_shows_the_table(
 
 
 def test_interrupted_descent_keeps_what_it_has(data_file, tmp_path, monkeypatch) -> None:
-    from refimpl import descent
+    from refimpl.descent import steps as descent
 
     right, count = descent._step, iter(range(10**6))
 
@@ -336,7 +336,7 @@ def test_an_output_that_fails_takes_no_other_with_it(data_file, tmp_path, capsys
         raise OutputFileError(path, "No space left on device")
 
     monkeypatch.setattr(report.Report, "save", lambda self, path, force: full(path, force))
-    monkeypatch.setattr("verification.commands.options._write_json", lambda path, force, text: full(path, force))
+    monkeypatch.setattr("verification.commands.delivery._write_json", lambda path, force, text: full(path, force))
     page, saved, out = tmp_path / "r.html", tmp_path / "r.npz", tmp_path / "r.json"
     outputs = ["--json", str(out), "--save", str(saved), "--html", str(page)]
     assert cli.main(["verify", "--data", data_file, *SMALL, *outputs]) == 2

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from configparser import ConfigParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,7 +136,48 @@ def test_a_signal_while_the_command_is_imported_leaves_no_traceback(tmp_path) ->
     assert (done.returncode, done.stderr) == (130, "implicit-bias: interrupted.\n")
 
 
-def test_the_entry_point_imports_nothing_that_takes_time() -> None:
-    before = "import sys; before = set(sys.modules); import verification.cli; print(*(set(sys.modules) - before))"
+START = """
+import os, signal, sys
+target = sys.argv.pop()
+class Press:
+    def find_spec(self, name, path=None, module=None):
+        if name == target:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Press())
+from verification.__main__ import main
+sys.argv.append("--version")
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["verification.cli", "verification.shell", "argparse", "verification.streams"])
+def test_a_signal_at_any_import_of_the_command_ends_it_with_one_sentence(module) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START, module], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "implicit-bias: interrupted.\n")
+
+
+def test_what_the_command_imports_before_the_signal_is_handled_takes_no_time() -> None:
+    before = "import sys; before = set(sys.modules); import verification.__main__; print(*(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", before], capture_output=True, text=True, timeout=60, check=True)
-    assert set(done.stdout.split()) <= {"__future__", "verification", "verification.cli"}
+    light = {"__future__", "signal", "enum", "types", "operator", "functools", "collections", "keyword", "reprlib"}
+    ours = {"verification", "verification.__main__", "verification.cli"}
+    assert {name for name in done.stdout.split() if not name.startswith("_") and name not in light} <= ours
+
+
+def test_the_installed_command_starts_there_and_so_does_python_m() -> None:
+    setup = ConfigParser()
+    setup.read(Path(__file__).parents[3] / "setup.cfg")
+    started = setup["options.entry_points"]["console_scripts"].split()
+    assert started == ["implicit-bias", "=", "verification.__main__:main"]
+    done = subprocess.run(
+        [sys.executable, "-m", "verification", "--version"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout.split()[0]) == (0, "implicit-bias")
+
+
+def test_importing_the_package_leaves_signals_alone() -> None:
+    line = "import signal, verification, verification.cli; print(signal.getsignal(2) is signal.default_int_handler)"
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True\n"

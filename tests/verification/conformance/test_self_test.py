@@ -2,7 +2,8 @@
 
 import pytest
 
-from verification.conformance.checks import CHECKS, applicable_checks, inactive_support_problem
+from verification.conformance.cases import inactive_support_problem
+from verification.conformance.checks import CHECKS, applicable_checks
 from verification.conformance.self_test import NAMED_CHECK, SelfTestRow, self_test
 from verification.conformance.subjects.mistakes import WRONG
 from verification.conformance.subjects.styles import RIGHT

@@ -12,8 +12,10 @@ from hypothesis.internal.conjecture import providers
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from refimpl.errors import InvalidParameterError, OutputFileError
 from verification import check_hypotheses, cli, closed_form, kkt_residuals, verify
-from verification.studies.search import CONCLUSIONS, Trial, search, violations, write_counterexample
+from verification.studies.counterexamples import CONCLUSIONS, violations, write_counterexample
+from verification.studies.search import search
 from verification.studies.survey import fraction, survey
+from verification.studies.trials import Trial
 
 SHIPPED = Path(__file__).parents[3] / "docs" / "counterexamples"
 

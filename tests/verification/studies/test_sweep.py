@@ -20,7 +20,7 @@ from refimpl.descent import gradient_descent_in_weight_space
 from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError, OutputFileError, RunInterrupted
 from verification import cli, verify
 from verification.commands.sweep import exit_code
-from verification.studies import sweep_store, sweep_workers
+from verification.studies import sweep_cells, sweep_store, sweep_workers
 from verification.studies.sweep_cells import cell_result
 from verification.studies.sweep_grid import KEYS, MOST_CELLS, cells_of, read_grid
 from verification.studies.sweep_run import sweep
@@ -129,6 +129,55 @@ def test_files_of_data_are_sought_from_the_grid_and_known_by_their_content(tmp_p
     assert Cell(other, "flow", "1").key != Cell(one, "flow", "1").key
     with pytest.raises(FileFormatError, match="not what it was"):
         cell_result(one | {"data_sha256": "0" * 64})
+
+
+def written(folder: Path) -> dict[str, str]:
+    """The same two samples in files of which each needs an option, by the value of `data` in TOML."""
+    X, y = np.array([[1.0, 0.1], [0.0, 1.0]]), np.array([1.0, -1.0])
+    np.save(folder / "X.npy", X)
+    np.save(folder / "y.npy", y)
+    (folder / "names.csv").write_text("id,a,b,kind\n7,1.0,0.1,cat\n8,0.0,1.0,dog\n9,5.0,5.0,fish\n")
+    (folder / "first.csv").write_text("1,1.0,0.1\n0,0.0,1.0\n")
+    (folder / "plain.csv").write_text("1.0,0.1,1\n0.0,1.0,-1\n")
+    return {
+        "labels": '{file = "X.npy", labels = "y.npy"}',
+        "classes": '{file = "names.csv", classes = ["cat", "dog"], drop_column = "id", label_column = "kind"}',
+        "numbers": '{file = "first.csv", label_column = 1, positive_label = 1, header = false, drop_column = []}',
+        "no options": '{file = "plain.csv"}',
+        "name alone": '"plain.csv"',
+    }
+
+
+def test_data_are_read_in_every_way_in_which_verify_reads_them(tmp_path) -> None:
+    ways = written(tmp_path)
+    (tmp_path / "grid.toml").write_text(f"[grid]\ndata = [{', '.join(ways.values())}]\nslope = 0.5\nwidth = 3\n")
+    cells = read_grid(tmp_path / "grid.toml")
+    assert len(cells) == len(ways) - 1  # a table without options is the name alone
+    assert len({Cell(cell, "flow", "1").key for cell in cells}) == 1  # the same data, so one result
+    assert [cell_result(cell)["rank"] for cell in cells] == [2] * len(cells)
+    assert sweep(cells, None, jobs=1).counts == {"done": 1}
+    assert cells[0]["read"] == {"labels": str(tmp_path / "y.npy")}
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('{labels = "y.npy"}', "`grid.data.file` must be given"),
+        ('{file = "a.csv", lables = "y.npy"}', "`grid.data` must hold file, labels, header"),
+        ('{file = "a.csv", classes = ["a"]}', "`grid.data.classes` must be two labels"),
+        ('{file = "a.csv", header = 1}', "`grid.data.header` must be true or false"),
+        ('{file = "a.csv", label_column = true}', "`grid.data.label_column` must be"),
+        ('{file = "X.npy"}', "labels"),
+        ('[{file = "X.npy", labels = "missing.npy"}]', "missing.npy"),
+        ("{start = 0, stop = 3}", "`grid.data` must hold file"),
+    ],
+)
+def test_a_bad_table_of_data_is_told_in_one_sentence(table, words, tmp_path) -> None:
+    written(tmp_path)
+    (tmp_path / "grid.toml").write_text(f"[grid]\ndata = {table}\nslope = 0.5\n")
+    with pytest.raises(ImplicitBiasError) as error:
+        read_grid(tmp_path / "grid.toml")
+    assert words in str(error.value)
 
 
 # --- cells -----------------------------------------------------------------------------------------------------------
@@ -454,3 +503,26 @@ def test_bad_command_lines(words, told, grid, capsys) -> None:
 def test_a_violation_and_a_failure_are_told_by_the_exit_code() -> None:
     for work, code in ((lambda one: {"violated": 0}, 0), (lambda one: {"violated": 1}, 1), (lambda one: one["y"], 3)):
         assert exit_code(sweep(CELLS[:1], work=work, jobs=1)) == code
+
+
+def test_cells_on_one_data_set_draw_it_once(monkeypatch) -> None:
+    """And have the results of cells that are computed alone."""
+    settings = {"what": "flow", "data": "gaussian", "samples": 3, "dimension": 60, "norm_ratio": 1.0, "seed": 0}
+    settings |= {"slope": 0.5, "positive": 2, "negative": 1, "loss": "logistic", "method": "piecewise"}
+    cells = [settings | {"init_scale": 0.01, "start": k, "slope": slope} for slope in (0.3, 0.5) for k in range(3)]
+    drawn, draw = [], sweep_cells.data_of
+    monkeypatch.setattr(sweep_cells, "data_of", lambda settings: drawn.append(1) or draw(settings))
+    alone = []
+    for cell in cells:
+        sweep_cells._shared.cache_clear()
+        sweep_cells._data.cache_clear()
+        alone.append(sweep_cells.cell_result(cell))
+    assert len(drawn) == 6
+    drawn.clear()
+    sweep_cells._shared.cache_clear()
+    sweep_cells._data.cache_clear()
+    assert [sweep_cells.cell_result(cell) for cell in cells] == alone
+    assert len(drawn) == 1
+    other = sweep_cells.cell_result(cells[0] | {"seed": 1})
+    assert other != alone[0]
+    assert len(drawn) == 2

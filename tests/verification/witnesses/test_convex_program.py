@@ -14,8 +14,9 @@ from refimpl import Dataset, LeakyReLU, SmoothLeakyReLU, TwoLayerNetwork, datase
 from refimpl.errors import InvalidParameterError
 from verification.witnesses.bounds import margin_bound, paper_margin_bound
 from verification.witnesses.convex_program import SolveStatus, linear_max_margin, max_margin
-from verification.witnesses.least_norm import TOLERANCE_LADDER, _best, _checked, _Program
+from verification.witnesses.least_norm import TOLERANCE_LADDER, _best, _checked
 from verification.witnesses.limit_formula import closed_form
+from verification.witnesses.unit_rows import Program
 
 least_norm_module = import_module("verification.witnesses.least_norm")
 
@@ -260,7 +261,7 @@ def test_a_wrong_answer_of_the_solver_does_not_pass(seed):
     rng = np.random.default_rng(seed)
     U = rng.standard_normal((3, 5)) + 0.5
     U /= np.linalg.norm(U, axis=1)[:, None]
-    program = _Program(U, np.array([1.0, 0.3, 0.7]), 1e-15)
+    program = Program(U, np.array([1.0, 0.3, 0.7]), 1e-15)
     right = _best(program, None)
     assert right.gap < 1e-13
     for change in (0.05, 1e-3, 1e-6):

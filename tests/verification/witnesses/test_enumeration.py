@@ -20,17 +20,16 @@ from verification import verify
 from verification.claims import Verdict, global_optimum_by_enumeration
 from verification.claims.evidence import Evidence
 from verification.claims.run import DEFAULT_SCALES, _starts
+from verification.witnesses import program_family
 from verification.witnesses.convex_program import SolveStatus, least_norm, linear_max_margin
 from verification.witnesses.enumeration import (
     MAX_PROGRAMS,
-    ProgramFamily,
-    _from_corners,
     can_be_enumerated,
     count_programs,
     global_optimum,
-    solve_choice,
 )
 from verification.witnesses.limit_formula import closed_form
+from verification.witnesses.program_family import ProgramFamily, _from_corners, solve_choice
 
 from . import exact_programs as exact
 
@@ -303,11 +302,9 @@ def test_interruption_is_not_swallowed():
 
 def test_a_solver_that_fails_widens_the_gap(monkeypatch):
     """The bounds are recomputed: without an answer of the active-set method they are wide, and still bounds."""
-    from verification.witnesses import enumeration
-
     network, data = signs(2, 1, 0.1), Dataset([[1.0, 0.3], [-0.2, 1.5], [0.9, 0.8]], [1, -1, -1])
     right = global_optimum(network, data)
-    monkeypatch.setattr(enumeration, "active_set", lambda U, b, size: iter(()))
+    monkeypatch.setattr(program_family, "active_set", lambda U, b, size: iter(()))
     found = global_optimum(network, data)
     assert found.status is SolveStatus.INACCURATE
     assert found.lower_bound <= right.objective <= found.objective
@@ -315,14 +312,13 @@ def test_a_solver_that_fails_widens_the_gap(monkeypatch):
 
 def test_a_wrong_answer_of_the_solver_gives_bounds_all_the_same(monkeypatch):
     """Multipliers that leave [γλ, λ] would prove too much: they are clipped."""
-    from verification.witnesses import enumeration
 
     network, data = signs(2, 1, 0.1), Dataset([[1.0, 0.3], [-0.2, 1.5], [0.9, 0.8]], [1, -1, -1])
     right = global_optimum(network, data)
     rng = np.random.default_rng(0)
     for _ in range(20):
         monkeypatch.setattr(
-            enumeration, "active_set", lambda U, b, size: iter([(U.T @ b, rng.normal(0.5, 1.0, len(b)))])
+            program_family, "active_set", lambda U, b, size: iter([(U.T @ b, rng.normal(0.5, 1.0, len(b)))])
         )
         found = global_optimum(network, data)
         assert 0.0 <= found.lower_bound <= right.objective * (1.0 + 1e-12)

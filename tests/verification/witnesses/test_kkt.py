@@ -7,12 +7,12 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import minimize, nnls
 
 from refimpl import Dataset, LeakyReLU, SmoothLeakyReLU, TwoLayerNetwork, datasets
 from refimpl.errors import InvalidParameterError, ShapeError
 from refimpl.flow.cell import Cell, simplex_minimizer
-from verification.witnesses import kkt
+from verification.witnesses import multipliers
 from verification.witnesses.kkt import KKTStatus, kkt_residuals
 from verification.witnesses.limit_formula import closed_form
 
@@ -24,7 +24,7 @@ ROUNDING = 1e-11
 def route(request, monkeypatch):
     """Every test goes both ways to the multipliers."""
     if request.param == "Gram matrix of rays":
-        monkeypatch.setattr(kkt, "EXPLICIT_ENTRIES", 0)
+        monkeypatch.setattr(multipliers, "EXPLICIT_ENTRIES", 0)
 
 
 def certified_point(seed=0, m=(3, 2), n=6, slope=0.5):
@@ -262,7 +262,7 @@ def test_rows_are_zero_beside_the_share_of_their_neuron_and_beside_w(a, size, un
 def test_multipliers_that_are_not_optimal_say_so(monkeypatch):
     network, data, W, _, _ = point_with_kinks(1, 16, 10, 12)
     assert kkt_residuals(network, data, W).status is KKTStatus.MEASURED
-    monkeypatch.setattr(kkt, "MAX_ROUNDS", 1)
+    monkeypatch.setattr(multipliers, "MAX_ROUNDS", 1)
     found = kkt_residuals(network, data, W)
     assert found.status is KKTStatus.INACCURATE
     assert found.stationarity > 1e-6
@@ -381,3 +381,24 @@ def test_smooth_activation_is_refused():
     network = TwoLayerNetwork([1.0], SmoothLeakyReLU(0.5, 1.0))
     with pytest.raises(InvalidParameterError, match="LeakyReLU for kkt_residuals"):
         kkt_residuals(network, Dataset([[1.0]], [1]), [[1.0]])
+
+
+def test_many_samples_have_the_multipliers_of_the_closed_form():
+    """All λ_i > 0: one linear system instead of nonnegative least squares; and a W beside the KKT point, whose λ are
+    those that nonnegative least squares finds."""
+    network = TwoLayerNetwork.with_signs(2, 2, LeakyReLU(0.5))
+    data = datasets.nearly_orthogonal(130, 140, 1.25, 0.5, 0)
+    exact = closed_form(network, data)
+    W = np.where(network.second_layer[:, None] > 0.0, exact.v, exact.u)
+    found = kkt_residuals(network, data, W)
+    np.testing.assert_allclose(found.multipliers, exact.multipliers, rtol=1e-10)
+    assert found.stationarity < 1e-13
+    off = W * (1.0 + 0.1 * np.random.default_rng(0).standard_normal(W.shape))
+    near = kkt_residuals(network, data, off)
+    Phi = np.where(near.pattern > 0, 1.0, 0.5)
+    H = [
+        ((network.second_layer * y * phi)[:, None] * x).ravel() for x, y, phi in zip(data.X, data.y, Phi.T, strict=True)
+    ]
+    lam, rest = nnls(np.transpose(H), off.ravel() / near.smallest_margin)
+    np.testing.assert_allclose(near.multipliers, lam, rtol=1e-8)
+    assert near.stationarity == pytest.approx(rest * near.smallest_margin / np.linalg.norm(off), rel=1e-9)

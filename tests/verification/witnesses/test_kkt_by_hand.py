@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork
-from verification.witnesses import kkt
+from verification.witnesses import multipliers
 from verification.witnesses.kkt import KKTStatus, kkt_residuals
 
 
@@ -30,8 +30,8 @@ def test_a_slope_at_a_kink_next_to_its_end(delta: float) -> None:
 )
 def test_multipliers_are_optimal_to_ten_digits(off: float, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """K = I, a = 1: W = (1, 1), λ = (1, 1). Multipliers too small by `off` leave a residual along both rays."""
-    right = kkt._nnls
-    monkeypatch.setattr(kkt, "_nnls", lambda columns, W: (1.0 - off) * right(columns, W))
+    right = multipliers._nnls
+    monkeypatch.setattr(multipliers, "_nnls", lambda columns, W: (1.0 - off) * right(columns, W))
     found = kkt_residuals(TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset(np.eye(2), [1, 1]), [[1.0, 1.0]])
     assert found.status is KKTStatus[status]
     assert found.stationarity == pytest.approx(off, abs=1e-15)
@@ -42,7 +42,7 @@ def test_multipliers_are_optimal_to_ten_digits(off: float, status: str, monkeypa
 def sharing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dependent samples share by a linear program, or, where that is too large, by the tight samples alone."""
     if request.param == "too large for one":
-        monkeypatch.setattr(kkt, "PROGRAM_ENTRIES", 0)
+        monkeypatch.setattr(multipliers, "PROGRAM_ENTRIES", 0)
 
 
 @pytest.mark.usefixtures("sharing")

@@ -21,8 +21,10 @@ from verification.claims.evidence import Evidence
 from verification.claims.hypotheses import separability
 from verification.witnesses import cvxpy_solver
 from verification.witnesses.convex_program import linear_max_margin, max_margin
+from verification.witnesses.infeasibility import _robust_combination
 from verification.witnesses.least_norm import SolveStatus, least_norm
 from verification.witnesses.limit_formula import closed_form
+from verification.witnesses.unit_rows import Program, smallest_singular_value
 
 from . import exact_programs as exact
 
@@ -355,7 +357,7 @@ def test_units_of_the_rows_do_not_matter(scale):
     np.testing.assert_allclose(other.multipliers * scale * scale, plain.multipliers, rtol=1e-12, atol=1e-15)
 
 
-PROGRAM = least_norm_module._Program(np.array([[1.0, 0.0], [0.8, 0.6]]), np.array([1.0, 0.2]), 1e-15)
+PROGRAM = Program(np.array([[1.0, 0.0], [0.8, 0.6]]), np.array([1.0, 0.2]), 1e-15)
 """Its solution is (1, 0), with the first row alone; with both rows active one multiplier is negative."""
 
 
@@ -408,9 +410,41 @@ def test_a_combination_that_is_nearly_zero_proves_nothing():
     for height in (1e-9, 1e-6, 0.0):
         U = np.array([[1.0, height], [-1.0, height], [0.6, 0.8], [-0.6, 0.8 if height else -1.6]])
         U /= np.linalg.norm(U, axis=1)[:, None]
-        program = least_norm_module._Program(U, np.ones(4), 1e-15)
+        program = Program(U, np.ones(4), 1e-15)
         mu, S = np.array([0.5, 0.5, 1e-10, 1e-10]), np.arange(4)
         if height == 0.0:  # here they positively span the plane: a combination with sizeable weights proves it
             mu = np.array([1.0, 1.0, 0.8, 0.0]) + np.array([0.0, 0.0, 0.0, 0.8 * U[2, 1] / -U[3, 1]])
             mu[:2] += np.array([max(0.0, -(U[:, 0] @ mu)), max(0.0, U[:, 0] @ mu)])
-        assert least_norm_module._robust_combination(program, S, mu) == (height == 0.0)
+        assert _robust_combination(program, S, mu) == (height == 0.0)
+
+
+# --- many rows: the same answers, for less -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [120, 310])
+def test_many_rows_that_are_all_tight_are_solved_by_one_linear_system(n: int) -> None:
+    """‖ξ‖² = 1ᵀ(U Uᵀ)⁻¹1, and no nonnegative least squares; from 300 on CVXPY's answer comes by way of faer."""
+    U = np.random.default_rng(n).standard_normal((n, n + 60)) + 4.0
+    U /= np.linalg.norm(U, axis=1)[:, None]
+    found = least_norm(U)
+    mu = np.linalg.solve(U @ U.T, np.ones(n))
+    if mu.min() > 0.0:
+        np.testing.assert_allclose(found.multipliers, mu, rtol=1e-7, atol=1e-9)
+    assert found.status is SolveStatus.SOLVED
+    assert found.tolerance is not None
+    margins = U @ found.x
+    assert margins.min() >= 1.0
+    assert found.multipliers.min() >= 0.0
+    np.testing.assert_allclose(U.T @ found.multipliers, found.x, atol=1e-7)  # with margins 1 where λ > 0: the KKT point
+    np.testing.assert_allclose(margins[found.multipliers > 1e-6], 1.0, atol=1e-7)
+    assert found.error_estimate < 1e-8
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-2, 1e-5, 0.0])
+def test_thesmallest_singular_value_is_never_overestimated(spread: float) -> None:
+    rows = np.random.default_rng(0).standard_normal((130, 150))
+    rows[1] = rows[0] + spread * rows[1]
+    rows /= np.linalg.norm(rows, axis=1)[:, None]
+    found, exact = smallest_singular_value(rows), np.linalg.svd(rows, compute_uv=False)[-1]
+    assert found <= exact * (1.0 + 1e-12)
+    assert found >= exact * (1.0 - 1e-4)

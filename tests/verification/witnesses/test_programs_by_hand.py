@@ -12,8 +12,10 @@ import pytest
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets
 from verification.witnesses.conditions import check_hypotheses
 from verification.witnesses.convex_program import SolveStatus, _with_vectors, least_norm, max_margin
-from verification.witnesses.enumeration import ProgramFamily
+from verification.witnesses.infeasibility import _exact_combination, _robust_combination
 from verification.witnesses.limit_formula import closed_form
+from verification.witnesses.program_family import ProgramFamily
+from verification.witnesses.unit_rows import Program
 
 least_norm_module = import_module("verification.witnesses.least_norm")
 
@@ -108,7 +110,7 @@ def test_negative_multipliers_of_the_solver_count_as_zero(wrong: list[float], mo
         return solved
 
     monkeypatch.setattr(least_norm_module, "solve", badly)
-    hint, _ = least_norm_module._by_cvxpy(least_norm_module._Program(np.eye(2), np.ones(2), 1e-15))
+    hint, _ = least_norm_module._by_cvxpy(Program(np.eye(2), np.ones(2), 1e-15))
     np.testing.assert_array_equal(hint[1], np.maximum(wrong, 0.0))
 
 
@@ -124,9 +126,7 @@ def test_negative_multipliers_of_the_solver_count_as_zero(wrong: list[float], mo
     ],
 )
 def test_a_combination_proves_something_with_weights_of_one_sign_only(rows, guess, proof: bool) -> None:
-    found = least_norm_module._exact_combination(
-        [[Fraction(x) for x in row] for row in rows], [Fraction(x) for x in guess]
-    )
+    found = _exact_combination([[Fraction(x) for x in row] for row in rows], [Fraction(x) for x in guess])
     assert found is proof
 
 
@@ -136,9 +136,9 @@ def test_a_robust_combination_has_positive_weights() -> None:
     star = np.array([[1.0, 0.0], [-half, root], [-half, -root]])
     other = np.array([[1.0, 0.0], [-half, root], [half, root]])
     for U, mu, proof in ((star, [1.0, 1.0, 1.0], True), (other, [1.0, 1.0, -1.0], False)):
-        program = least_norm_module._Program(U, np.ones(3), 1e-15)
+        program = Program(U, np.ones(3), 1e-15)
         np.testing.assert_allclose(np.array(mu) @ U, 0.0, atol=1e-15)
-        assert least_norm_module._robust_combination(program, np.arange(3), np.array(mu)) is proof
+        assert _robust_combination(program, np.arange(3), np.array(mu)) is proof
 
 
 # --- the enumeration: its bounds --------------------------------------------------------------------

@@ -12,10 +12,10 @@ from refimpl import Dataset, ExponentialLoss, LeakyReLU, LogisticLoss, SmoothLea
 from refimpl.descent import (
     DescentResult,
     DescentStatus,
-    _refuse_large_record,
     gradient_descent,
     gradient_descent_in_weight_space,
 )
+from refimpl.descent.recorder import refuse_large_record
 from refimpl.errors import FileFormatError, InvalidParameterError, OutputFileError, RunInterrupted, ShapeError
 from refimpl.flow.result import FlowResult
 from refimpl.span import SpanCoordinates
@@ -396,7 +396,7 @@ def test_a_trajectory_larger_than_memory_is_refused_with_a_number_that_works():
     bytes_each = 8 * (2 * 5 + 2 * 6 + 10 + 8)  # two columns per neuron, two per sample, 10 singular values, 8 numbers
     assert 29 < 10**8 * bytes_each / 2**30 < 30
     assert "got 1." in str(caught.value)
-    _refuse_large_record(10**8, 30, network.m, data.n)
+    refuse_large_record(10**8, 30, network.m, data.n)
 
 
 @pytest.mark.parametrize("shape", [(5, 29), (4, 30), (30, 5), (5,), (5, 30, 1)])

@@ -1,33 +1,19 @@
-"""Tables as people have them: what is read is what is meant, or refused with line and column; nothing goes silently."""
+"""Tables of text: what is read is what is meant, or refused with line and column; nothing goes silently."""
 
 from __future__ import annotations
 
 import gzip
-import sys
 import warnings
 
 import numpy as np
 import pytest
 
-from refimpl import datasets, tables
-from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError, MissingExtraError
-from refimpl.tables import Choices, read_frame, read_text_table
+from refimpl import datasets
+from refimpl.errors import FileFormatError, ImplicitBiasError
+from refimpl.tables import read_text_table, text
 
 X3 = np.array([[1.5, -2.0], [0.25, 3.0], [4.0, 0.0]])
 Y3 = np.array([1.0, -1.0, 1.0])
-
-
-@pytest.fixture
-def table(tmp_path):
-    """Writes a text and reads it with choices."""
-
-    def read(text, name="data.csv", **choices):
-        path = tmp_path / name
-        content = text if isinstance(text, bytes) else text.encode()
-        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-        return datasets.read(path, Choices(**choices))
-
-    return read
 
 
 # --- headers ----------------------------------------------------------------------------------------
@@ -220,196 +206,12 @@ def test_compressed_texts_are_bounded_and_checked(table, tmp_path, monkeypatch):
         (tmp_path / "a.csv.gz").write_bytes(content)
         with pytest.raises(FileFormatError, match=r"it is not readable text|it is empty"):
             datasets.load(tmp_path / "a.csv.gz")
-    monkeypatch.setattr(tables, "TEXT_LIMIT_BYTES", 10_000)
+    monkeypatch.setattr(text, "TEXT_LIMIT_BYTES", 10_000)
     with pytest.raises(FileFormatError, match="GiB of text that are read"):
         table("1,2,1\n3,4,-1\n" * 5000, "a.csv.gz")
-    monkeypatch.setattr(tables, "LINE_LIMIT", 100)
+    monkeypatch.setattr(text, "LINE_LIMIT", 100)
     with pytest.raises(FileFormatError, match="line 2 has more than the 100 characters"):
         table("1,2,1\n" + "1" * 200)
-
-
-# --- labels -------------------------------------------------------------------------------------------
-
-
-def test_words_as_labels(table):
-    text = "5,1,red\n7,2,blue\n6,3,red\n"
-    with pytest.raises(FileFormatError, match=r"its labels are red, blue, not \+1 and -1: --positive-label red makes"):
-        table(text)
-    data, report = table(text, positive_label="blue")
-    np.testing.assert_array_equal(data.y, [-1.0, 1.0, -1.0])
-    assert report.classes == (("red", -1, 2), ("blue", 1, 1))
-    with pytest.raises(FileFormatError, match="no label is green; there are red, blue"):
-        table(text, positive_label="green")
-
-
-@pytest.mark.parametrize("first", [("0", "1"), ("1", "2"), ("1.0", "2.0"), ("2", "-7")])
-def test_numbers_as_labels(table, first):
-    low, high = first
-    data, report = table(f"5,1,{low}\n7,2,{high}\n", positive_label=str(float(high)))
-    np.testing.assert_array_equal(data.y, [-1.0, 1.0])
-    assert report.classes == ((low, -1, 1), (high, 1, 1))
-
-
-def test_two_of_several_classes(table):
-    text = "a,b,species\n5,1,red\n7,2,blue\nx,NA,green\n6,3,red\n8,?,green\n"
-    with pytest.raises(FileFormatError, match="column 1"):
-        table(text, positive_label="red")
-    with pytest.raises(FileFormatError, match=r"its labels are red, blue, green, .*--classes A B"):
-        table(text.replace("x,NA", "1,1").replace("?", "1"))
-    with pytest.raises(FileFormatError, match="it has 3 labels, red, blue, green: --classes A B"):
-        table(text.replace("x,NA", "1,1").replace("?", "1"), positive_label="red")
-    data, report = table(text, classes=("blue", "red"))
-    np.testing.assert_array_equal(data.X, [[5.0, 1.0], [7.0, 2.0], [6.0, 3.0]])
-    np.testing.assert_array_equal(data.y, [-1.0, 1.0, -1.0])
-    assert "left out: rows of other classes, 2 of green" in report.notes
-    with pytest.raises(FileFormatError, match="no label is violet; there are red, blue, green"):
-        table(text, classes=("red", "violet"))
-    with pytest.raises(FileFormatError, match="no label is one of a, b"):
-        table(text, classes=("a", "b"))
-
-
-@pytest.mark.parametrize("column", ["b", "2", 2, "-2", -2])
-def test_the_column_of_labels_by_name_and_number(table, column):
-    data, report = table("a,b,c\n5,1,2\n7,-1,3\n", label_column=column)
-    np.testing.assert_array_equal(data.X, [[5.0, 2.0], [7.0, 3.0]])
-    assert report.label == "column 2 (b)"
-
-
-@pytest.mark.parametrize("column", ["d", "4", "0", 0, 4, -4, True, "1.5", "", 10**30])
-def test_columns_that_are_not_there(table, column):
-    for parameter, choices in [
-        ("label_column", {"label_column": column}),
-        ("drop_columns", {"drop_columns": (column,)}),
-    ]:
-        with pytest.raises(
-            InvalidParameterError, match=rf"`{parameter}` must be one of the columns of .*1 to 3 \(a, b, c\)"
-        ):
-            table("a,b,c\n5,1,1\n7,2,-1\n", **choices)
-
-
-def test_choices_that_contradict_each_other(table):
-    with pytest.raises(InvalidParameterError, match="positive_label"):
-        Choices(positive_label="a", classes=("a", "b"))
-    with pytest.raises(InvalidParameterError, match="two different labels"):
-        Choices(classes=("1", "1.0"))
-    with pytest.raises(InvalidParameterError, match="not hold the column of labels"):
-        table("a,b,y\n5,1,1\n7,2,-1\n", drop_columns=("y",))
-
-
-def test_labels_of_archives(tmp_path):
-    path = tmp_path / "a.npz"
-    np.savez(path, X=[[5.0, 1.0], [7.0, 2.0], [6.0, 3.0]], y=["a", "b", "c"])
-    data = datasets.load(path, classes=("c", "a"), drop_columns=[2])
-    np.testing.assert_array_equal(data.X, [[5.0], [6.0]])
-    np.testing.assert_array_equal(data.y, [-1.0, 1.0])
-    np.savez(path, X=[[5.0, 1.0], [7.0, 2.0]], y=[0, 1])
-    np.testing.assert_array_equal(datasets.load(path, positive_label="0").y, [1.0, -1.0])
-    np.savez(tmp_path / "b.npz", X=[1.0], y=[1])
-    with pytest.raises(FileFormatError, match="shapes"):
-        datasets.read(tmp_path / "b.npz", Choices(positive_label="1"))
-    with pytest.raises(InvalidParameterError, match="label_column"):
-        datasets.load(path, label_column="y")
-
-
-def test_the_report_is_one_printable_line_and_plain_values(table):
-    _, report = table("a\x1b[31m,b\u202e,label\n5,1,1\n7,2,-1\n")
-    assert report.sentence.isprintable()
-    assert report.sentence.endswith(
-        "n = 2 samples, d = 2 features (a\\x1b[31m, b\\u202e); labels in column 3 (label): 1 x 1 -> +1, 1 x -1 -> -1; "
-        "the first line is a header"
-    )
-    assert report.to_dict()["classes"] == (("1", 1, 1), ("-1", -1, 1))
-
-
-# --- frames -------------------------------------------------------------------------------------------
-
-
-def frame_of(**columns):
-    return pytest.importorskip("pandas").DataFrame(columns)
-
-
-def test_frames_of_pandas():
-    frame = frame_of(a=[1.5, 0.25, 4.0], b=[-2, 3, 0], kind=["u", "v", "u"])
-    data = datasets.from_frame(frame, positive_label="u")
-    np.testing.assert_array_equal(data.X, X3)
-    np.testing.assert_array_equal(data.y, Y3)
-    assert datasets.from_frame(frame, positive_label="u", drop_columns=["b"]).d == 1
-    frame["kind"] = frame["kind"].astype("category")
-    np.testing.assert_array_equal(datasets.from_frame(frame, classes=("v", "u")).y, -Y3)
-    frame["kind"], frame["b"] = [True, False, True], frame["b"].astype("Int64")
-    data, report = read_frame(frame.set_index(frame["a"] * 2), Choices(positive_label="True"))
-    np.testing.assert_array_equal(data.X, X3)
-    assert "the index is left out" in report.notes
-
-
-def test_frames_that_are_refused():
-    pandas = pytest.importorskip("pandas")
-    for values, why in [
-        ([1.0, np.nan, 2.0], r"row 1 \(from 0\), column 1 \(a\) is missing"),
-        ([1.0, None, 2.0], "is missing"),
-        (pandas.array([1, None, 2], dtype="Int64"), "is missing"),
-        (["1", "2", "x"], "holds '1', which is not a number"),
-        ([1.0, 2.0, np.inf], "must be finite"),
-        ([1.0, 2.0, 1j], "not a number"),
-        (pandas.to_datetime(["2020-01-01"] * 3), "not a number"),
-    ]:
-        with pytest.raises(FileFormatError, match=why):
-            datasets.from_frame(frame_of(a=values, y=[1, -1, 1]))
-    with pytest.raises(FileFormatError, match="the label in row 1"):
-        datasets.from_frame(frame_of(a=[1.0, 2.0], y=["u", None]))
-    for other in (None, [[1.0]], np.eye(2), "a.csv"):
-        with pytest.raises(InvalidParameterError, match="`frame` must be a pandas data frame"):
-            datasets.from_frame(other)
-    twice = pandas.concat([frame_of(a=[1.0, 2.0], y=[1, -1]), frame_of(a=[3.0, 5.0])], axis=1)
-    np.testing.assert_array_equal(datasets.from_frame(twice).X, [[1.0, 3.0], [2.0, 5.0]])
-
-
-@pytest.mark.parametrize("unit", ["ns", "us", "s"])
-@pytest.mark.parametrize("kind", ["datetime64", "timedelta64"])
-def test_dates_and_times_are_no_numbers(kind, unit):
-    frame = frame_of(a=np.array([1, 2, 3], f"{kind}[{unit}]"), y=[1, -1, 1])
-    with pytest.raises(FileFormatError, match=r"column 1 \(a\) holds a date or time, which is not a number"):
-        datasets.from_frame(frame)
-
-
-def test_whole_numbers_that_float64_does_not_hold_are_refused():
-    frame = frame_of(a=[2**60, 2**53 + 1, 3], y=[1, -1, 1])
-    with pytest.raises(
-        FileFormatError, match=r"row 1 \(from 0\), column 1 \(a\) holds 9007199254740993, which float64"
-    ):
-        datasets.from_frame(frame)
-    kept = frame_of(a=[2**60, -(2**54), 3], y=[1, -1, 1])
-    np.testing.assert_array_equal(datasets.from_frame(kept).X[:, 0], [2.0**60, -(2.0**54), 3.0])
-
-
-@pytest.mark.parametrize("ending", ["parquet", "arrow", "feather"])
-def test_parquet_and_arrow(tmp_path, monkeypatch, ending):
-    pyarrow = pytest.importorskip("pyarrow")
-    content = pyarrow.table({"a": [1.5, 0.25, 4.0], "b": [-2, 3, 0], "y": ["u", "v", "u"]})
-    path = tmp_path / f"data.{ending}"
-    if ending == "parquet":
-        pytest.importorskip("pyarrow.parquet").write_table(content, path)
-    else:
-        pytest.importorskip("pyarrow.feather").write_feather(content, str(path))
-    np.testing.assert_array_equal(datasets.load(path, positive_label="u").X, X3)
-    np.testing.assert_array_equal(datasets.from_frame(content, positive_label="u").y, Y3)
-    whole = path.read_bytes()
-    for part in (b"", whole[:20], whole[: len(whole) // 2], whole[:-1], b"x" * 100):
-        path.write_bytes(part)
-        with pytest.raises(FileFormatError, match="it is not a complete file of its kind"):
-            datasets.load(path)
-    path.write_bytes(whole)
-    monkeypatch.setattr(tables, "LIMIT_BYTES", 64)
-    with pytest.raises(FileFormatError, match=r"at most .* GiB are read"):
-        datasets.load(path)
-
-
-def test_without_pyarrow_the_extra_is_named_and_text_needs_none(tmp_path, table, monkeypatch):
-    for name in ("pyarrow", "pandas"):
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError, match=r"pip install .*\[frames\]"):
-        datasets.load(tmp_path / "a.parquet")
-    assert table(SHAPES["semicolons"])[0].n == 3
 
 
 def test_random_damage_to_a_text_is_one_error_or_a_table(tmp_path):
