@@ -728,8 +728,8 @@ def test_rounding_of_a_unit_that_crosses_to_a_tiny_slope_is_tiny_too() -> None:
 def test_rounding_is_of_the_terms_that_there_are() -> None:
     """Two orthogonal samples of norms 1 and 1/8, one neuron that is positive on one and negative on the other.
 
-    No term of one sample is in the margin of the other: margin 1 has the terms ∫w_1, margin 2 those of γ²∫w_2/64. What the
-    start brings to margin 2 has the factor γ as well.
+    No term of one sample is in the margin of the other: margin 1 has the terms ∫w_1, margin 2 those of γ²∫w_2/64. What
+    the start brings to margin 2 has the factor γ as well.
     """
     from verification.claims.smoothed_margin_monotone import rounding, weight_passed
 
