@@ -29,6 +29,7 @@ from figure_files import (
     FigureFiles,
     Parser,
     add_common_options,
+    condition_name,
     counted,
     each,
     in_parallel,
@@ -250,7 +251,7 @@ def shade(axis: Any, x: Sequence[float], rows: Sequence[Row]) -> None:
     """Where each condition holds, with a line in its dash where it begins or ends to."""
     for name, dash in CONDITIONS.items():
         for k, (begin, end) in enumerate(regions(x, [row.slacks[name] for row in rows], axis.get_xscale() == "log")):
-            label = f"{name.replace('_', '-')} condition holds" if k == 0 else None
+            label = f"{condition_name(name)} holds" if k == 0 else None
             axis.axvspan(begin, end, color=SHADE, alpha=0.15, lw=0)
             axis.plot([], [], color=SHADE, ls=dash, label=label)
             for edge in {begin, end} - {x[0], x[-1]}:

@@ -26,6 +26,7 @@ __all__ = [
     "FigureFiles",
     "Parser",
     "add_common_options",
+    "condition_name",
     "counted",
     "each",
     "in_parallel",
@@ -96,13 +97,20 @@ class FigureFiles:
                 handle.write(content.encode())
 
 
+def condition_name(condition: str) -> str:
+    """As the commands write it: the paper's, instance-wise or refined condition."""
+    return ("paper's" if condition == "paper" else condition.replace("_", "-")) + " condition"
+
+
 def legend_below(figure: Figure, *axes: Any, ncols: int = 4) -> None:
     """One legend for all axes, outside of them, with each label once."""
     named: dict[str, Any] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=ncols, frameon=False)
+    figure.legend(
+        named.values(), named.keys(), loc="outside lower center", ncols=ncols, frameon=False, handlelength=3.0
+    )
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from figure_files import COLOURS, CONDITIONS, MARKERS, legend_below
+from figure_files import COLOURS, CONDITIONS, MARKERS, condition_name, legend_below
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
@@ -55,8 +55,8 @@ def draw(axis: Any, rows: list[Row], name: str, limits: tuple[float, float], aga
     else:
         colours = "viridis_r" if name == "different" else "viridis"
         image = axis.pcolormesh(values, vmin=limits[0], vmax=limits[1], cmap=colours)
-    for condition, style in CONDITIONS.items():
-        draw_boundary(axis, rows, condition, style, places, slopes)
+    for (condition, style), marker in zip(CONDITIONS.items(), MARKERS, strict=False):
+        draw_boundary(axis, rows, condition, style + marker, places, slopes)
     axis.set_xticks(np.arange(len(places)) + 0.5, [f"{place:g}" for place in places], fontsize=7, rotation=45)
     axis.set_yticks(np.arange(len(slopes)) + 0.5, [f"{slope:g}" for slope in slopes], fontsize=7)
     axis.set_xlabel("dimension d" if against == "dimension" else "correlation", fontsize=8)
@@ -74,8 +74,8 @@ def draw_boundary(
     line = [(float(np.interp(scale(x), scale(places), middle)), y) for x, y in points if x is not None]
     edge = [Stroke(linewidth=3.6, foreground="black"), Normal()]  # seen on every colour of the map
     axis.plot(
-        *(zip(*line, strict=True) if line else ((), ())), style, marker=".", color="white", lw=1.8, path_effects=edge,
-        label=f"where the {condition.replace('_', '-')} condition begins to hold",
+        *(zip(*line, strict=True) if line else ((), ())), style, color="white", lw=1.8, ms=4, path_effects=edge,
+        label=f"where the {condition_name(condition)} begins to hold",
     )  # fmt: skip
     axis.set_facecolor("lightgray")
     axis.set_xlim(0, len(places))

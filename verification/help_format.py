@@ -28,7 +28,8 @@ class HelpFormatter(argparse.HelpFormatter):
         return lines
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return "\n".join(indent + line if line else "" for line in laid_out(text, width - len(indent)))
+        lines = laid_out(text, width - len(indent))
+        return "".join(f"{indent}{line}".rstrip() + "\n" for line in lines)
 
 
 def laid_out(text: str, width: int) -> Iterator[str]:
@@ -51,13 +52,14 @@ def laid_out(text: str, width: int) -> Iterator[str]:
         2  bad input
     """
     prose: list[str] = []
-    for line in [*text.splitlines(), ""]:
+    for line in text.splitlines():
         if line and not line.startswith(" "):
             prose.append(line)
             continue
         yield from _filled(" ".join(prose), width)
         prose = []
         yield from _kept(line, width)
+    yield from _filled(" ".join(prose), width)
 
 
 def _filled(prose: str, width: int) -> list[str]:

@@ -15,8 +15,10 @@ import figure2_runs
 import figure3
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from refimpl import LeakyReLU, TwoLayerNetwork, gaussian_weights
+from refimpl.documents import with_numbers
 from refimpl.readers import load_cifar10
 
 ROOT = Path(__file__).parents[2]
@@ -374,3 +376,39 @@ def test_figure2_takes_all_ten_classes(tmp_path) -> None:
     np.testing.assert_allclose(train.X.mean(axis=0), 0.0, atol=1e-12)
     assert train.n == 30
     assert int(np.sum(train.y > 0.0)) == 3
+
+
+def lowest(figure) -> float:
+    """The lower edge of the lowest axes, in pixels; below it no curve is."""
+    return min(axis.get_tightbbox().y0 for axis in figure.axes)
+
+
+def test_legends_stand_below_all_axes(made) -> None:
+    settings = figure1.settings_of(figure1.build_parser().parse_args([]))
+    summary = document("figure1", made)["summary"]
+    rows = [figure1_runs.Row(**row | {"ratio": {int(k): v for k, v in row["ratio"].items()}}) for row in summary]
+    curves = [
+        figure2_runs.Curve(**{**curve, "run": figure2_runs.Run(**curve["run"])})
+        for curve in document("figure2", made)["curves"]
+    ]
+    third = [figure3.Row(**with_numbers(row)) for row in document("figure3", made)["summary"]]
+    figures = [
+        figure1.figure_of(rows, settings),
+        figure2.figure_of(curves, "title"),
+        figure3.figure_of(third, "title"),
+    ]
+    for figure in figures:
+        FigureCanvasAgg(figure).draw()
+        (legend,) = figure.legends
+        assert legend.get_window_extent().y1 <= lowest(figure)
+        assert not any(axis.get_legend() for axis in figure.axes)
+        assert all(axis.get_xlabel() for axis in figure.axes)
+
+
+def test_regions_where_a_condition_holds() -> None:
+    """Slacks d/20 on a logarithmic axis, where lines between places are exact; in, out and in again on a plain one."""
+    assert figure3.regions([10.0, 40.0, 100.0], [0.5, 2.0, 5.0], True) == [(pytest.approx(20.0), 100.0)]
+    ends = figure3.regions([0.0, 1.0, 2.0], [np.e, 1.0 / np.e, np.e], False)
+    assert ends == [(0.0, pytest.approx(0.5)), (pytest.approx(1.5), 2.0)]
+    assert figure3.regions([1.0, 2.0], [0.1, 0.0], True) == []
+    assert figure3.regions([1.0, 2.0], [1.0, 3.0], True) == [(1.0, 2.0)]

@@ -9,6 +9,7 @@ import phase_diagram
 import phase_drawing
 import phase_flows
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from verification import check_hypotheses
@@ -104,3 +105,14 @@ def test_bad_options(options, word, tmp_path, capsys) -> None:
     error = capsys.readouterr().err
     assert word in error
     assert error.count("\n") == 1
+
+
+def test_the_legend_stands_below_the_maps(folder) -> None:
+    rows = json.loads((folder / "phase_dimension.json").read_text())["rows"]
+    figure = phase_drawing.figure_of([phase_flows.Row(**row) for row in rows], "dimension", 3)
+    FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().y1 <= min(axis.get_tightbbox().y0 for axis in figure.axes)
+    assert [text.get_text() for text in legend.get_texts()] == [
+        f"where the {name} condition begins to hold" for name in ("refined", "instance-wise", "paper's")
+    ]

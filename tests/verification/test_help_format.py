@@ -72,6 +72,5 @@ def test_long_lines() -> None:
         "      (arrays W, a)",
         "  aaaa bbbb cccc dddd eeee",
         "  ffff gggg",
-        "",
     ]
     assert HelpFormatter("x")._fill_text("one\ntwo\n\nthree", 20, "") == "one two\n\nthree\n"

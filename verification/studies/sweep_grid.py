@@ -117,9 +117,7 @@ class FileOfData:
             raise InvalidParameterError(f"{name}.file", "be given", table.get("file"))
         if "classes" in table and len(table["classes"]) != 2:
             raise InvalidParameterError(f"{name}.classes", "be two labels", table["classes"])
-        how: dict[str, Any] = {
-            key: tuple(map(str, value)) if isinstance(value, list) else value for key, value in table.items()
-        }
+        how: dict[str, Any] = {k: tuple(map(str, v)) if isinstance(v, list) else v for k, v in table.items()}
         return cls(how.pop("file"), tuple(how.items()))
 
     def settings(self, folder: Path) -> dict[str, Any]:
