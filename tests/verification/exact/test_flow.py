@@ -53,7 +53,7 @@ def events_agree(proof, flow):
 
 @pytest.mark.parametrize(
     "seeds",
-    [range(k, k + 10) for k in range(0, 300, 10)] if THOROUGH else [(1, 2, 4, 6, 7, 10, 12, 20, 21, 30, 35, 36, 60, 63, 68)],
+    [range(k, k + 10) for k in range(0, 300, 10)] if THOROUGH else [(1, 2, 4, 7, 10, 12, 20, 21, 30, 35, 36, 63, 68)],
 )
 def test_proven_flows_are_those_of_gradient_flow(seeds):
     decided = 0
@@ -74,16 +74,26 @@ def test_proven_flows_are_those_of_gradient_flow(seeds):
 
 
 @pytest.mark.skipif(not THOROUGH, reason="takes half a minute")
-def test_six_samples_and_six_neurons_take_less_than_a_minute():
-    rng = np.random.default_rng(13)
-    network = TwoLayerNetwork.with_signs(3, 3, LeakyReLU(float(rng.choice([0.05, 0.1, 0.3]))))
-    data = Dataset(rng.standard_normal((6, int(rng.choice([4, 6, 8])))), np.tile([1.0, -1.0], 3))
-    W0 = rng.standard_normal((6, data.d)) * 10.0 ** rng.choice([-2, -1, 0, 1])
+def test_sixty_seven_events_of_six_neurons_take_less_than_a_minute():
+    """docs/findings.md: γ = 0.2, data with a common direction, a start away from them."""
+    rng = np.random.default_rng(43)
+    network = TwoLayerNetwork.with_signs(3, 3, LeakyReLU(float(rng.choice([0.05, 0.1, 0.2, 0.3]))))
+    X = rng.standard_normal((6, int(rng.choice([3, 4, 5, 6]))))
+    assert (network.require_leaky_relu("this").slope, X.shape, int(rng.integers(3))) == (0.2, (6, 5), 2)
+    data = Dataset(X + 0.5 * rng.standard_normal(5), np.tile([1.0, -1.0], 3))
+    scale = float(rng.choice([0.5, 1, 2]))
+    W0, away = rng.standard_normal((6, 5)) * scale, bool(rng.integers(2))
+    if away:
+        direction = data.y @ data.X
+        W0 = W0 / 2.0 - np.sign(network.second_layer)[:, None] * direction / np.linalg.norm(direction) * scale * 2.0
     began = time.process_time()
     proof = certify_flow(network, data, W0)
-    assert len(proof.events) == 33
+    assert len(proof.events) == 67
+    print(f"{len(proof.events)} events proven in {time.process_time() - began:.0f} s")
     assert check_certificate(proof.to_json(), data.X, data.y).accepted
+    print(f"and checked in {time.process_time() - began:.0f} s altogether")
     assert time.process_time() - began < 60.0
+    assert events_agree(proof, gradient_flow(network, data, W0, "exponential", rtol=1e-12, atol=1e-12))
 
 
 @pytest.mark.parametrize("delay", [1e-5, 1e-4])
