@@ -42,7 +42,7 @@ def prove_limit(args: argparse.Namespace, problem: problems.Problem, slope: Frac
 def prove_flow(args: argparse.Namespace, problem: problems.Problem, slope: Fraction | None) -> int:
     """Prove where gradient flow goes from a Gaussian start, or from the weights of a file."""
     if not isinstance(problem.loss, ExponentialLoss):
-        raise InvalidParameterError("loss", "be exponential with --flow", args.loss)
+        raise InvalidParameterError("loss", "be exponential with --flow, which covers no other loss", args.loss)
     network, W0 = start_of(args, problem)
     with progress() as tell:
         tell(f"validated integration on {problem.origin}")

@@ -33,6 +33,12 @@ __all__ = ["FlowCertificate", "ProvenEvent", "certify_flow"]
 FIRST_BITS, LAST_BITS, LAST_BITS_OF_A_TIE = 80, 1280, 160
 """Precision, doubled while balls are too wide; where two events are not told apart it is not doubled as often."""
 
+BITS_PER_UNIT = 1.5
+"""The first precision is so much more for each unit, since each event costs a bit or so."""
+
+PART_OF_TAU = 5
+"""A step is τ of (19.4) divided by this."""
+
 SMALLEST_STEP = 2.0**-50
 """A condition that does not show over this part of a step is undecided."""
 
@@ -176,7 +182,7 @@ def certify_flow(
     """
     check_problem(network, data, "certify_flow")
     W0 = as_initial_weights(W0, network, data)
-    problem, bits = signed_problem(network, data, slope), FIRST_BITS
+    problem, bits = signed_problem(network, data, slope), FIRST_BITS + int(BITS_PER_UNIT * network.m * data.n)
     while True:
         try:
             with flint().ctx.workprec(bits + 32):
@@ -253,7 +259,7 @@ class _Integration:
         cell, bits = self.cell, self.bits
         w = cell.weights(self.t)
         delta, tau = cell.pace(cell.widened(w, self.e, 0))
-        base = h = _dyadic(Fraction(float(tau.lower())) / 8, bits)
+        base = h = _dyadic(Fraction(float(tau.lower())) / PART_OF_TAU, bits)
         while True:
             self.steps += 1
             if self.steps > MOST_STEPS:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from refimpl.validation import Array, IntArray
 from verification.exact.point import SignedProblem
@@ -13,6 +16,8 @@ from verification.exact.rational import consistent_solution, flint
 __all__ = ["Balls", "Motion", "PatternDynamics"]
 
 Balls = list[Any]
+
+SIDES = 1, -1
 
 MARGIN = 1.0625
 """The prover asks for a little more than a trap, so that a checker with errors of its own finds it too."""
@@ -40,7 +45,11 @@ class PatternDynamics:
         self.reach_of_q = 2 * self.norm * self.ball(max(problem.S[i][i] for i in range(n))).sqrt()
         self.M = [[self.ball(x) for x in row] for row in self.rational]
         self.D = [[[self.ball(x) for x in row] for row in rows] for rows in self.speeds]
-        self.squares = [self.ball(x) for x in problem.squares]
+        self.floats = {(j, i): np.array([float(x) for x in self.speeds[j][i]]) for j, i in self.units}
+        self.share = [[self.ball(a * f) for f in phi] for a, phi in zip(problem.squares, self.phi, strict=True)]
+        self.guards = {
+            (*unit, side): list(map(self.ball, self._guard(*unit, side))) for unit in self.slopes for side in SIDES
+        }
         columns = list(zip(*self.rational, strict=True))
         self.spread = self.ball(max(max(column) - min(column) for column in columns) or max(map(max, columns))).upper()
         self.inverse = _inverse(self.rational)
@@ -114,7 +123,7 @@ class PatternDynamics:
     def weights(self, t: list[Balls]) -> Balls:
         """w = softmax(-q), q_i = Σ_j a_j² Φ_ji t_ji."""
         q = [
-            sum((self.squares[j] * self.ball(self.phi[j][i]) * t[j][i] for j in range(self.m)), self.ball(0))
+            sum((share[i] * row[i] for share, row in zip(self.share, t, strict=True)), self.ball(0))
             for i in range(self.n)
         ]
         return [1 / sum(((q_i - q_k).exp() for q_k in q), self.ball(0)) for q_i in q]
@@ -133,7 +142,7 @@ class PatternDynamics:
         same = [(p, i) for p in range(self.m) if side and p != j and self.slopes.get((p, i)) == self.slopes[j, i]]
         return [(j, i), *same]
 
-    def guard(self, j: int, i: int, side: int) -> list[Fraction]:
+    def _guard(self, j: int, i: int, side: int) -> list[Fraction]:
         """What w_i(1 - θ_ji) (side 1) or w_i(θ_ji - γ) (side -1) is, as a linear function of w."""
         own = [Fraction(int(k == i)) for k in range(self.n)]
         slope, gamma = self.slopes[j, i], self.problem.gamma
@@ -143,7 +152,7 @@ class PatternDynamics:
 
     def guard_value(self, j: int, i: int, side: int, w: Balls) -> Any:
         """The guard of a sliding unit at w."""
-        return sum((self.ball(x) * y for x, y in zip(self.guard(j, i, side), w, strict=True)), self.ball(0))
+        return sum((x * y for x, y in zip(self.guards[j, i, side], w, strict=True)), self.ball(0))
 
     def growth(self, w: Balls) -> tuple[Balls, Any]:
         """(Mw)_i and wᵀMw."""
@@ -206,17 +215,26 @@ class PatternDynamics:
         chi2 = sum((x - y) * (x - y) / x for x, y in zip(w, target, strict=True))
         reach = (2 * chi2).upper().sqrt()
         excess = (self.growth(w)[1] - self.ball(1 / total)).upper().max(self.ball(0)).sqrt()
-        rows = [self.guard(j, i, side) for j, i in self.slopes for side in (1, -1)]
-        rows += [[self.sign(j, i) * x for x in self.speeds[j][i]] for j, i in self.units if (j, i) not in self.slopes]
-        for row in rows:
-            bound = self.ball((max(row) - min(row)) / 2) * reach
-            if self.inverse is not None:
-                image = [sum((x * y for x, y in zip(line, row, strict=True)), Fraction(0)) for line in self.inverse]
-                bound = bound.min(self.ball(sum(x * y for x, y in zip(row, image, strict=True))).sqrt() * excess)
-            value = sum((self.ball(x) * y for x, y in zip(row, target, strict=True)), self.ball(0))
+        for row, half_spread, length in self._bounds_of_rows:
+            bound = half_spread * reach if length is None else (half_spread * reach).min(length * excess)
+            value = sum((x * y for x, y in zip(row, target, strict=True)), self.ball(0))
             if not value > bound * MARGIN:
                 return False
         return True
+
+    @cached_property
+    def _bounds_of_rows(self) -> list[tuple[Balls, Any, Any]]:
+        """Each row b of (19.5), ½(max b - min b), and √(bᵀM⁻¹b) or None."""
+        rows = [self._guard(j, i, side) for j, i in self.slopes for side in SIDES]
+        rows += [[self.sign(j, i) * x for x in self.speeds[j][i]] for j, i in self.units if (j, i) not in self.slopes]
+        found = []
+        for row in rows:
+            length = None
+            if self.inverse is not None:
+                image = [sum((x * y for x, y in zip(line, row, strict=True)), Fraction(0)) for line in self.inverse]
+                length = self.ball(sum(x * y for x, y in zip(row, image, strict=True))).sqrt()
+            found.append(([self.ball(x) for x in row], self.ball((max(row) - min(row)) / 2), length))
+        return found
 
 
 def _inverse(M: list[list[Fraction]]) -> list[list[Fraction]] | None:

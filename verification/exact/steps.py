@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from operator import mul
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +14,8 @@ from verification.exact.rational import flint
 
 __all__ = ["Event", "Step", "event_within", "taylor_step"]
 
-BITS_PER_ORDER = 4
-"""Orders of the series: the precision divided by this; a step of ϱ h = 1/16 gains about so many bits by each."""
+BITS_PER_ORDER = 3
+"""Orders of the series: the precision divided by this; a step of τ/5 gains about so many bits by each."""
 
 BOX_BITS = 96
 """Precision of the remainder, which need not be known well."""
@@ -50,20 +51,27 @@ def taylor_step(cell: PatternDynamics, w: Balls, h: Fraction, bits: int, change:
 
 
 def _series(logs: Balls, Mh: list[Balls], order: int) -> tuple[list[Balls], list[Balls]]:
-    """Taylor coefficients 0 .. order of c/h and of w, in units of h: Picard's iteration gains one order a time."""
-    series, n = flint().arb_series, len(logs)
-    c: list[Balls] = [[flint().arb(0)] for _ in range(n)]
-    exponents: list[Balls] = [[x] for x in logs]
-    w: list[Any] = []
+    """Taylor coefficients 0 .. order of c/h and 0 .. order - 1 of w, in units of h.
+
+    w = g/Σg with g = exp(E), E = log w - M c: the coefficients of `g' = E' g` and of `w Σg = g`, one after another.
+    """
+    zero = flint().arb(0)
+    g, rates = [[x.exp()] for x in logs], [list[Any]() for _ in logs]
+    total = [sum((x[0] for x in g), zero)]
+    w, c = [[x[0] / total[0]] for x in g], [[zero] for _ in logs]
     for k in range(1, order + 1):
-        g = [series(x, k).exp() for x in exponents]
-        inverse = 1 / sum(g[1:], g[0])
-        w = [x * inverse for x in g]
-        gained = [x[k - 1] / k for x in w]
-        for i in range(n):
-            c[i].append(gained[i])
-            exponents[i].append(-sum((x * y for x, y in zip(Mh[i], gained, strict=True)), flint().arb(0)))
-    return c, [[x[k] for k in range(order)] for x in w]
+        latest = [x[-1] for x in w]
+        for row, x in zip(c, latest, strict=True):
+            row.append(x / k)
+        if k == order:
+            break
+        for E, row, x in zip(rates, Mh, g, strict=True):
+            E.append(-sum(map(mul, row, latest), zero))
+            x.append(sum(map(mul, E, reversed(x)), zero) / k)
+        total.append(sum((x[k] for x in g), zero))
+        for x, y in zip(w, g, strict=True):
+            x.append((y[k] - sum(map(mul, total[1:], reversed(x)), zero)) / total[0])
+    return c, w
 
 
 def event_within(cell: PatternDynamics, t: list[Balls], step: Step, fresh: dict[tuple[int, int], str]) -> Event | None:
@@ -74,13 +82,14 @@ def event_within(cell: PatternDynamics, t: list[Balls], step: Step, fresh: dict[
     for j, i in cell.units:
         if cell.sides[j, i] == 0:
             for side in (1, -1):
-                row = cell.guard(j, i, side)
-                best = _earlier(best, np.array([float(x) for x in row]) @ w, (j, i, side), row, step.weights, None)
+                row = cell.guards[j, i, side]
+                floats = np.array([float(x.mid()) for x in row]) @ w
+                best = _earlier(best, floats, (j, i, side), row, step.weights, None)
             continue
-        floats = np.array([float(x.mid()) for x in cell.D[j][i]]) @ c
+        floats = cell.floats[j, i] @ c
         floats[0] = float(t[j][i].mid())
         skip = {"crossed": 1, "released": 2}.get(fresh.get((j, i), ""), 0)
-        best = _earlier(best, floats[skip:], (j, i, 0), cell.speeds[j][i], step.series, (t[j][i], step.h, skip))
+        best = _earlier(best, floats[skip:], (j, i, 0), cell.D[j][i], step.series, (t[j][i], step.h, skip))
     return best
 
 
@@ -98,7 +107,7 @@ def _earlier(
     if not real or (best is not None and min(real) > best.fraction):
         return best
     coefficients = [
-        sum((PatternDynamics.ball(x) * y[k].mid() for x, y in zip(row, series, strict=True)), PatternDynamics.ball(0))
+        sum((x * y[k].mid() for x, y in zip(row, series, strict=True)), PatternDynamics.ball(0))
         for k in range(len(series[0]))
     ]
     if at is not None:

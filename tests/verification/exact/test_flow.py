@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +53,7 @@ def events_agree(proof, flow):
 
 @pytest.mark.parametrize(
     "seeds",
-    [range(k, k + 10) for k in range(0, 300, 10)]
-    if THOROUGH
-    else [(1, 2, 4, 6, 7, 10, 12, 20, 21, 30, 35, 36, 60, 63, 68)],
+    [range(k, k + 10) for k in range(0, 300, 10)] if THOROUGH else [(1, 2, 4, 7, 10, 12, 20, 21, 30, 35, 36, 63, 68)],
 )
 def test_proven_flows_are_those_of_gradient_flow(seeds):
     decided = 0
@@ -72,20 +70,56 @@ def test_proven_flows_are_those_of_gradient_flow(seeds):
         assert np.linalg.norm(flow.limit.weights() - W) <= 1e-9 * np.linalg.norm(W)
         result = check_certificate(proof.to_json(), data.X, data.y)
         assert (result.accepted, result.verdict) == (True, "proven_flow_limit"), (seed, result.reason)
-    assert decided >= len(seeds) - (6 if THOROUGH else 0)
+    assert decided >= len(seeds) - (3 if THOROUGH else 0)
+
+
+def test_neurons_of_equal_slopes_release_a_sample_at_one_instant():
+    network, data, W0 = instance(20)
+    proof = certify_flow(network, data, W0)
+    released = [(e.time, e.sample, e.neuron) for e in proof.events if e.kind == "released"]
+    both = [(a, b) for a, b in pairwise(released) if a[:2] == b[:2]]
+    assert len(both) == 1
+    assert {network.second_layer[neuron] for _, _, neuron in both[0]} == {network.second_layer[both[0][0][2]]}
+    document = json.loads(proof.to_json())
+    told = sum(1 + len(leg["also"]) for leg in document["legs"])
+    assert told == len(proof.events) - 1  # the checker finds the other neuron by itself
+    assert check_certificate(proof.to_json(), data.X, data.y).accepted
+
+
+def test_a_repelling_kink_releases_the_only_unit_that_slides():
+    network, data, W0 = instance(2)
+    proof = certify_flow(network, data, W0)
+    document = json.loads(proof.to_json())
+    legs = [leg for leg in document["legs"] if leg["also"]]
+    legs = [leg for leg in legs if network.second_layer[leg["unit"][0]] * data.y[leg["unit"][1]] > 0]
+    assert legs
+    assert check_certificate(proof.to_json(), data.X, data.y).accepted
+    legs[0]["also"] = []  # as if it went on to slide
+    assert not check_certificate(resealed(json.dumps(document)), data.X, data.y).accepted
 
 
 @pytest.mark.skipif(not THOROUGH, reason="takes half a minute")
-def test_six_samples_and_six_neurons_take_less_than_a_minute():
-    rng = np.random.default_rng(13)
-    network = TwoLayerNetwork.with_signs(3, 3, LeakyReLU(float(rng.choice([0.05, 0.1, 0.3]))))
-    data = Dataset(rng.standard_normal((6, int(rng.choice([4, 6, 8])))), np.tile([1.0, -1.0], 3))
-    W0 = rng.standard_normal((6, data.d)) * 10.0 ** rng.choice([-2, -1, 0, 1])
+def test_sixty_seven_events_of_six_neurons_take_less_than_a_minute():
+    """docs/findings.md: γ = 0.2, data with a common direction, a start away from them."""
+    rng = np.random.default_rng(43)
+    network = TwoLayerNetwork.with_signs(3, 3, LeakyReLU(float(rng.choice([0.05, 0.1, 0.2, 0.3]))))
+    X = rng.standard_normal((6, int(rng.choice([3, 4, 5, 6]))))
+    assert (network.require_leaky_relu("this").slope, X.shape, int(rng.integers(3))) == (0.2, (6, 5), 2)
+    data = Dataset(X + 0.5 * rng.standard_normal(5), np.tile([1.0, -1.0], 3))
+    scale = float(rng.choice([0.5, 1, 2]))
+    W0, away = rng.standard_normal((6, 5)) * scale, bool(rng.integers(2))
+    if away:
+        direction = data.y @ data.X
+        W0 = W0 / 2.0 - np.sign(network.second_layer)[:, None] * direction / np.linalg.norm(direction) * scale * 2.0
     began = time.process_time()
     proof = certify_flow(network, data, W0)
-    assert len(proof.events) == 33
+    assert len(proof.events) == 67
+    proven = time.process_time()
     assert check_certificate(proof.to_json(), data.X, data.y).accepted
-    assert time.process_time() - began < 60.0
+    checked = time.process_time()
+    print(f"{len(proof.events)} events proven in {proven - began:.0f} s, checked in {checked - proven:.0f} s")
+    assert max(proven - began, checked - proven) < 60.0
+    assert events_agree(proof, gradient_flow(network, data, W0, "exponential", rtol=1e-12, atol=1e-12))
 
 
 @pytest.mark.parametrize("delay", [1e-5, 1e-4])
@@ -231,14 +265,14 @@ def proof():
 def test_digit_changes_are_refused(proof):
     """All but those that state something that is true as well: a longer last leg, more bits, a wider radius."""
     text, data = proof[0].to_json(), proof[1]
-    accepted = 0
-    for changed in digit_changes(text, 60 if not THOROUGH else 1000, 0):
+    accepted, count = 0, 60 if not THOROUGH else 1000
+    for changed in digit_changes(text, count, 0):
         if changed != text and check_certificate(changed, data.X, data.y).accepted:
             accepted += 1
             before, after = json.loads(text), json.loads(changed)
             assert {key for key in before if before[key] != after[key]} <= {"bits", "last", "legs", "start", "seal"}
             assert same_but_for_tolerances(before["legs"], after["legs"])
-    assert accepted < 40
+    assert accepted < count / 5
 
 
 def same_but_for_tolerances(before, after):
