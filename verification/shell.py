@@ -51,6 +51,7 @@ exit codes: 0 nothing violated; 1 violated, or refused; 2 bad input, or an outpu
 3 inconclusive; 70 an unexpected error, which is a fault of this program; 130 interrupted"""
 
 PARAMETERS = {
+    "global": "optimum",
     "drop_columns": "drop_column",
     "scales": "init_scales",
     "scale": "init_scale",

@@ -132,4 +132,4 @@ def test_bad_input_gets_one_sentence(folder, capsys) -> None:
     assert "no file fits this pattern" in error_of(capsys, *base, "none*.pt")
     assert "there is no such file" in error_of(capsys, *base, "none.pt")
     assert "it is the input --weights" in error_of(capsys, *base, "step80.npz", "--json", "step80.npz", "--force")
-    assert "`step_size` must be finite and at least 0" in error_of(capsys, *base, "step80.npz", "--step-size", "-1")
+    assert "`--step-size` must be finite and at least 0" in error_of(capsys, *base, "step80.npz", "--step-size", "-1")

@@ -49,7 +49,7 @@ def test_a_certificate_is_checked_for_the_network_that_is_asked_for(data_file, p
 @pytest.mark.parametrize("option", [["--out", "new.json"], ["--quick"]])
 def test_check_drops_no_option(data_file, proof, capsys, option):
     assert cli.main(["certify", "--data", data_file, "--check", proof, *option]) == 2
-    assert f"`{option[0][2:]}` must be left out with --check" in capsys.readouterr().err
+    assert f"`{option[0]}` must be left out with --check" in capsys.readouterr().err
 
 
 def test_a_missing_certificate_is_bad_input(data_file, tmp_path, capsys):
@@ -131,12 +131,12 @@ def test_weights_that_are_near_no_kkt_point_are_not_proven(data_file, tmp_path, 
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (["--limit", "--weights", "W.npy", "--init-scale", "1"], "`init-scale` must be left out with --weights"),
-        (["--init-scale", "1"], "`init-scale` must be left out without --limit or --flow"),
-        (["--check", "none.json", "--limit"], "`limit` must be left out with --check"),
-        (["--check", "none.json", "--global"], "`global` must be left out with --check"),
-        (["--global", "--weights", "W.npy"], "`weights` must be left out without --limit or --flow"),
-        (["--global", "--flow"], "`global` must be left out with --flow"),
+        (["--limit", "--weights", "W.npy", "--init-scale", "1"], "`--init-scale` must be left out with --weights"),
+        (["--init-scale", "1"], "`--init-scale` must be left out without --limit or --flow"),
+        (["--check", "none.json", "--limit"], "`--limit` must be left out with --check"),
+        (["--check", "none.json", "--global"], "`--global` must be left out with --check"),
+        (["--global", "--weights", "W.npy"], "`--weights` must be left out without --limit or --flow"),
+        (["--global", "--flow"], "`--global` must be left out with --flow"),
     ],
 )
 def test_options_of_points_that_do_not_go_together(data_file, capsys, options, word):
