@@ -29,6 +29,7 @@ from refimpl.validation import (
     as_real_array,
     check_memory,
     freeze_arrays,
+    remember,
 )
 
 __all__ = ["TwoLayerNetwork", "as_network", "check_problem"]
@@ -83,7 +84,7 @@ class TwoLayerNetwork:
         object.__setattr__(self, "second_layer", as_frozen_array("second_layer", a, 1))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(freeze_arrays(state))
+        remember(self, **freeze_arrays(state))
 
     @classmethod
     def with_signs(cls, positive: int, negative: int, activation: Activation) -> TwoLayerNetwork:

@@ -15,7 +15,7 @@ from refimpl.span import SpanCoordinates
 from refimpl.spectrum import row_norms, stable_rank_by_norms, stable_rank_of
 from refimpl.validation import Array
 
-__all__ = ["Recorder", "State", "next_record", "refuse_large_record"]
+__all__ = ["DescentRecorder", "State", "next_record", "refuse_large_record"]
 
 LEADING = 10
 """Singular values that are recorded, at most."""
@@ -43,7 +43,7 @@ def next_record(step: int, record_every: int | None) -> int:
     return step + (max(1, step // GROWTH) if record_every is None else record_every)
 
 
-class Recorder:
+class DescentRecorder:
     """Rows of a `DescentTrajectory`, one for each recorded step."""
 
     def __init__(self, span: SpanCoordinates, loss: Loss, d: int, observe: Callable[[int, Array], None]) -> None:

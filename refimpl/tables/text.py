@@ -29,7 +29,7 @@ from refimpl.errors import FileFormatError, ImplicitBiasError
 from refimpl.files import open_regular
 from refimpl.tables.cells import MISSING, NUMBER_CHARACTERS, is_number, key_of
 from refimpl.tables.choices import DEFAULT, Choices, ReadReport
-from refimpl.tables.columns import Columns, finished
+from refimpl.tables.columns import ColumnRoles, finished
 from refimpl.tables.labels import Labels, why_empty
 
 __all__ = ["read_text_table"]
@@ -127,7 +127,7 @@ def _read_lines(path: Any, numbered: Iterator[tuple[int, str]], choices: Choices
     rows = _rows(text, chain(head, lines))
     first = next(rows)
     header = _is_header(first, choices)
-    columns = Columns(path, first if header else [""] * len(first), choices)
+    columns = ColumnRoles(path, first if header else [""] * len(first), choices)
     labels, values = Labels(path, choices), array("d")
     for cells in rows if header else chain([first], rows):
         if labels.wants(_label_in(text, cells, columns)):
@@ -200,7 +200,7 @@ def _is_header(cells: list[str], choices: Choices) -> bool:
     return not values and blanks <= 1 and blanks < len(cells)
 
 
-def _label_in(text: _Text, cells: list[str], columns: Columns) -> str:
+def _label_in(text: _Text, cells: list[str], columns: ColumnRoles) -> str:
     """The label of one row, whose width is looked at too."""
     if len(cells) != len(columns.names):
         raise FileFormatError(text.path, f"line {text.line} has {len(cells)} columns, not {len(columns.names)}")
@@ -210,7 +210,7 @@ def _label_in(text: _Text, cells: list[str], columns: Columns) -> str:
     return label
 
 
-def _numbers_in(text: _Text, cells: list[str], columns: Columns, first: bool) -> list[float]:
+def _numbers_in(text: _Text, cells: list[str], columns: ColumnRoles, first: bool) -> list[float]:
     """The cells of one row as numbers."""
     joined = "".join(cells)
     if "," in joined and text.separator != ",":

@@ -21,7 +21,7 @@ from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import singular_values, stable_rank_by_norms, stable_rank_of, third_ratio
 from refimpl.validation import Array
 from verification.audits.checkpoint import Checkpoint
-from verification.audits.frame import Frame
+from verification.audits.frame import CheckpointFrame
 from verification.audits.road import Road, road_of_flow, straight_road
 from verification.claims.decision_boundary_linear import sample_points
 from verification.witnesses.convex_program import max_margin
@@ -144,7 +144,7 @@ class Measurer:
     ----------
     network : TwoLayerNetwork
         Its second layer is that of checkpoints that have none.
-    frame : Frame
+    frame : CheckpointFrame
         Of the samples.
     start : Checkpoint
         W(0) and a(0).
@@ -156,7 +156,13 @@ class Measurer:
     """
 
     def __init__(
-        self, network: TwoLayerNetwork, frame: Frame, start: Checkpoint, loss: Loss, unique: bool, seed: int = 0
+        self,
+        network: TwoLayerNetwork,
+        frame: CheckpointFrame,
+        start: Checkpoint,
+        loss: Loss,
+        unique: bool,
+        seed: int = 0,
     ) -> None:
         self.network, self.frame, self.loss, self.unique, self.seed = network, frame, loss, unique, seed
         self.W0 = start.weights()

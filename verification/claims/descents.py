@@ -65,8 +65,6 @@ def run_descent(
         by_sign.append([stable_rank_by_norms(rows) if rows.size else float("nan") for rows in groups])
 
     result = gradient_descent(network, data, W0, step_size, steps, loss, record_every, progress, observe)
-    if result.status is DescentStatus.INTERRUPTED:
-        raise KeyboardInterrupt
     return DescentRun(scale, result, np.array(by_sign))
 
 

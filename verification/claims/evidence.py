@@ -16,7 +16,8 @@ from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
-from refimpl.validation import Array
+from refimpl.validation import Array, remember, remembered
+from verification.claims.as_given import message_as_given, progress_as_given
 from verification.claims.descents import DescentRun, run_descent, unit_step
 from verification.claims.limit_error import limit_error
 from verification.claims.proofs import StartProof, prove_starts
@@ -153,12 +154,13 @@ class Evidence:
         for name, value in quantities.items():
             if not isinstance(getattr(Evidence, name, None), cached_property):
                 raise InvalidParameterError("quantities", "name quantities that Evidence computes", name)
-            copy.__dict__[name] = value  # where cached_property keeps it
+            remember(copy, **{name: value})
         return copy
 
     def known(self, quantity: str, otherwise: Any = None) -> Any:
         """A quantity if it has been computed, else `otherwise`; nothing is computed for it."""
-        return vars(self).get(quantity, otherwise)
+        found = remembered(self, quantity)
+        return otherwise if found is None else found
 
     @property
     def seconds_left(self) -> float:
@@ -219,6 +221,7 @@ class Evidence:
             limit = min(share, self.flow_time_limit)
             what = f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})"
             self.tell(what)
+            told = FlowTold(self._pass_on, what, self.hypotheses.refined.satisfied)
             flow = gradient_flow(
                 self.network,
                 self.data,
@@ -226,9 +229,9 @@ class Evidence:
                 self.loss,
                 self.method,
                 time_limit=limit if limit < np.inf else None,
-                progress=FlowTold(self._pass_on, what, self.hypotheses.refined.satisfied),
+                progress=progress_as_given(told, self),
             )
-            results.append(flow)
+            results.append(message_as_given(flow, self))
             self.steps.finish_run()
         return tuple(results)
 
@@ -298,7 +301,7 @@ class Evidence:
 
     @cached_property
     def max_margin(self) -> MaxMargin:
-        """Program (C) by CVXPY."""
+        """The solution of (C)."""
         self.tell("max margin by CVXPY")
         return max_margin(self.network, self.data)
 
@@ -365,7 +368,7 @@ class Evidence:
 
     @cached_property
     def descents(self) -> tuple[DescentRun, ...]:
-        """One gradient descent from each start, recorded fifty times."""
+        """One gradient descent from each start, recorded after every fiftieth of its steps."""
         runs = []
         for number, start in enumerate(self.starts, 1):
             what = f"gradient descent {number} of {len(self.starts)} (initialization scale {start.scale:g})"
@@ -381,7 +384,7 @@ class Evidence:
     def descend(
         self, W0: Array, scale: float, steps: int, record_every: int | None = None, what: str = "gradient descent"
     ) -> DescentRun:
-        """Descend from W0 with step size α, recording fifty times unless told otherwise."""
+        """Descend from W0 with step size α, recording after every fiftieth of the steps unless told otherwise."""
         every, told = record_every or max(1, steps // 50), self.counted(what, steps)
         return run_descent(self.network, self.data, W0, scale, self.alpha, steps, self.loss, every, told)
 

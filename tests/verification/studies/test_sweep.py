@@ -24,7 +24,7 @@ from verification.studies import sweep_cells, sweep_store, sweep_workers
 from verification.studies.sweep_cells import cell_result
 from verification.studies.sweep_grid import KEYS, MOST_CELLS, cells_of, read_grid
 from verification.studies.sweep_run import sweep
-from verification.studies.sweep_store import Cell, Store
+from verification.studies.sweep_store import Store, SweepCell
 
 PLAIN = {"data": "gaussian", "samples": 4, "dimension": 60, "slope": 0.5, "positive": 2, "negative": 1}
 
@@ -122,11 +122,11 @@ def test_files_of_data_are_sought_from_the_grid_and_known_by_their_content(tmp_p
     (tmp_path / "grid.toml").write_text('[grid]\ndata = ["data.csv", "same.csv"]\nslope = 0.5\nwidth = 3\n')
     monkeypatch.chdir("/")
     one, same = read_grid(tmp_path / "grid.toml")
-    assert Cell(one, "flow", "1").key == Cell(same, "flow", "1").key
+    assert SweepCell(one, "flow", "1").key == SweepCell(same, "flow", "1").key
     assert cell_result(one)["rank"] == 2
     (tmp_path / "data.csv").write_text("1.0,0.2,1\n0.0,1.0,-1\n")
     (other,) = cells_of({"data": "data.csv", "slope": 0.5, "width": 3}, tmp_path)
-    assert Cell(other, "flow", "1").key != Cell(one, "flow", "1").key
+    assert SweepCell(other, "flow", "1").key != SweepCell(one, "flow", "1").key
     with pytest.raises(FileFormatError, match="not what it was"):
         cell_result(one | {"data_sha256": "0" * 64})
 
@@ -153,7 +153,7 @@ def test_data_are_read_in_every_way_in_which_verify_reads_them(tmp_path) -> None
     (tmp_path / "grid.toml").write_text(f"[grid]\ndata = [{', '.join(ways.values())}]\nslope = 0.5\nwidth = 3\n")
     cells = read_grid(tmp_path / "grid.toml")
     assert len(cells) == len(ways) - 1  # a table without options is the name alone
-    assert len({Cell(cell, "flow", "1").key for cell in cells}) == 1  # the same data, so one result
+    assert len({SweepCell(cell, "flow", "1").key for cell in cells}) == 1  # the same data, so one result
     assert [cell_result(cell)["rank"] for cell in cells] == [2] * len(cells)
     assert sweep(cells, None, jobs=1).counts == {"done": 1}
     assert cells[0]["read"] == {"labels": str(tmp_path / "y.npy")}
@@ -286,8 +286,8 @@ def test_every_key_has_a_meaning_and_stands_in_the_documentation() -> None:
 # --- the store -------------------------------------------------------------------------------------------------------
 
 
-def cell(k: int) -> Cell:
-    return Cell({"k": k}, "test", "1")
+def cell(k: int) -> SweepCell:
+    return SweepCell({"k": k}, "test", "1")
 
 
 def test_a_cell_is_one_store_s_at_a_time(tmp_path) -> None:
@@ -320,8 +320,8 @@ def test_a_claim_whose_lease_has_run_out_is_anybody_s(tmp_path, monkeypatch) -> 
 def test_a_claim_of_a_process_that_has_ended_is_anybody_s(tmp_path) -> None:
     script = f"""
 import os
-from verification.studies.sweep_store import Cell, Store
-Store({str(tmp_path / "s")!r}).claim([Cell({{"k": 1}}, "test", "1")])
+from verification.studies.sweep_store import SweepCell, Store
+Store({str(tmp_path / "s")!r}).claim([SweepCell({{"k": 1}}, "test", "1")])
 os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
