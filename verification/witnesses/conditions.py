@@ -5,7 +5,7 @@
     refined        some b > 0 has b >= F(b) and γ ℓ_i K_ii > U_i⁻(b) for all i
 
 Each implies the next. Under any of them every KKT point of (P) has all margins equal to 1, every
-activation z_ji of the sign of a_j y_i, rank at most 2, and is the one solution of (C).
+preactivation z_ji of the sign of a_j y_i, rank at most 2, and is the one solution of (C).
 
 The slack of a condition is one number of one meaning: the factor by which all the inner products
 ⟨x_i, x_k⟩, i ≠ k, could be multiplied before the condition fails. So the three can be compared. Everything is
