@@ -247,7 +247,7 @@ class Dataset:
         """
         if isinstance(self.X, Columns):
             return self._tiles_rescaled(self.X)
-        k = _exponent_of_largest_norm(self.X)
+        k = exponent_of_largest_norm(as_columns(self.X))
         if k == 0:
             return self, 0
         X, K = owned(np.ldexp(self.X, -k)), remembered(self, "gram")
@@ -360,13 +360,3 @@ def _stays_in_tiles(X: Columns) -> bool:
     """Whether X is larger than a tile, and than K, which is held in memory in any case."""
     n, d = X.shape
     return n < d and n > 0 and X.size > TILE_ENTRIES and not isinstance(X, ArrayColumns)
-
-
-def _exponent_of_largest_norm(X: Array) -> int:
-    """k with 2ᵏ <= max ‖x_i‖ < 2ᵏ⁺¹, to rounding, whatever the size of X."""
-    largest = max(float(np.abs(piece).max()) for _, _, piece in _pieces(X))
-    unit = int(np.frexp(largest)[1])
-    squares = np.zeros(X.shape[0])
-    for row, _, piece in _pieces(X):
-        squares[row : row + len(piece)] += np.sum(np.ldexp(piece, -unit) ** 2, axis=1)
-    return unit + int(np.frexp(np.sqrt(squares.max()))[1]) - 1

@@ -44,7 +44,7 @@ class TwoLayerNetwork:
     second_layer : array_like, shape (m,)
         a, finite and without zeros; kept read-only, as a copy. The paper's is ±1/√m; see `with_signs`.
     activation : Activation
-        φ, a `LeakyReLU` or `SmoothLeakyReLU`.
+        φ, such as a `LeakyReLU` or a `SmoothLeakyReLU`.
 
     Raises
     ------

@@ -26,6 +26,7 @@ __all__ = [
     "singular_values",
     "stable_rank",
     "stable_rank_by_norms",
+    "stable_rank_of",
     "third_ratio",
 ]
 

@@ -44,7 +44,7 @@ class DescentTrajectory:
     loss : ndarray, shape (T,)
         L.
     log_loss : ndarray, shape (T,)
-        log L, finite also where L underflows.
+        log L, finite also where L underflows; -inf where it is 0, which that of the hinge loss becomes.
     margins : ndarray, shape (T, n)
         q_i.
     smallest_margin : ndarray, shape (T,)

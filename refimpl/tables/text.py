@@ -34,7 +34,7 @@ from refimpl.tables.labels import Labels, why_empty
 
 __all__ = ["read_text_table"]
 
-TEXT_LIMIT_BYTES, LINE_LIMIT = 2**30, 2**26
+TABLE_LIMIT_BYTES, LINE_LIMIT = 2**30, 2**26
 """A table of text may have 1 GiB once uncompressed, and 64 Mi characters a line."""
 
 HEAD = 20
@@ -112,8 +112,8 @@ def _numbered_lines(path: Any, handle: IO[str]) -> Iterator[tuple[int, str]]:
         number, total = number + 1, total + len(line)
         if len(line) > LINE_LIMIT:
             raise FileFormatError(path, f"line {number} has more than the {LINE_LIMIT} characters that are read")
-        if total > TEXT_LIMIT_BYTES:
-            raise FileFormatError(path, f"it has more than the {TEXT_LIMIT_BYTES / 2**30:g} GiB of text that are read")
+        if total > TABLE_LIMIT_BYTES:
+            raise FileFormatError(path, f"it has more than the {TABLE_LIMIT_BYTES / 2**30:g} GiB of text that are read")
         yield number, line
 
 

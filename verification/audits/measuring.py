@@ -24,6 +24,7 @@ from verification.audits.checkpoint import Checkpoint
 from verification.audits.frame import CheckpointFrame
 from verification.audits.road import Road, road_of_flow, straight_road
 from verification.claims.decision_boundary_linear import sample_points
+from verification.claims.neurons_collapse import spread_of_sign
 from verification.witnesses.convex_program import max_margin
 from verification.witnesses.kkt import KKTResiduals, KKTStatus, kkt_residuals
 from verification.witnesses.least_norm import SolveStatus
@@ -217,8 +218,8 @@ class Measurer:
             increment_stable_rank=stable_rank_by_norms(increment) if grown > 0.0 else None,
             increment_norm=grown,
             outside_span=float(np.linalg.norm(self.frame.split(increment)[1])) / grown if grown > 0.0 else None,
-            spread_positive=spread(w[a > 0.0], a[a > 0.0], norm / np.sqrt(len(a))) if some else None,
-            spread_negative=spread(w[a < 0.0], a[a < 0.0], norm / np.sqrt(len(a))) if some else None,
+            spread_positive=spread_of_sign(w[a > 0.0], a[a > 0.0], norm / np.sqrt(len(a))) if some else None,
+            spread_negative=spread_of_sign(w[a < 0.0], a[a < 0.0], norm / np.sqrt(len(a))) if some else None,
             alignment=self._alignment(network, Z, q, norm) if some else None,
             to_closed_form=_distance(w, closed) if some else None,
             to_convex_optimum=_distance(w, optimum) if some else None,
@@ -292,21 +293,6 @@ class Measurer:
             weight = kkt.multipliers.sum() * (kkt.smallest_margin / norm) ** 2
             floors["duality_gap"] = eps**2 + 2.0 * float(weight) * excess  # (12.1)
         return floors
-
-
-def spread(W: Array, a: Array, size: float) -> float | None:
-    """Largest distance of a row from |a_j| times their common row, fitted by least squares, in units of `size`.
-
-    Examples
-    --------
-    >>> spread(np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([1.0, 2.0]), 1.0)
-    0.0
-    """
-    if len(a) == 0:
-        return None
-    lengths = np.abs(a)
-    rest = W - np.outer(lengths, lengths @ W / (lengths @ lengths))
-    return float(np.linalg.norm(rest, axis=1).max()) / size
 
 
 def _distance(W: Array, V: Array | None) -> float | None:

@@ -56,7 +56,7 @@ def run_descent(
     record_every: int,
     progress: Callable[[int], None] | None = None,
 ) -> DescentRun:
-    """Descend and record; Ctrl-C, and what `progress` raises, are passed on."""
+    """Descend and record; Ctrl-C (`RunInterrupted`), and what `progress` raises, are passed on."""
     by_sign: list[list[float]] = []
 
     def observe(step: int, C: Array) -> None:

@@ -54,7 +54,7 @@ def sweep(
     store : path, optional
         The SQLite file, made if it is not there; None keeps the results in memory only.
     work : callable
-        dict -> dict of plain values; by default a flow or a `verify` with the keys of `sweep_grid`.
+        dict -> dict of plain values; by default a flow, a descent or a `verify` with the keys of `sweep_grid`.
     name : str
         Names the work in the store: another name, other cells.
     jobs : int >= 1, optional

@@ -241,7 +241,9 @@ class Store:
         if application != APPLICATION:
             raise FileFormatError(self.path, "it is a database of another program, not a store of sweeps")
         if version != SCHEMA_VERSION:
-            raise FileFormatError(self.path, f"it is a store of version {version}, and this program knows version 1")
+            raise FileFormatError(
+                self.path, f"it is a store of version {version}, and this program knows version {SCHEMA_VERSION}"
+            )
 
     def _set_journal(self) -> None:
         """Write-ahead log; SQLite does not wait for the others here, so it is asked again."""

@@ -34,6 +34,7 @@ __all__ = [
     "Hypotheses",
     "ScaledProblem",
     "check_hypotheses",
+    "has_equal_sizes",
     "instance_wise_slack",
     "refined_slack",
 ]
@@ -178,13 +179,18 @@ _REFINED = "one vector of multiplier bounds from the signed Gram matrix, the lea
 
 def _paper_condition(network: TwoLayerNetwork, data: Dataset) -> Condition:
     title = f"{_PAPER} ({PAPER_CONSTANTS['flow_condition'].source})"
-    sizes = np.abs(network.second_layer)
-    if sizes.max() - sizes.min() > 1e-12 * sizes.max():
+    if not has_equal_sizes(network):
         return Condition("paper", title, 0.0, False, "The paper's network has equal |a_j|; these differ.")
     if network.slope == 0.0:
         return Condition("paper", title, 0.0, False, "The condition has γ⁻³ and the slope is 0.")
     slack = flow_condition_slack(data.R_min, data.R_max, data.p, data.n, network.slope)
     return Condition("paper", title, slack, slack >= 1.0)
+
+
+def has_equal_sizes(network: TwoLayerNetwork) -> bool:
+    """Whether all |a_j| are equal, to rounding, as in the paper's network."""
+    sizes = np.abs(network.second_layer)
+    return bool(sizes.max() - sizes.min() <= 1e-12 * sizes.max())
 
 
 @dataclass(frozen=True, eq=False)

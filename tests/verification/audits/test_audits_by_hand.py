@@ -13,8 +13,9 @@ from verification.audits import judging
 from verification.audits.checkpoint import Checkpoint
 from verification.audits.frame import CheckpointFrame
 from verification.audits.judging import AuditedRun, Increment, increment_of
-from verification.audits.measuring import Measurer, spread
+from verification.audits.measuring import Measurer
 from verification.audits.road import straight_road
+from verification.claims.neurons_collapse import spread_of_sign
 
 ALONG = Dataset([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]], [1.0, -1.0])  # K = diag(1, 4), the third axis is across
 PAIR = TwoLayerNetwork([2.0, -1.0], LeakyReLU(0.25))
@@ -302,10 +303,10 @@ def test_ranks_and_kinks_are_those_of_the_format() -> None:
 def test_spread_of_signed_second_layers() -> None:
     """Rows |a| r: no spread, whatever the sign of a; one row off by 3 counts, wherever it stands."""
     a = np.array([-1.0, -2.0, -1.0])
-    assert spread(np.outer(np.abs(a), [1.0, 2.0]), a, 1.0) == pytest.approx(0.0, abs=1e-15)
+    assert spread_of_sign(np.outer(np.abs(a), [1.0, 2.0]), a, 1.0) == pytest.approx(0.0, abs=1e-15)
     W = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 6.0]])
-    assert spread(W, np.array([1.0, 1.0, 1.0]), 2.0) == pytest.approx(2.0)  # the mean is 2, and 4 is left of 6
-    assert spread(W[:0], a[:0], 1.0) is None
+    assert spread_of_sign(W, np.array([1.0, 1.0, 1.0]), 2.0) == pytest.approx(2.0)  # the mean is 2, and 4 is left of 6
+    assert spread_of_sign(W[:0], a[:0], 1.0) is None
 
 
 def test_what_a_format_can_tell_by_hand() -> None:
