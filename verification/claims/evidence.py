@@ -21,6 +21,7 @@ from verification.claims.as_given import message_as_given, progress_as_given
 from verification.claims.descents import DescentRun, run_descent, unit_step
 from verification.claims.limit_error import limit_error
 from verification.claims.proofs import StartProof, prove_starts
+from verification.claims.starts import Start, TimeLimitError
 from verification.exact.certificate import Certificate, certify, certify_unless_rejected
 from verification.exact.documents import NotProven
 from verification.exact.optimum import OptimumCertificate, certify_optimum
@@ -38,30 +39,11 @@ __all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start", "TimeLimitError"]
 SMALLEST_TOLERANCE = 1e-12
 """No tolerance of a verdict on a limit is smaller."""
 
-SMALLEST_SHARE = 1e-3
-"""Seconds that each flow may take at least."""
-
-SHARE_OF_FLOWS = 0.6
-"""The flows may take this part of the time that is left when the first of them starts."""
+SMALLEST_SHARE, SHARE_OF_FLOWS = 1e-3, 0.6
+"""Seconds that each flow may take at least; part of the time left at the first one's start that all of them may."""
 
 DECIDED_WHOLE = 200
 """Up to so many samples the exact certificate is made whatever balls say: it proves less than everything too."""
-
-
-class TimeLimitError(ImplicitBiasError):
-    """The time limit of `verify` was reached."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        super().__init__(f"time: the limit of {seconds:g} s was reached.")
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """One initialization: its weights W0 and the scale that names it."""
-
-    scale: float
-    W0: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,11 +262,8 @@ class Evidence:
         Relative to ‖z‖ >= 1/R_max that is also the error of z = Σ_j a_j w_j, once its margins are at least 1.
         """
         through = float(np.linalg.norm(self.network.second_layer)) * self.data.R_max
-        sizes = [
-            error * float(np.linalg.norm(limit.singular_values))
-            for error, limit in zip(self.limit_errors, self.limits, strict=True)
-        ]
-        return through * max(sizes, default=0.0)
+        sizes = [float(np.linalg.norm(limit.singular_values)) for limit in self.limits]
+        return through * max((e * size for e, size in zip(self.limit_errors, sizes, strict=True)), default=0.0)
 
     @cached_property
     def kkt(self) -> tuple[KKTResiduals, ...]:

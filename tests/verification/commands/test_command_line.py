@@ -431,7 +431,7 @@ def test_low_memory_is_one_sentence(limit, neurons, folder) -> None:
         (["descend", "--steps", "1e400"], "whole number"),
         (["descend", "--steps", "9" * 5000], "whole number"),
         (["descend", "--steps", "1.5"], "whole number"),
-        (["search", "--samples", "1000000"], "`samples` must be at most 512"),
+        (["search", "--samples", "1000000"], "`--samples` must be at most 512"),
         (["search", "--neurons", "1e15"], "samples * neurons"),
         (["search", "--tries", "-1"], "tries"),
         (["search", "--seconds", "1e400"], "seconds"),
@@ -445,10 +445,10 @@ def test_low_memory_is_one_sentence(limit, neurons, folder) -> None:
         (["certify", "--slope", "nan"], "slope"),
         (["certify", "--slope", "1/0"], "slope"),
         (["flow", "--slope", "1e400"], "slope"),
-        (["flow", "--max-time", "1e400"], "max_time"),
+        (["flow", "--max-time", "1e400"], "--max-time"),
         (["flow", "--init-scale", "nan"], "scale"),
         (["verify", "--init-scales", "1,2,nan"], "scales"),
-        (["descend", "--step-size", "1e400"], "step_size"),
+        (["descend", "--step-size", "1e400"], "--step-size"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused_at_once(arguments, words, capsys) -> None:
