@@ -1,6 +1,6 @@
 """Reference implementation of gradient methods on two-layer leaky ReLU networks.
 
-Everything is written out in NumPy with hand-derived gradients; the formulas stand in
+Everything is written out in NumPy and SciPy with hand-derived gradients; the formulas stand in
 docs/theory.md in the same letters.
 """
 

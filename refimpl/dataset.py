@@ -29,6 +29,8 @@ from refimpl.validation import (
     as_frozen_array,
     check_memory,
     freeze_arrays,
+    remember,
+    remembered,
 )
 
 __all__ = ["LARGEST_NORM_RATIO", "Dataset", "as_dataset", "in_memory", "owned", "with_gram"]
@@ -109,12 +111,12 @@ class Dataset:
             check_tiles(X)
         check_equal_rows(X, self.y, K)
         if _in_range(K):
-            self.__dict__["gram"] = owned(K)
+            remember(self, gram=owned(K))
 
     @property
     def exact(self) -> bool:
         """Whether X is the data, number for number, and not their coordinates in some basis, which are rounded."""
-        return not self.__dict__.get("rounded", False)
+        return not remembered(self, "rounded")
 
     @property
     def in_tiles(self) -> bool:
@@ -122,10 +124,10 @@ class Dataset:
         return isinstance(self.X, Columns)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("frame", "gram_eigenvectors")}
+        return {name: value for name, value in vars(self).items() if name not in ("frame", "gram_eigenvectors")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(freeze_arrays(state))
+        remember(self, **freeze_arrays(state))
 
     @property
     def n(self) -> int:
@@ -245,10 +247,10 @@ class Dataset:
         """
         if isinstance(self.X, Columns):
             return self._tiles_rescaled(self.X)
-        k = _exponent_of_largest_norm(self.X)
+        k = exponent_of_largest_norm(as_columns(self.X))
         if k == 0:
             return self, 0
-        X, K = owned(np.ldexp(self.X, -k)), self.__dict__.get("gram")
+        X, K = owned(np.ldexp(self.X, -k)), remembered(self, "gram")
         return (Dataset(X, self.y) if K is None else with_gram(X, self.y, np.ldexp(K, -2 * k), self.exact)), k
 
     def scaled_by(self, exponent: int, K: Array) -> Dataset:
@@ -257,7 +259,7 @@ class Dataset:
 
     def _tiles_rescaled(self, X: Columns) -> tuple[Dataset, int]:
         """`rescaled` without a pass, K being known; where its entries leave the range of float64, with two."""
-        K = self.__dict__.get("gram")
+        K = remembered(self, "gram")
         k = exponent_of_largest_norm(X) if K is None else int(np.frexp(np.sqrt(np.diagonal(K).max()))[1]) - 1
         if k == 0:
             return self, 0
@@ -269,7 +271,7 @@ class Dataset:
 def with_gram(X: Any, y: Array, K: Array, exact: bool = True) -> Dataset:
     """The data set (X, y), both checked before, with the K that is known of it."""
     data = object.__new__(Dataset)
-    data.__dict__.update(X=X, y=y, gram=owned(K), rounded=not exact)
+    remember(data, X=X, y=y, gram=owned(K), rounded=not exact)
     return data
 
 
@@ -358,13 +360,3 @@ def _stays_in_tiles(X: Columns) -> bool:
     """Whether X is larger than a tile, and than K, which is held in memory in any case."""
     n, d = X.shape
     return n < d and n > 0 and X.size > TILE_ENTRIES and not isinstance(X, ArrayColumns)
-
-
-def _exponent_of_largest_norm(X: Array) -> int:
-    """k with 2ᵏ <= max ‖x_i‖ < 2ᵏ⁺¹, to rounding, whatever the size of X."""
-    largest = max(float(np.abs(piece).max()) for _, _, piece in _pieces(X))
-    unit = int(np.frexp(largest)[1])
-    squares = np.zeros(X.shape[0])
-    for row, _, piece in _pieces(X):
-        squares[row : row + len(piece)] += np.sum(np.ldexp(piece, -unit) ** 2, axis=1)
-    return unit + int(np.frexp(np.sqrt(squares.max()))[1]) - 1

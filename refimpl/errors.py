@@ -39,7 +39,7 @@ class ImplicitBiasError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by attributes: the arguments of a subclass are not those of `Exception`."""
-        return _rebuilt, (type(self), self.args, self.__dict__)
+        return _rebuilt, (type(self), self.args, vars(self))
 
 
 class InvalidParameterError(ImplicitBiasError, ValueError):
@@ -153,7 +153,7 @@ def _short_repr() -> reprlib.Repr:
 def _rebuilt(kind: type[ImplicitBiasError], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
     error = kind.__new__(kind)
     error.args = arguments
-    error.__dict__.update(attributes)
+    vars(error).update(attributes)
     return error
 
 

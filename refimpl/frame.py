@@ -8,7 +8,7 @@ import numpy as np
 
 from refimpl.dataset import Dataset
 from refimpl.order import canonical_order
-from refimpl.validation import IndexArray
+from refimpl.validation import IndexArray, remember, remembered
 
 __all__ = ["Frame", "frame_of"]
 
@@ -53,9 +53,10 @@ def frame_of(data: Dataset) -> Frame:
     >>> frame_of(data) is frame
     True
     """
-    kept = data.__dict__.get("frame")
+    kept = remembered(data, "frame")
     if not isinstance(kept, Frame):
-        kept = data.__dict__["frame"] = _made(data)
+        kept = _made(data)
+        remember(data, frame=kept)
     return kept
 
 

@@ -1,8 +1,8 @@
 """Margin losses ℓ(q), right for every margin from -1e300 to 1e300 (docs/theory.md, section 1).
 
-For a margin q: the value ℓ(q), its logarithm, the weight g(q) = -ℓ'(q) > 0 and its logarithm,
-the curvature ℓ''(q), and η(q) = -d log g / dq = ℓ''/g. The logarithms never underflow, which is
-what lets the flow run to margins of any size (docs/numerics.md, "Loss-normalized time").
+For a margin q: the value ℓ(q), its logarithm, the weight g(q) = -ℓ'(q) >= 0 and its logarithm,
+the curvature ℓ''(q), and η(q) = -d log g / dq = ℓ''/g. Of a loss with an exponential tail the logarithms never
+underflow, which is what lets the flow run to margins of any size (docs/numerics.md, "Loss-normalized time").
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ def log_sum_exp(x: Array) -> float:
 
 
 def mean_log_value(loss: Loss, q: Array) -> float:
-    """log L = log((1/n) Σ ℓ(q_i)), finite also where L underflows."""
+    """log L = log((1/n) Σ ℓ(q_i)), finite also where L underflows; -inf where it is 0."""
     return log_sum_exp(loss.log_value(q)) - float(np.log(q.size))
 
 

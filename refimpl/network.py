@@ -29,6 +29,7 @@ from refimpl.validation import (
     as_real_array,
     check_memory,
     freeze_arrays,
+    remember,
 )
 
 __all__ = ["TwoLayerNetwork", "as_network", "check_problem"]
@@ -43,7 +44,7 @@ class TwoLayerNetwork:
     second_layer : array_like, shape (m,)
         a, finite and without zeros; kept read-only, as a copy. The paper's is ±1/√m; see `with_signs`.
     activation : Activation
-        φ, a `LeakyReLU` or `SmoothLeakyReLU`.
+        φ, such as a `LeakyReLU` or a `SmoothLeakyReLU`.
 
     Raises
     ------
@@ -83,7 +84,7 @@ class TwoLayerNetwork:
         object.__setattr__(self, "second_layer", as_frozen_array("second_layer", a, 1))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(freeze_arrays(state))
+        remember(self, **freeze_arrays(state))
 
     @classmethod
     def with_signs(cls, positive: int, negative: int, activation: Activation) -> TwoLayerNetwork:
@@ -176,7 +177,7 @@ class TwoLayerNetwork:
         """
         W = self._checked_weights(W)
         if isinstance(X, Columns):
-            return self._preactivations_in_tiles(W, X)
+            return _preactivations_in_tiles(W, X)
         X = as_real_array("X", X, 2)
         if X.shape[1] != W.shape[1]:
             raise ShapeError("X", f"(n, {W.shape[1]})", X.shape)
@@ -187,13 +188,6 @@ class TwoLayerNetwork:
             as_finite_array("X", X, 2)
             _refuse_overflow("W Xᵀ", Z)
         return np.asarray(Z)
-
-    def _preactivations_in_tiles(self, W: Array, X: Columns) -> Array:
-        if X.shape[1] != W.shape[1]:
-            raise ShapeError("X", f"(n, {W.shape[1]})", X.shape)
-        ((Z, _),) = products_with_weights(X, [ArrayColumns(as_finite_array("W", W, 2))])
-        _refuse_overflow("W Xᵀ", Z)
-        return Z
 
     def forward(self, W: Any, X: Any) -> Array:
         """f(x_i; W) = Σ_j a_j φ(z_ji) for every row x_i of X.
@@ -345,6 +339,14 @@ def check_problem(network: Any, data: Any, purpose: str | None = None) -> None:
     as_dataset(data)
     if purpose is not None:
         network.require_leaky_relu(purpose)
+
+
+def _preactivations_in_tiles(W: Array, X: Columns) -> Array:
+    if X.shape[1] != W.shape[1]:
+        raise ShapeError("X", f"(n, {W.shape[1]})", X.shape)
+    ((Z, _),) = products_with_weights(X, [ArrayColumns(as_finite_array("W", W, 2))])
+    _refuse_overflow("W Xᵀ", Z)
+    return Z
 
 
 def _mean(values: Array) -> float:

@@ -136,9 +136,9 @@ def prepare(data: Dataset, *steps: str) -> Prepared:
     Raises
     ------
     InvalidParameterError
-        If a step has another name, the data leave the range of float64, or they do not fit into memory.
+        If a step has another name, or the data do not fit into memory.
     InvalidDataError
-        If a sample becomes 0, or two with opposite labels become equal.
+        If a sample becomes 0, two with opposite labels become equal, or the data leave the range of float64.
 
     References
     ----------

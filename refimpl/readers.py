@@ -43,8 +43,9 @@ def load(
 ) -> Dataset:
     """Read a data set from a file of any kind, by the ending of its name.
 
-    `.npz` (arrays X and y), text (`.csv`, `.tsv`, `.csv.gz`, `.tsv.gz`), and with the extra `frames` `.parquet`,
-    `.arrow` and `.feather`. `read` also tells what was read.
+    `.npz` (arrays X and y), text (`.csv`, `.tsv`, `.csv.gz`, `.tsv.gz`), text of svmlight (`.svm`, `.svmlight`,
+    `.libsvm`), and with the extra `frames` `.parquet`, `.arrow` and `.feather`. `read` also tells what was read, and
+    takes samples whose labels are in a file of their own.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ def as_weights(W: Any, m: int, d: int, parameter: str = "W0") -> Columns:
     Raises
     ------
     InvalidParameterError, ShapeError
-        If it is not finite, or has another shape.
+        If an array is not finite, or it has another shape; of `Columns` products show whether they are finite.
     """
     if isinstance(W, GaussianInitialization):
         return W.columns(m, d)

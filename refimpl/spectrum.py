@@ -20,12 +20,14 @@ __all__ = [
     "frobenius_norm",
     "gram_factor",
     "numerical_rank",
+    "rank_above",
     "rank_of_limit",
     "row_norms",
     "sample_factor",
     "singular_values",
     "stable_rank",
     "stable_rank_by_norms",
+    "stable_rank_of",
     "third_ratio",
 ]
 
@@ -241,7 +243,18 @@ def numerical_rank(W: Any, gram: Any = None, tolerance: float | None = None) -> 
     relative = as_number("tolerance", tolerance)
     if not 0.0 <= relative < 1.0:
         raise InvalidParameterError("tolerance", "lie in [0, 1)", tolerance)
-    return int(np.sum(sigma > relative * sigma[0])) if sigma.size else 0
+    return rank_above(sigma, relative) if sigma.size else 0
+
+
+def rank_above(sigma: Array, tolerance: float) -> int:
+    """The number of singular values, in descending order, above `tolerance` times the largest.
+
+    Examples
+    --------
+    >>> rank_above(np.array([2.0, 1.0, 1e-12]), 1e-13), rank_above(np.zeros(2), 1e-13)
+    (3, 0)
+    """
+    return int(np.sum(sigma > tolerance * sigma[0]))
 
 
 def stable_rank(W: Any, gram: Any = None) -> float:
@@ -284,7 +297,7 @@ def rank_of_limit(sigma: Array) -> int:
     >>> rank_of_limit(np.array([2.0, 1.0, 1e-12])), rank_of_limit(np.zeros(2))
     (2, 0)
     """
-    return int(np.sum(sigma > RANK_TOLERANCE * sigma[0]))
+    return rank_above(sigma, RANK_TOLERANCE)
 
 
 def third_ratio(sigma: Array) -> float:

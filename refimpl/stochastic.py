@@ -165,7 +165,7 @@ def stochastic_gradient_descent(
     Returns
     -------
     StochasticResult
-        Ctrl-C and overflow end the run early and are told by `.status`, never by an exception.
+        Overflow ends the run early and is told by `.status`, never by an exception.
 
     Raises
     ------

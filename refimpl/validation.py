@@ -48,6 +48,8 @@ __all__ = [
     "check_steps",
     "freeze_arrays",
     "memory_limit",
+    "remember",
+    "remembered",
 ]
 
 EXACT_INTEGERS = 2**53
@@ -138,6 +140,25 @@ def freeze_arrays(state: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, np.ndarray):
             value.setflags(write=False)
     return state
+
+
+def remember(owner: Any, **known: Any) -> None:
+    """Give a frozen object what is known of it beforehand, where `cached_property` keeps what it computes.
+
+    Examples
+    --------
+    >>> from refimpl import Dataset
+    >>> data = Dataset([[1.0]], [1])
+    >>> remember(data, gram=np.eye(1))
+    >>> data.gram is remembered(data, "gram")
+    True
+    """
+    vars(owner).update(known)
+
+
+def remembered(owner: Any, name: str) -> Any:
+    """What an object has computed, or was given by `remember`, under this name; None if nothing."""
+    return vars(owner).get(name)
 
 
 def _read(parameter: str, value: Any) -> NDArray[Any]:

@@ -110,9 +110,11 @@ def report_figure(report: Report) -> Figure:
     evidence = report.evidence
     if evidence is None:
         raise ImplicitBiasError("a report read from a file has no flows to draw: make it with verify(...).")
+    from verification.claims.as_given import descents_as_given, flows_as_given  # with a report they are loaded
+
     figure = Figure(figsize=(12, 9), layout="constrained")
     axes = figure.subplots(2, 2)
-    flows, descents = (evidence.known(name, ()) for name in ("flows", "descents"))
+    flows, descents = flows_as_given(evidence), descents_as_given(evidence)
     if flows:
         panels.draw_margins(axes[0, 0], flows[0])
     limits = [(f"start {k}", flow.limit) for k, flow in enumerate(flows, 1) if flow.limit is not None]

@@ -1,4 +1,4 @@
-"""Built-in data sets of the command `implicit-bias verify`, each with the network that goes with it."""
+"""Built-in data sets of the commands that take --preset, each with the network that goes with it."""
 
 from __future__ import annotations
 

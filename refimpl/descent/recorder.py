@@ -12,10 +12,10 @@ from refimpl.descent.result import DescentTrajectory
 from refimpl.errors import InvalidParameterError
 from refimpl.losses import Loss, mean_log_value
 from refimpl.span import SpanCoordinates
-from refimpl.spectrum import row_norms, stable_rank_by_norms, stable_rank_of
+from refimpl.spectrum import rank_above, row_norms, stable_rank_by_norms, stable_rank_of
 from refimpl.validation import Array
 
-__all__ = ["Recorder", "State", "next_record", "refuse_large_record"]
+__all__ = ["DescentRecorder", "State", "next_record", "refuse_large_record"]
 
 LEADING = 10
 """Singular values that are recorded, at most."""
@@ -43,7 +43,7 @@ def next_record(step: int, record_every: int | None) -> int:
     return step + (max(1, step // GROWTH) if record_every is None else record_every)
 
 
-class Recorder:
+class DescentRecorder:
     """Rows of a `DescentTrajectory`, one for each recorded step."""
 
     def __init__(self, span: SpanCoordinates, loss: Loss, d: int, observe: Callable[[int, Array], None]) -> None:
@@ -79,7 +79,7 @@ class Recorder:
         if not np.isfinite(norm):
             return norm, 0, np.full(min(*shape, LEADING), np.nan), float("nan")
         sigma = self._span.singular_values(C)
-        rank = int(np.sum(sigma > max(shape) * np.finfo(np.float64).eps * sigma[0]))
+        rank = rank_above(sigma, max(shape) * float(np.finfo(np.float64).eps))
         return norm, rank, sigma[: min(*shape, LEADING)], stable_rank_of(sigma) if norm > 0.0 else float("nan")
 
     def trajectory(self) -> DescentTrajectory:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from refimpl.archive import load_archive, save_archive, with_prefix
 from refimpl.display import Displayed, frame, shown
 from refimpl.documents import as_plain
 from refimpl.span import weights_from_coefficients
+from refimpl.tiles.columns import scaled
 from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array
 
 __all__ = ["DescentResult", "DescentStatus", "DescentTrajectory"]
 
 FILE_VERSION = 1
+
+LENGTHS = ("norm", "neuron_norms", "singular_values", "increment_norms")
+"""What of a trajectory is measured like W."""
 
 
 class DescentStatus(Enum):
@@ -38,7 +44,7 @@ class DescentTrajectory:
     loss : ndarray, shape (T,)
         L.
     log_loss : ndarray, shape (T,)
-        log L, finite also where L underflows.
+        log L, finite also where L underflows; -inf where it is 0, which that of the hinge loss becomes.
     margins : ndarray, shape (T, n)
         q_i.
     smallest_margin : ndarray, shape (T,)
@@ -132,6 +138,17 @@ class DescentResult(Displayed):
             ("stable rank, at the start and now", f"{path.stable_rank[0]:.4g}, {path.stable_rank[-1]:.4g}"),
             ("stable rank of W(t) - W(0)", shown(float(path.increment_stable_rank[-1]))),
         ]
+
+    def in_units_of(self, X: Any, k: int, e: int) -> DescentResult:
+        """This result of a descent with X/2ᵏ and a/2ᵉ as one with X and a: W is divided by 2ᵏ⁺ᵉ, α and G by 4ᵏ⁺ᵉ."""
+        h, path = k + e, self.trajectory
+        with np.errstate(over="ignore"):
+            lengths = {name: np.ldexp(getattr(path, name), -h) for name in LENGTHS}
+            path = replace(path, **lengths, accumulated_weights=np.ldexp(path.accumulated_weights, -2 * h))
+            step_size = float(np.ldexp(self.diagnostics.get("step_size", 0.0), -2 * h))
+        coefficients, W0 = np.ldexp(self.coefficients, -2 * k - e), scaled(self.W0, -h)
+        diagnostics = self.diagnostics | {"step_size": step_size}
+        return replace(self, coefficients=coefficients, trajectory=path, W0=W0, X=X, diagnostics=diagnostics)
 
     def weights(self) -> Array:
         """W = W0 + C X of the last state, shape (m, d)."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.dataset import Dataset
-from refimpl.descent.recorder import Recorder, State, next_record, refuse_large_record
+from refimpl.descent.recorder import DescentRecorder, State, next_record, refuse_large_record
 from refimpl.descent.result import DescentResult, DescentStatus
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.losses import Loss, as_loss
@@ -93,7 +93,7 @@ def gradient_descent(
     refuse_large_record(steps, record_every, network.m, data.n)
     span = SpanCoordinates.from_weights(network, data, W0)
     with np.errstate(over="ignore", invalid="ignore"):
-        recorder = Recorder(span, loss, given.d, see)
+        recorder = DescentRecorder(span, loss, given.d, see)
         status, state = _descend(span, loss, step_size, steps, record_every, recorder, tell)
     diagnostics = {
         "step_size": step_size,
@@ -156,7 +156,7 @@ def _descend(
     step_size: float,
     steps: int,
     record_every: int | None,
-    recorder: Recorder,
+    recorder: DescentRecorder,
     progress: Callable[[int], None],
 ) -> tuple[DescentStatus, State]:
     """Take the steps; the state returned is the last complete and finite one, and is recorded."""

@@ -92,11 +92,9 @@ def limit_from_cell(cell: Cell, w: Array, X: Array) -> FlowLimit:
     read = _coefficients_with_unit_margin(cell, w)
     lam = simplex_minimizer(cell.matrix)
     if lam is None or not cell.agrees_with(lam / lam.sum()):
-        return _limit(cell, read[0], read[1], X, polished=False, distance=0.0)
+        return _limit(cell, read[0], read[1], X, polished=False, change=np.zeros_like(read[0]))
     C, lam = _coefficients_with_unit_margin(cell, lam / lam.sum())
-    L = gram_factor(cell.gram)
-    distance = float(np.linalg.norm((C - read[0]) @ L) / np.linalg.norm(C @ L))
-    return _limit(cell, C, lam, X, polished=True, distance=distance)
+    return _limit(cell, C, lam, X, polished=True, change=C - read[0])
 
 
 def _coefficients_with_unit_margin(cell: Cell, w: Array) -> tuple[Array, Array]:
@@ -105,7 +103,9 @@ def _coefficients_with_unit_margin(cell: Cell, w: Array) -> tuple[Array, Array]:
     return cell.velocity(w) / slowest, w / slowest
 
 
-def _limit(cell: Cell, C: Array, lam: Array, X: Array, polished: bool, distance: float) -> FlowLimit:
+def _limit(cell: Cell, C: Array, lam: Array, X: Array, polished: bool, change: Array) -> FlowLimit:
+    """W = C X as a limit; `change`, shape (m, n), is what the polish added to C."""
+    L = gram_factor(cell.gram)
     Z = C @ cell.gram
     Z[cell.pattern == 0] = 0.0
     q = cell.y * cell.network.outputs(Z)
@@ -115,9 +115,9 @@ def _limit(cell: Cell, C: Array, lam: Array, X: Array, polished: bool, distance:
         multipliers=lam,
         margins=q,
         pattern=cell.pattern.copy(),
-        singular_values=singular_values(C, cell.gram),
+        singular_values=singular_values(C @ L),
         polished=polished,
-        polish_distance=distance,
+        polish_distance=float(np.linalg.norm(change @ L) / np.linalg.norm(C @ L)),
         condition=float(np.linalg.cond(cell.matrix[np.ix_(S, S)])),
         X=X,
     )

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from refimpl.validation import Array, IndexArray, IntArray
+from refimpl.validation import Array, IndexArray, IntArray, remember
 
 __all__ = ["Pattern", "slopes_of"]
 
@@ -119,7 +119,7 @@ class Pattern:
     def _on_same_samples(self, sides: IntArray, drive: Array) -> Pattern:
         other = Pattern(self.gram, sides, drive, self.samples)
         if self.samples.size:
-            other.__dict__["regression"] = self.regression
+            remember(other, regression=self.regression)
         return other
 
     def without(self, i: int) -> Pattern:

@@ -18,7 +18,7 @@ class Choices:
     Attributes
     ----------
     header : bool, optional
-        Whether the first line of a text is a header; by default the module's rule decides.
+        Whether the first line of a text is a header; by default the rule of `refimpl.tables.text` decides.
     label_column : str or int, optional
         Name of the column of labels, or its number, counted from 1, or from -1 backwards. By default the column
         called `y` or `label`, and if there is none the last.

@@ -14,7 +14,7 @@ from refimpl.tables.cells import listed, printable
 from refimpl.tables.choices import DEFAULT, Choices, ReadReport
 from refimpl.tables.labels import Labels
 
-__all__ = ["Columns", "finished", "read_arrays"]
+__all__ = ["ColumnRoles", "finished", "read_arrays"]
 
 
 def read_arrays(source: Any, X: Any, y: Any, choices: Choices = DEFAULT) -> tuple[Dataset, ReadReport]:
@@ -41,11 +41,11 @@ def read_arrays(source: Any, X: Any, y: Any, choices: Choices = DEFAULT) -> tupl
         raise FileFormatError(source, f"X and y must have shapes (n, d) and (n,), not {X.shape} and {y.shape}")
     labels = Labels(source, choices)
     kept = np.array([labels.wants(str(label)) for label in y.tolist()], dtype=np.bool_)
-    columns = Columns(source, [""] * X.shape[1], choices, label=False)
+    columns = ColumnRoles(source, [""] * X.shape[1], choices, label=False)
     return finished(X[kept][:, columns.features], labels, columns, [])
 
 
-class Columns:
+class ColumnRoles:
     """Which column is the labels', which are features and which are left out; counted from 0 in here."""
 
     def __init__(self, source: Any, names: Sequence[str], choices: Choices, label: bool = True) -> None:
@@ -84,7 +84,7 @@ class Columns:
         raise InvalidParameterError(parameter, f"be one of the columns of `{self.source}`, {there}", wanted)
 
 
-def finished(X: Any, labels: Labels, columns: Columns, notes: list[str]) -> tuple[Dataset, ReadReport]:
+def finished(X: Any, labels: Labels, columns: ColumnRoles, notes: list[str]) -> tuple[Dataset, ReadReport]:
     signs = labels.signs()
     data = _dataset(labels.source, X, np.array([signs[key] for key in labels.keys], dtype=np.float64))
     if columns.dropped:

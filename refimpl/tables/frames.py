@@ -14,7 +14,7 @@ from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterE
 from refimpl.files import open_regular
 from refimpl.tables.cells import MISSING, is_number
 from refimpl.tables.choices import DEFAULT, Choices, ReadReport
-from refimpl.tables.columns import Columns, finished
+from refimpl.tables.columns import ColumnRoles, finished
 from refimpl.tables.labels import Labels, why_empty
 from refimpl.validation import Array
 
@@ -34,7 +34,7 @@ def read_frame(frame: Any, choices: Choices = DEFAULT, source: str = "a data fra
     if choices.header is not None:
         raise InvalidParameterError("header", "go with a text: a frame has names", choices.header)
     names, series = _columns_of(frame)
-    columns = Columns(source, names, choices)
+    columns = ColumnRoles(source, names, choices)
     labels = Labels(source, choices)
     texts = [_cell_text(value) for value in series(columns.label)]
     if any(text.lower() in MISSING for text in texts):

@@ -29,12 +29,12 @@ from refimpl.errors import FileFormatError, ImplicitBiasError
 from refimpl.files import open_regular
 from refimpl.tables.cells import MISSING, NUMBER_CHARACTERS, is_number, key_of
 from refimpl.tables.choices import DEFAULT, Choices, ReadReport
-from refimpl.tables.columns import Columns, finished
+from refimpl.tables.columns import ColumnRoles, finished
 from refimpl.tables.labels import Labels, why_empty
 
 __all__ = ["read_text_table"]
 
-TEXT_LIMIT_BYTES, LINE_LIMIT = 2**30, 2**26
+TABLE_LIMIT_BYTES, LINE_LIMIT = 2**30, 2**26
 """A table of text may have 1 GiB once uncompressed, and 64 Mi characters a line."""
 
 HEAD = 20
@@ -112,8 +112,8 @@ def _numbered_lines(path: Any, handle: IO[str]) -> Iterator[tuple[int, str]]:
         number, total = number + 1, total + len(line)
         if len(line) > LINE_LIMIT:
             raise FileFormatError(path, f"line {number} has more than the {LINE_LIMIT} characters that are read")
-        if total > TEXT_LIMIT_BYTES:
-            raise FileFormatError(path, f"it has more than the {TEXT_LIMIT_BYTES / 2**30:g} GiB of text that are read")
+        if total > TABLE_LIMIT_BYTES:
+            raise FileFormatError(path, f"it has more than the {TABLE_LIMIT_BYTES / 2**30:g} GiB of text that are read")
         yield number, line
 
 
@@ -127,7 +127,7 @@ def _read_lines(path: Any, numbered: Iterator[tuple[int, str]], choices: Choices
     rows = _rows(text, chain(head, lines))
     first = next(rows)
     header = _is_header(first, choices)
-    columns = Columns(path, first if header else [""] * len(first), choices)
+    columns = ColumnRoles(path, first if header else [""] * len(first), choices)
     labels, values = Labels(path, choices), array("d")
     for cells in rows if header else chain([first], rows):
         if labels.wants(_label_in(text, cells, columns)):
@@ -200,7 +200,7 @@ def _is_header(cells: list[str], choices: Choices) -> bool:
     return not values and blanks <= 1 and blanks < len(cells)
 
 
-def _label_in(text: _Text, cells: list[str], columns: Columns) -> str:
+def _label_in(text: _Text, cells: list[str], columns: ColumnRoles) -> str:
     """The label of one row, whose width is looked at too."""
     if len(cells) != len(columns.names):
         raise FileFormatError(text.path, f"line {text.line} has {len(cells)} columns, not {len(columns.names)}")
@@ -210,7 +210,7 @@ def _label_in(text: _Text, cells: list[str], columns: Columns) -> str:
     return label
 
 
-def _numbers_in(text: _Text, cells: list[str], columns: Columns, first: bool) -> list[float]:
+def _numbers_in(text: _Text, cells: list[str], columns: ColumnRoles, first: bool) -> list[float]:
     """The cells of one row as numbers."""
     joined = "".join(cells)
     if "," in joined and text.separator != ",":

@@ -89,7 +89,7 @@ class Columns(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the plan, which is this process's own."""
-        return {key: value for key, value in self.__dict__.items() if key != "plan"}
+        return {key: value for key, value in vars(self).items() if key != "plan"}
 
     def tiles(self) -> Iterator[tuple[int, int]]:
         """First column, and the one after the last, of each tile."""

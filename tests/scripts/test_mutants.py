@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +29,18 @@ def test_every_test_that_is_named_is_there() -> None:
     for name in {test for mutant in MUTANTS for test in mutant.tests}:
         path, _, function = name.partition("::")
         assert re.sub(r"\[.*", "", function) in functions_of(path), name
+
+
+@pytest.mark.skipif(os.environ.get("HYPOTHESIS_PROFILE") != "thorough", reason="thorough runs only")
+def test_every_test_that_is_named_is_collected() -> None:
+    """With its parameters, which the source alone does not show: a name that pytest does not know kills nothing."""
+    named = {test for mutant in MUTANTS for test in mutant.tests}
+    files = sorted({name.partition("::")[0] for name in named})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", *files]
+    told = subprocess.run(command, cwd=mutants.ROOT, capture_output=True, text=True, check=True).stdout
+    ids = {line for line in told.splitlines() if "::" in line}
+    known = ids | {name.partition("[")[0] for name in ids}
+    assert not sorted(named - known)
 
 
 @cache

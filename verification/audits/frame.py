@@ -19,14 +19,14 @@ from refimpl.tiles.accumulate import combination, products_with_weights
 from refimpl.tiles.columns import ArrayColumns, as_columns
 from refimpl.validation import Array
 
-__all__ = ["Frame"]
+__all__ = ["CheckpointFrame"]
 
 NOTHING = 1e-13
 """A part of W below this share of ‖W‖ is rounding of the products that give it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class CheckpointFrame:
     """The samples, and weights, in coordinates of at most n + m dimensions.
 
     Parameters
@@ -38,7 +38,7 @@ class Frame:
 
     Examples
     --------
-    >>> frame = Frame(Dataset(np.eye(2, 50), [1, -1]), 3)
+    >>> frame = CheckpointFrame(Dataset(np.eye(2, 50), [1, -1]), 3)
     >>> frame.data.d, frame.weights(np.ones((3, 50))).shape
     (5, (3, 5))
     >>> round(float(np.linalg.norm(frame.weights(np.ones((3, 50)))) ** 2), 9)

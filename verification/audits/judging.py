@@ -21,7 +21,7 @@ from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import row_norms, stable_rank_by_norms
 from refimpl.validation import Array
 from verification.audits.checkpoint import Checkpoint
-from verification.audits.frame import Frame
+from verification.audits.frame import CheckpointFrame
 from verification.audits.measuring import Measured
 from verification.claims import (
     descent_converges,
@@ -35,7 +35,7 @@ from verification.claims.evidence import Evidence
 from verification.claims.hypotheses import log_threshold
 from verification.witnesses.bounds import largest_rho, rate_of_descent, smallest_eigenvalue
 
-__all__ = ["Increment", "Trajectory", "increment_of", "judged"]
+__all__ = ["AuditedRun", "Increment", "increment_of", "judged"]
 
 NO_STEP_SIZE = "This needs the run's step size (--step-size, step_size), and the numbers of its steps."
 
@@ -77,7 +77,9 @@ class Increment:
         return self.slack >= 1.0 and self.outside <= 1.0
 
 
-def increment_of(network: TwoLayerNetwork, frame: Frame, W0: Array, W: Array, eps: float, steps: int) -> Increment:
+def increment_of(
+    network: TwoLayerNetwork, frame: CheckpointFrame, W0: Array, W: Array, eps: float, steps: int
+) -> Increment:
     """Take W - W(0) apart, W having been rounded to a format at each of `steps` steps.
 
     Rounding is at most u (steps + 2) ‖W‖ for the weights, and 2 (n + 4) u ‖a‖ Σ G_i ‖x_i‖ for sums of n terms.
@@ -111,14 +113,14 @@ def increment_of(network: TwoLayerNetwork, frame: Frame, W0: Array, W: Array, ep
 
 
 @dataclass(frozen=True, eq=False)
-class Trajectory:
-    """What the claims look at.
+class AuditedRun:
+    """A run as the claims look at it: its checkpoints, and what was measured of them.
 
     Attributes
     ----------
     network : TwoLayerNetwork
         With the second layer of the first checkpoint.
-    frame : Frame
+    frame : CheckpointFrame
     loss : Loss
     checkpoints : sequence of Checkpoint
     rows : sequence of Measured
@@ -130,7 +132,7 @@ class Trajectory:
     """
 
     network: TwoLayerNetwork
-    frame: Frame
+    frame: CheckpointFrame
     loss: Loss
     checkpoints: Sequence[Checkpoint]
     rows: Sequence[Measured]
@@ -185,7 +187,7 @@ class Trajectory:
         return DescentResult(DescentStatus.FINISHED, "", zero, path, np.zeros((0, 0)), self.frame.data.X)
 
 
-def judged(trajectory: Trajectory) -> tuple[ClaimResult, ...]:
+def judged(trajectory: AuditedRun) -> tuple[ClaimResult, ...]:
     """The rows of the four claims; with one checkpoint there is no trajectory, and none."""
     if len(trajectory.rows) < 2:
         return ()
@@ -213,7 +215,7 @@ def judged(trajectory: Trajectory) -> tuple[ClaimResult, ...]:
 # --- section 8 --------------------------------------------------------------------------------------------------------
 
 
-def _sum_of_gradients(trajectory: Trajectory, evidence: Evidence) -> HypothesisResult:
+def _sum_of_gradients(trajectory: AuditedRun, evidence: Evidence) -> HypothesisResult:
     name = "K invertible, W - W(0) a sum of gradients"
     if trajectory.second_layer_moved:
         return HypothesisResult("second layer fixed", False, None)
@@ -247,7 +249,7 @@ def _change_of_growth(value: float, bound: float, e: float) -> float:
 
 
 def _in_format(
-    trajectory: Trajectory,
+    trajectory: AuditedRun,
     evidence: Evidence,
     measure: Callable[[Evidence], Measurement],
     change: Callable[[float, float, float], float],
@@ -274,14 +276,14 @@ def _in_format(
 # --- section 7, "Monotone" --------------------------------------------------------------------------------------------
 
 
-def _gradient_flow(trajectory: Trajectory, evidence: Evidence) -> HypothesisResult:
+def _gradient_flow(trajectory: AuditedRun, evidence: Evidence) -> HypothesisResult:
     """L < ℓ(0)/n, and steps of size 0."""
     below = [row.log_loss < log_threshold(evidence) for row in trajectory.rows]
     flows = trajectory.step_size == 0.0 and trajectory.may_be_a_flow
     return HypothesisResult("gradient flow (step size 0), loss < ℓ(0)/n", flows and any(below), None)
 
 
-def _monotone(trajectory: Trajectory, evidence: Evidence) -> Measurement:
+def _monotone(trajectory: AuditedRun, evidence: Evidence) -> Measurement:
     """Largest decrease of the smoothed margin between checkpoints with L < ℓ(0)/n, relative to it."""
     late = [row for row in trajectory.rows if row.log_loss < log_threshold(evidence)]
     quantity = "largest relative decrease"
@@ -308,7 +310,7 @@ def _monotone(trajectory: Trajectory, evidence: Evidence) -> Measurement:
 # --- section 10 -------------------------------------------------------------------------------------------------------
 
 
-def _full_descent(trajectory: Trajectory, evidence: Evidence) -> HypothesisResult:
+def _full_descent(trajectory: AuditedRun, evidence: Evidence) -> HypothesisResult:
     if not _has_steps(trajectory):
         return HypothesisResult("step size of full-batch descent", False, None)
     found = descent_converges.hypothesis(evidence)
@@ -316,11 +318,11 @@ def _full_descent(trajectory: Trajectory, evidence: Evidence) -> HypothesisResul
     return replace(found, name="ργK_ii > r_i, logistic, full batch", satisfied=met)
 
 
-def _has_steps(trajectory: Trajectory) -> bool:
+def _has_steps(trajectory: AuditedRun) -> bool:
     return bool(trajectory.step_size) and all(checkpoint.numbered for checkpoint in trajectory.checkpoints)
 
 
-def _converges(trajectory: Trajectory, evidence: Evidence) -> Measurement:
+def _converges(trajectory: AuditedRun, evidence: Evidence) -> Measurement:
     """Largest of L(t)/bound(t), and of (least gain of the smallest margin)/(its gain), between checkpoints.
 
     A gain below the rounding of margins in the format is not seen.

@@ -21,9 +21,10 @@ from refimpl.network import TwoLayerNetwork
 from refimpl.spectrum import singular_values, stable_rank_by_norms, stable_rank_of, third_ratio
 from refimpl.validation import Array
 from verification.audits.checkpoint import Checkpoint
-from verification.audits.frame import Frame
+from verification.audits.frame import CheckpointFrame
 from verification.audits.road import Road, road_of_flow, straight_road
 from verification.claims.decision_boundary_linear import sample_points
+from verification.claims.neurons_collapse import spread_of_sign
 from verification.witnesses.convex_program import max_margin
 from verification.witnesses.kkt import KKTResiduals, KKTStatus, kkt_residuals
 from verification.witnesses.least_norm import SolveStatus
@@ -144,7 +145,7 @@ class Measurer:
     ----------
     network : TwoLayerNetwork
         Its second layer is that of checkpoints that have none.
-    frame : Frame
+    frame : CheckpointFrame
         Of the samples.
     start : Checkpoint
         W(0) and a(0).
@@ -156,7 +157,13 @@ class Measurer:
     """
 
     def __init__(
-        self, network: TwoLayerNetwork, frame: Frame, start: Checkpoint, loss: Loss, unique: bool, seed: int = 0
+        self,
+        network: TwoLayerNetwork,
+        frame: CheckpointFrame,
+        start: Checkpoint,
+        loss: Loss,
+        unique: bool,
+        seed: int = 0,
     ) -> None:
         self.network, self.frame, self.loss, self.unique, self.seed = network, frame, loss, unique, seed
         self.W0 = start.weights()
@@ -211,8 +218,8 @@ class Measurer:
             increment_stable_rank=stable_rank_by_norms(increment) if grown > 0.0 else None,
             increment_norm=grown,
             outside_span=float(np.linalg.norm(self.frame.split(increment)[1])) / grown if grown > 0.0 else None,
-            spread_positive=spread(w[a > 0.0], a[a > 0.0], norm / np.sqrt(len(a))) if some else None,
-            spread_negative=spread(w[a < 0.0], a[a < 0.0], norm / np.sqrt(len(a))) if some else None,
+            spread_positive=spread_of_sign(w[a > 0.0], a[a > 0.0], norm / np.sqrt(len(a))) if some else None,
+            spread_negative=spread_of_sign(w[a < 0.0], a[a < 0.0], norm / np.sqrt(len(a))) if some else None,
             alignment=self._alignment(network, Z, q, norm) if some else None,
             to_closed_form=_distance(w, closed) if some else None,
             to_convex_optimum=_distance(w, optimum) if some else None,
@@ -286,21 +293,6 @@ class Measurer:
             weight = kkt.multipliers.sum() * (kkt.smallest_margin / norm) ** 2
             floors["duality_gap"] = eps**2 + 2.0 * float(weight) * excess  # (12.1)
         return floors
-
-
-def spread(W: Array, a: Array, size: float) -> float | None:
-    """Largest distance of a row from |a_j| times their common row, fitted by least squares, in units of `size`.
-
-    Examples
-    --------
-    >>> spread(np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([1.0, 2.0]), 1.0)
-    0.0
-    """
-    if len(a) == 0:
-        return None
-    lengths = np.abs(a)
-    rest = W - np.outer(lengths, lengths @ W / (lengths @ lengths))
-    return float(np.linalg.norm(rest, axis=1).max()) / size
 
 
 def _distance(W: Array, V: Array | None) -> float | None:

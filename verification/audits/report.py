@@ -28,10 +28,10 @@ SCHEMA_VERSION = 1
 MOST_ROWS = 12
 """So many checkpoints are shown in a table, evenly among them all; the JSON has every one."""
 
-Columns = tuple[tuple[str, str], ...]
+ColumnTitles = tuple[tuple[str, str], ...]
 """Titles, and attributes of `Measured`."""
 
-TABLES: dict[str, Columns] = {
+TABLES: dict[str, ColumnTitles] = {
     "margins and KKT residuals": (
         ("loss", "loss"),
         ("q_min", "smallest_margin"),
@@ -190,7 +190,7 @@ def some_rows(rows: Sequence[Measured]) -> list[Measured]:
     return [rows[k] for k in places]
 
 
-def cells_of(row: Measured, columns: Columns) -> list[str]:
+def cells_of(row: Measured, columns: ColumnTitles) -> list[str]:
     """The step, and what the columns show of a checkpoint."""
     return [str(row.step), *(_cell(row, attribute) for _, attribute in columns)]
 
@@ -211,6 +211,6 @@ def _time_left(row: Measured) -> str:
     return "there" if row.road.arrived else power_of_ten(row.road.log_time / np.log(10.0))
 
 
-def _table(title: str, columns: Columns, rows: Sequence[Measured]) -> FittingTable:
+def _table(title: str, columns: ColumnTitles, rows: Sequence[Measured]) -> FittingTable:
     head, cells = ("step", *(name for name, _ in columns)), [cells_of(row, columns) for row in rows]
     return FittingTable(head, cells, title=title, justify="right", pad_edge=False)

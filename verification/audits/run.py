@@ -15,8 +15,8 @@ from refimpl.preparation import prepare
 from refimpl.spectrum import frobenius_norm
 from refimpl.validation import as_callback, as_count, as_nonnegative
 from verification.audits.checkpoint import Checkpoint, as_checkpoints
-from verification.audits.frame import Frame
-from verification.audits.judging import Increment, Trajectory, increment_of, judged
+from verification.audits.frame import CheckpointFrame
+from verification.audits.judging import AuditedRun, Increment, increment_of, judged
 from verification.audits.measuring import RANK_MULTIPLE, Measured, Measurer
 from verification.audits.report import AuditReport
 from verification.audits.words import in_words
@@ -101,7 +101,7 @@ def audit(
     if with_bias:
         data = prepare(data, "add_bias").data
     _check_fit(found, network, data)
-    frame = Frame(data, len(found[0].W))
+    frame = CheckpointFrame(data, len(found[0].W))
     conditions = check_hypotheses(network, frame.data)
     measurer = Measurer(network, frame, found[0], loss, conditions.refined.satisfied, seed)
     network = measurer.network_of(found[0])
@@ -112,7 +112,7 @@ def audit(
     kept = [checkpoint for checkpoint, row in zip(found, rows, strict=True) if row is not None]
     done = [row for row in rows if row is not None]
     increments = [_increment(network, frame, measurer, checkpoint, found[0]) for checkpoint in kept]
-    claims = judged(Trajectory(network, frame, loss, kept, done, increments, alpha))
+    claims = judged(AuditedRun(network, frame, loss, kept, done, increments, alpha))
     report = AuditReport(
         rows=tuple(done),
         claims=claims,
@@ -175,7 +175,7 @@ def _flow_seconds(share: float) -> float | None:
 
 
 def _increment(
-    network: TwoLayerNetwork, frame: Frame, measurer: Measurer, checkpoint: Checkpoint, start: Checkpoint
+    network: TwoLayerNetwork, frame: CheckpointFrame, measurer: Measurer, checkpoint: Checkpoint, start: Checkpoint
 ) -> Increment:
     eps, steps = max(checkpoint.eps, start.eps), checkpoint.step - start.step
     return increment_of(network, frame, measurer.W0, checkpoint.weights(), eps, steps)

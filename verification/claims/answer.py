@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus
+from refimpl.spectrum import rank_above
 from verification.claims.base import WORDS, ClaimResult, Conclusion, Verdict
 from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence, TimeLimitError
 from verification.claims.wording import from_to, listed, number, plural, power_of_e, with_and
@@ -184,7 +185,7 @@ def _ranks(evidence: Evidence) -> str:
         return "rank not decided"
     tolerance = max(evidence.flow_error, SMALLEST_TOLERANCE)
     sizes = [limit.singular_values for limit in evidence.limits]
-    return f"rank {from_to(int(np.sum(sigma > tolerance * sigma[0])) for sigma in sizes)}"
+    return f"rank {from_to(rank_above(sigma, tolerance) for sigma in sizes)}"
 
 
 def _tight(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:

@@ -36,7 +36,7 @@ def measure(evidence: Evidence) -> Measurement:
     }
     rate = evidence.alpha * delta / data.n
     through = float(np.sqrt(network.mass)) * data.R_max
-    ratios = [largest_ratio(run, rate, through) for run in evidence.descents] if rate > 0.0 else []
+    ratios = [worst_of_both_inequalities(run, rate, through) for run in evidence.descents] if rate > 0.0 else []
     reached = min((loss_bound(run, rate) for run in evidence.descents), default=np.inf) if rate > 0.0 else np.inf
     at_zero = float(np.exp(evidence.loss.log_value(np.zeros(1))[0]))
     return Measurement(
@@ -57,23 +57,23 @@ def measure(evidence: Evidence) -> Measurement:
 def loss_bound(run: DescentRun, rate: float) -> float:
     """2/(rate (t - t₀)) at the last step, which section 10 puts above the loss; inf up to t₀."""
     path = run.result.trajectory
-    late = float(path.step[-1]) - first_step(run, rate)
+    late = float(path.step[-1]) - step_of_nonnegative_margin(run, rate)
     return 2.0 / (rate * late) if late > 0.0 else float("inf")
 
 
-def first_step(run: DescentRun, rate: float) -> float:
+def step_of_nonnegative_margin(run: DescentRun, rate: float) -> float:
     """t₀: from there on the smallest margin is not negative."""
     return float(np.ceil(2.0 * max(0.0, -float(run.result.trajectory.smallest_margin[0])) / rate))
 
 
-def largest_ratio(run: DescentRun, rate: float, through: float) -> float:
+def worst_of_both_inequalities(run: DescentRun, rate: float, through: float) -> float:
     """Both inequalities of section 10, with rate = αδ/n, between recorded steps.
 
     The terms of q_i add up to at most `through` · ‖W‖, ‖a‖R_max‖W‖, in size; a gain below their rounding is not seen.
     """
     path = run.result.trajectory
     q = path.smallest_margin
-    t0 = first_step(run, rate)
+    t0 = step_of_nonnegative_margin(run, rate)
     late = path.step > t0
     losses = path.loss[late] * rate * (path.step[late] - t0) / 2.0
     least = np.diff(path.step) * rate * expit(-q[1:])

@@ -19,7 +19,7 @@ def measure(evidence: Evidence) -> Measurement:
 
     The right-hand sides grow without bound as long as the loss goes to 0, because Σ G_i diverges.
     """
-    ratios = [largest_ratio(run, evidence) for run in evidence.descents]
+    ratios = [largest_least_growth(run, evidence) for run in evidence.descents]
     norms = [run.result.trajectory.neuron_norms for run in evidence.descents]
     return Measurement(
         quantity="largest least growth / growth",
@@ -37,7 +37,7 @@ def measure(evidence: Evidence) -> Measurement:
     )
 
 
-def largest_ratio(run: DescentRun, evidence: Evidence) -> float:
+def largest_least_growth(run: DescentRun, evidence: Evidence) -> float:
     """The ratio at the recorded steps after the start."""
     path = run.result.trajectory
     root = evidence.network.slope * np.sqrt(smallest_eigenvalue(evidence.data))

@@ -56,7 +56,7 @@ def run_descent(
     record_every: int,
     progress: Callable[[int], None] | None = None,
 ) -> DescentRun:
-    """Descend and record; Ctrl-C, and what `progress` raises, are passed on."""
+    """Descend and record; Ctrl-C (`RunInterrupted`), and what `progress` raises, are passed on."""
     by_sign: list[list[float]] = []
 
     def observe(step: int, C: Array) -> None:
@@ -65,8 +65,6 @@ def run_descent(
         by_sign.append([stable_rank_by_norms(rows) if rows.size else float("nan") for rows in groups])
 
     result = gradient_descent(network, data, W0, step_size, steps, loss, record_every, progress, observe)
-    if result.status is DescentStatus.INTERRUPTED:
-        raise KeyboardInterrupt
     return DescentRun(scale, result, np.array(by_sign))
 
 

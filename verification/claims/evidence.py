@@ -16,10 +16,12 @@ from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
-from refimpl.validation import Array
+from refimpl.validation import Array, remember, remembered
+from verification.claims.as_given import message_as_given, progress_as_given
 from verification.claims.descents import DescentRun, run_descent, unit_step
 from verification.claims.limit_error import limit_error
 from verification.claims.proofs import StartProof, prove_starts
+from verification.claims.starts import Start, TimeLimitError
 from verification.exact.certificate import Certificate, certify, certify_unless_rejected
 from verification.exact.documents import NotProven
 from verification.exact.optimum import OptimumCertificate, certify_optimum
@@ -37,30 +39,11 @@ __all__ = ["SMALLEST_TOLERANCE", "Evidence", "Start", "TimeLimitError"]
 SMALLEST_TOLERANCE = 1e-12
 """No tolerance of a verdict on a limit is smaller."""
 
-SMALLEST_SHARE = 1e-3
-"""Seconds that each flow may take at least."""
-
-SHARE_OF_FLOWS = 0.6
-"""The flows may take this part of the time that is left when the first of them starts."""
+SMALLEST_SHARE, SHARE_OF_FLOWS = 1e-3, 0.6
+"""Seconds that each flow may take at least; part of the time left at the first one's start that all of them may."""
 
 DECIDED_WHOLE = 200
 """Up to so many samples the exact certificate is made whatever balls say: it proves less than everything too."""
-
-
-class TimeLimitError(ImplicitBiasError):
-    """The time limit of `verify` was reached."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        super().__init__(f"time: the limit of {seconds:g} s was reached.")
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """One initialization: its weights W0 and the scale that names it."""
-
-    scale: float
-    W0: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,12 +136,13 @@ class Evidence:
         for name, value in quantities.items():
             if not isinstance(getattr(Evidence, name, None), cached_property):
                 raise InvalidParameterError("quantities", "name quantities that Evidence computes", name)
-            copy.__dict__[name] = value  # where cached_property keeps it
+            remember(copy, **{name: value})
         return copy
 
     def known(self, quantity: str, otherwise: Any = None) -> Any:
         """A quantity if it has been computed, else `otherwise`; nothing is computed for it."""
-        return vars(self).get(quantity, otherwise)
+        found = remembered(self, quantity)
+        return otherwise if found is None else found
 
     @property
     def seconds_left(self) -> float:
@@ -219,6 +203,7 @@ class Evidence:
             limit = min(share, self.flow_time_limit)
             what = f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})"
             self.tell(what)
+            told = FlowTold(self._pass_on, what, self.hypotheses.refined.satisfied)
             flow = gradient_flow(
                 self.network,
                 self.data,
@@ -226,9 +211,9 @@ class Evidence:
                 self.loss,
                 self.method,
                 time_limit=limit if limit < np.inf else None,
-                progress=FlowTold(self._pass_on, what, self.hypotheses.refined.satisfied),
+                progress=progress_as_given(told, self),
             )
-            results.append(flow)
+            results.append(message_as_given(flow, self))
             self.steps.finish_run()
         return tuple(results)
 
@@ -277,11 +262,8 @@ class Evidence:
         Relative to ‖z‖ >= 1/R_max that is also the error of z = Σ_j a_j w_j, once its margins are at least 1.
         """
         through = float(np.linalg.norm(self.network.second_layer)) * self.data.R_max
-        sizes = [
-            error * float(np.linalg.norm(limit.singular_values))
-            for error, limit in zip(self.limit_errors, self.limits, strict=True)
-        ]
-        return through * max(sizes, default=0.0)
+        sizes = [float(np.linalg.norm(limit.singular_values)) for limit in self.limits]
+        return through * max((e * size for e, size in zip(self.limit_errors, sizes, strict=True)), default=0.0)
 
     @cached_property
     def kkt(self) -> tuple[KKTResiduals, ...]:
@@ -298,7 +280,7 @@ class Evidence:
 
     @cached_property
     def max_margin(self) -> MaxMargin:
-        """Program (C) by CVXPY."""
+        """The solution of (C)."""
         self.tell("max margin by CVXPY")
         return max_margin(self.network, self.data)
 
@@ -365,7 +347,7 @@ class Evidence:
 
     @cached_property
     def descents(self) -> tuple[DescentRun, ...]:
-        """One gradient descent from each start, recorded fifty times."""
+        """One gradient descent from each start, recorded after every fiftieth of its steps."""
         runs = []
         for number, start in enumerate(self.starts, 1):
             what = f"gradient descent {number} of {len(self.starts)} (initialization scale {start.scale:g})"
@@ -381,7 +363,7 @@ class Evidence:
     def descend(
         self, W0: Array, scale: float, steps: int, record_every: int | None = None, what: str = "gradient descent"
     ) -> DescentRun:
-        """Descend from W0 with step size α, recording fifty times unless told otherwise."""
+        """Descend from W0 with step size α, recording after every fiftieth of the steps unless told otherwise."""
         every, told = record_every or max(1, steps // 50), self.counted(what, steps)
         return run_descent(self.network, self.data, W0, scale, self.alpha, steps, self.loss, every, told)
 

@@ -93,8 +93,7 @@ def final_log_loss(flow: FlowResult, evidence: Evidence) -> float:
         return at_end
     q = flow.trajectory.margins[-1]
     wanted = float(evidence.loss.inverse_of_log_value(log_threshold(evidence))) + 1.0
-    mass = evidence.network.mass_positive + evidence.network.mass_negative
-    rate = evidence.network.slope**2 * mass / evidence.linear.norm**2
+    rate = evidence.network.slope**2 * evidence.network.mass / evidence.linear.norm**2
     wait = max(0.0, wanted - float(q.min())) / rate if rate > 0.0 else float("inf")
     growth = limit.margins / float(np.sum(limit.singular_values**2))
     return mean_log_value(evidence.loss, q + wait * growth)

@@ -10,7 +10,7 @@ from verification.claims.evidence import SMALLEST_TOLERANCE, Evidence
 from verification.claims.hypotheses import near_orthogonality_or_linear
 from verification.claims.proofs import neurons_are_equal
 
-__all__ = ["CLAIM"]
+__all__ = ["CLAIM", "spread_of_sign"]
 
 
 def measure(evidence: Evidence) -> Measurement:
@@ -31,11 +31,24 @@ def measure(evidence: Evidence) -> Measurement:
 
 def spread_of_rows(W: Array, evidence: Evidence) -> float:
     """Rows are |a_j| v on J₊ and |a_j| u on J₋: the largest distance from these, v and u fitted by least squares."""
-    a, size = np.abs(evidence.network.second_layer), float(np.linalg.norm(W)) / np.sqrt(len(W))
-    positive = evidence.network.positive
-    groups = [(a[sign], W[sign]) for sign in (positive, ~positive) if sign.any()]
-    rests = [rows - np.outer(lengths, lengths @ rows / (lengths @ lengths)) for lengths, rows in groups]
-    return max(float(np.linalg.norm(rest, axis=1).max()) for rest in rests) / size
+    a, size = evidence.network.second_layer, float(np.linalg.norm(W)) / np.sqrt(len(W))
+    found = (spread_of_sign(W[sign], a[sign], size) for sign in (a > 0.0, a < 0.0))
+    return max(spread for spread in found if spread is not None)
+
+
+def spread_of_sign(W: Array, a: Array, size: float) -> float | None:
+    """Largest distance of a row from |a_j| times their common row, fitted by least squares, in units of `size`.
+
+    Examples
+    --------
+    >>> spread_of_sign(np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([1.0, 2.0]), 1.0)
+    0.0
+    """
+    if len(a) == 0:
+        return None
+    lengths = np.abs(a)
+    rest = W - np.outer(lengths, lengths @ W / (lengths @ lengths))
+    return float(np.linalg.norm(rest, axis=1).max()) / size
 
 
 CLAIM = Claim(

@@ -60,6 +60,7 @@ def measure(evidence: Evidence) -> Measurement:
     run = run_descent(smooth, evidence.data, W0, found.scale, found.step_size, steps, evidence.loss, steps // 20, told)
     path = run.result.trajectory
     room = min(network.m, evidence.dimension)
+    alpha, scale = evidence.as_given(found.step_size, -2), evidence.as_given(found.scale, -1)
     return Measurement(
         quantity="largest stable rank from step 1 on",
         value=float(path.stable_rank[1:].max(initial=1.0)),
@@ -67,12 +68,10 @@ def measure(evidence: Evidence) -> Measurement:
         tolerance=1e-9,
         tolerance_reason="rounding of the stable rank",
         undecided=run.failure,
-        note=""
-        if steps == STEPS
-        else TOLD.format(steps, found.step_size, found.scale, *path.loss[[0, -1]], path.stable_rank[0]),
+        note="" if steps == STEPS else TOLD.format(steps, alpha, scale, *path.loss[[0, -1]], path.stable_rank[0]),
         details={
-            "step_size": evidence.as_given(found.step_size, -2),
-            "scale": evidence.as_given(found.scale, -1),
+            "step_size": alpha,
+            "scale": scale,
             "at_the_start": float(path.stable_rank[0]),
             "losses": [float(path.loss[0]), float(path.loss[-1])],
             "smallest_margin": float(path.smallest_margin[-1]),

@@ -112,8 +112,8 @@ def verify(
     >>> network = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.5))
     >>> data = Dataset([[1.0, 0.1, 0.0], [0.0, 1.0, 0.1]], [1, -1])
     >>> report = verify(network, data)
-    >>> report.exit_code, len(report.claims), report.claims[0].verdict.name
-    (0, 26, 'HOLDS_NUMERICALLY')
+    >>> report.exit_code, report.claims[0].id, report.claims[0].verdict.name
+    (0, 'flow-zero-loss', 'HOLDS_NUMERICALLY')
     """
     check_problem(network, data, "verify")
     looked_at = chosen(among(claims), only)

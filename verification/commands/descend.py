@@ -13,6 +13,7 @@ from refimpl.descent import DescentResult, DescentStatus, gradient_descent
 from refimpl.display import shown
 from refimpl.errors import RunInterrupted
 from refimpl.network import TwoLayerNetwork
+from refimpl.validation import check_steps
 from verification.bars import progress
 from verification.claims.descents import unit_step
 from verification.commands import delivery, options, problems
@@ -67,7 +68,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Carry it out."""
     delivery.check_outputs(args, "json", "html", "plot", "save", "write-weights")
-    options.check_steps(args.steps)
+    check_steps("steps", args.steps, args.steps)
     problem = problems.problem_from(args)
     problems.refuse_save_in_tiles(args, problem)
     network = problem.network

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from refimpl.errors import InvalidParameterError
 from verification.commands.data_words import option
 from verification.presets import PRESETS
 
@@ -18,9 +17,7 @@ __all__ = [
     "add_output_options",
     "add_problem_options",
     "add_weights_option",
-    "check_steps",
     "count",
-    "duration",
     "numbers",
 ]
 
@@ -37,9 +34,6 @@ PREPARATION = {
     "add_bias": "add a column of ones",
 }
 """What each step of preparation does, in the order of `refimpl.preparation.STEPS`."""
-
-STEP_SECONDS, MOST_SECONDS = 1e-5, 30 * 86400.0
-"""No step of gradient descent is faster than this; more than 30 days of them are refused."""
 
 
 def add_problem_options(
@@ -118,18 +112,6 @@ def add_weights_option(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def check_steps(steps: int) -> None:
-    """Refuse a number of steps that no machine takes within a month.
-
-    Raises
-    ------
-    InvalidParameterError
-    """
-    if steps * STEP_SECONDS > MOST_SECONDS:
-        most, time = MOST_SECONDS / STEP_SECONDS, duration(steps * STEP_SECONDS)
-        raise InvalidParameterError("steps", f"be at most {most:.1e}: at 10 µs a step these would take {time}", steps)
-
-
 def count(text: str) -> int:
     """A whole number, also written as 1e6.
 
@@ -185,17 +167,3 @@ def numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{short(text)} is not a list of numbers such as 1e-4,1e-2,1") from error
-
-
-def duration(seconds: float) -> str:
-    """A time in words.
-
-    Examples
-    --------
-    >>> [duration(x) for x in (3.2, 200.0, 9e3, 1e6, 1e12)]
-    ['3 s', '3.33 min', '2.5 h', '11.6 days', '3.17e+04 years']
-    """
-    for unit, size in (("years", 3.156e7), ("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.0f} s"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.losses import has_exponential_tail
+from refimpl.validation import check_steps
 from verification.bars import progress
 from verification.claims.base import Claim
 from verification.claims.registry import among, chosen, explain, installed_claims, load_claims, one_line
@@ -111,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         write_output(listed(own) if args.explain is None else explained(own, args.explain))
         return 0
     delivery.check_outputs(args, "json", "html", "save")
-    options.check_steps(args.steps)
+    check_steps("steps", args.steps, args.steps)
     problem = problems.problem_from(args)
     if not has_exponential_tail(problem.loss):
         raise InvalidParameterError("loss", "be logistic or exponential, on which the flow has a limit", args.loss)

@@ -134,7 +134,7 @@ class PatternDynamics:
         return [x * factor for x in w]
 
     def velocity(self, j: int, i: int, w: Balls) -> Any:
-        """dt_ji/ds."""
+        """dt_ji/ds = Σ_k D_ik w_k, docs/theory.md (19.1)."""
         return sum((x * y for x, y in zip(self.D[j][i], w, strict=True)), self.ball(0))
 
     def together(self, j: int, i: int, side: int) -> list[tuple[int, int]]:
@@ -143,7 +143,7 @@ class PatternDynamics:
         return [(j, i), *same]
 
     def _guard(self, j: int, i: int, side: int) -> list[Fraction]:
-        """What w_i(1 - θ_ji) (side 1) or w_i(θ_ji - γ) (side -1) is, as a linear function of w."""
+        """What w_i(1 - θ_ji) (side 1) or w_i(θ_ji - γ) (side -1) of (19.3) is, as a linear function of w."""
         own = [Fraction(int(k == i)) for k in range(self.n)]
         slope, gamma = self.slopes[j, i], self.problem.gamma
         if side > 0:

@@ -35,7 +35,7 @@ class Network(NamedTuple):
 
 
 class Point(NamedTuple):
-    """λ, b_ji = λ_i Φ_ji, t_ji = Σ_k S_ik b_jk and the sides of the units of a verified KKT point."""
+    """λ, b_ji = λ_i Φ_ji, t_ji = Σ_k S_ik b_jk (18.1) and the sides of the units of a verified KKT point."""
 
     lam: list[Fraction]
     b: list[list[Fraction]]
@@ -78,7 +78,7 @@ def checked_network(network: Any) -> Network:
 
 
 def checked_point(document: Any, network: Network, S: Any, labels: list[float], bits: int) -> Point:
-    """The conditions of docs/theory.md, section 2, of the λ, sides and products in `document`."""
+    """The conditions (18.2) of docs/theory.md on the λ, sides and products in `document`."""
     m, n, kinks, pattern = len(network.signs), len(S), document["at_kinks"], document["pattern"]
     require(type(kinks) is list and len(kinks) <= m * n, "the units at kinks are no list")
     require(all(type(k) is list and len(k) == 3 and type(k[0]) is type(k[1]) is int for k in kinks), "no units")

@@ -10,11 +10,11 @@ import jinja2
 
 from verification.page.pictures import svg
 
-__all__ = ["Cell", "Page", "Picture", "Section", "Table"]
+__all__ = ["Page", "Picture", "Section", "Table", "TableCell"]
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """Text of a table's cell; `tone`, "good", "bad", "doubt", "unmet" or "empty", colours it."""
 
     text: str
@@ -27,13 +27,13 @@ class Table:
 
     caption: str
     head: tuple[str, ...]
-    rows: Sequence[Sequence[str | Cell]]
+    rows: Sequence[Sequence[str | TableCell]]
     numbers: tuple[int, ...] = ()
 
     @property
-    def cells(self) -> list[list[Cell]]:
-        """Every cell as a `Cell`."""
-        return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]
+    def cells(self) -> list[list[TableCell]]:
+        """Every cell as a `TableCell`."""
+        return [[cell if isinstance(cell, TableCell) else TableCell(cell) for cell in row] for row in self.rows]
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from refimpl.display import shown
 from refimpl.flow import FlowResult
+from verification.claims.as_given import descents_as_given, flows_as_given
 from verification.claims.base import ClaimResult, Conclusion, Verdict
-from verification.page.document import Cell, Page, Picture, Section, Table
+from verification.page.document import Page, Picture, Section, Table, TableCell
 from verification.page.of_runs import descent_pictures, flow_pictures, margins_picture
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ TONES = {
 
 CONCLUSION_TONES = {Conclusion.HOLDS: "good", Conclusion.FAILS: "bad", Conclusion.UNDECIDED: "doubt"}
 
-HOLDS, HOLDS_NOT = Cell("holds", "good"), Cell("does not hold", "unmet")
+HOLDS, HOLDS_NOT = TableCell("holds", "good"), TableCell("does not hold", "unmet")
 
 SLACK = (
     "Slack is the factor by which all inner products of different samples could grow before the hypothesis fails: at "
@@ -75,8 +76,8 @@ def claims_section(report: Report) -> Section:
     rows = [
         (
             row.id,
-            Cell(row.verdict.name, TONES[row.verdict]),
-            Cell(row.conclusion.name, CONCLUSION_TONES[row.conclusion]),
+            TableCell(row.verdict.name, TONES[row.verdict]),
+            TableCell(row.conclusion.name, CONCLUSION_TONES[row.conclusion]),
             _hypothesis(row),
             row.measurement.quantity,
             shown(row.measurement.value),
@@ -122,7 +123,7 @@ def conditions_section(report: Report) -> Section:
     rows = [
         (
             c["title"],
-            Cell("holds", "good") if c["satisfied"] else Cell("does not hold", "unmet"),
+            TableCell("holds", "good") if c["satisfied"] else TableCell("does not hold", "unmet"),
             shown(c["slack"]),
             c["note"],
         )
@@ -136,7 +137,7 @@ def flow_section(report: Report, evidence: Evidence | None) -> Section:
     """Where the flow went from each start."""
     head = ("scale of the start", "status", "events", "message")
     rows = [(f"{s['scale']:g}", s["status"], f"{s['events']:,}", s["message"]) for s in report.starts]
-    flows: tuple[FlowResult, ...] = () if evidence is None else evidence.known("flows", ())
+    flows: tuple[FlowResult, ...] = () if evidence is None else flows_as_given(evidence)
     names = [f"start of scale {start['scale']:g}" for start in report.starts]
     drawn = list(zip(names, flows, strict=False))[:MOST_STARTS]
     pictures = [] if not drawn else flow_pictures(*drawn[0])
@@ -156,7 +157,7 @@ def flow_section(report: Report, evidence: Evidence | None) -> Section:
 
 def evidence_sections(evidence: Evidence) -> Iterator[Section]:
     """Pictures of the descents and of the data, as far as they were computed."""
-    descents = evidence.known("descents", ())
+    descents = descents_as_given(evidence)
     if descents:
         run = descents[0]
         sentence = (

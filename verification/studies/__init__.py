@@ -1,1 +1,1 @@
-"""Surveys of many flows, and the search for counterexamples."""
+"""Surveys of many flows, the search for counterexamples, and sweeps over grids of settings."""

@@ -23,7 +23,7 @@ from refimpl.errors import FileFormatError
 from refimpl.flow import gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.network import TwoLayerNetwork
-from refimpl.spectrum import stable_rank_of
+from refimpl.spectrum import stable_rank_of, third_ratio
 from refimpl.tables import Choices
 from refimpl.validation import Array
 from verification.claims.descents import unit_step
@@ -213,9 +213,8 @@ def _descend(shared: _Shared, settings: dict[str, Any]) -> dict[str, Any]:
     W0, steps = _start(shared, settings), settings["steps"]
     result = gradient_descent(network, data, W0, step_size, steps, settings["loss"], record_every=steps)
     path = result.trajectory
-    sigma = path.singular_values[-1]
     found = {name: getattr(path, name)[-1].item() for name in DESCENT_OBSERVABLES}
-    found |= {"third_ratio": float(sigma[2] / sigma[0]) if sigma.size > 2 and sigma[0] > 0.0 else 0.0}
+    found |= {"third_ratio": third_ratio(path.singular_values[-1])}
     found |= {"initial_stable_rank": float(path.stable_rank[0]), "slacks": shared.slacks}
     return {"descent_status": result.status.name} | found
 

@@ -18,9 +18,9 @@ from typing import Any
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, RunInterrupted
 from refimpl.validation import as_callback, as_count, as_flag
 from verification.studies.sweep_cells import cell_result
-from verification.studies.sweep_store import Cell, Store
+from verification.studies.sweep_store import Store, SweepCell
 from verification.studies.sweep_table import SweepResult, result_of
-from verification.studies.sweep_workers import Outcome, Work, Workers, attempt, cluster_workers, local_workers
+from verification.studies.sweep_workers import CellOutcome, Work, Workers, attempt, cluster_workers, local_workers
 from verification.versions import package_version
 
 __all__ = ["sweep"]
@@ -54,7 +54,7 @@ def sweep(
     store : path, optional
         The SQLite file, made if it is not there; None keeps the results in memory only.
     work : callable
-        dict -> dict of plain values; by default a flow or a `verify` with the keys of `sweep_grid`.
+        dict -> dict of plain values; by default a flow, a descent or a `verify` with the keys of `sweep_grid`.
     name : str
         Names the work in the store: another name, other cells.
     jobs : int >= 1, optional
@@ -89,7 +89,7 @@ def sweep(
     [{'x': 2, 'status': 'done', 'square': 4, 'error': None}, {'x': 3, 'status': 'done', 'square': 9, 'error': None}]
     """
     version = package_version()
-    cells = list({cell.key: cell for cell in (Cell(dict(one), name, version) for one in settings)}.values())
+    cells = list({cell.key: cell for cell in (SweepCell(dict(one), name, version) for one in settings)}.values())
     if not cells:
         raise InvalidParameterError("settings", "hold at least one cell", settings)
     jobs = None if jobs is None else as_count("jobs", jobs)
@@ -113,7 +113,7 @@ class _Run:
     """The state of one sweep: where each cell that is not finished is."""
 
     def __init__(
-        self, cells: Sequence[Cell], store: Store, work: Work, retry_failed: bool, progress: Callable[..., None]
+        self, cells: Sequence[SweepCell], store: Store, work: Work, retry_failed: bool, progress: Callable[..., None]
     ) -> None:
         known = store.records(cells)
         self.retried = {key for key, record in known.items() if retry_failed and record.status == "failed"}
@@ -121,10 +121,10 @@ class _Run:
         self.store, self.work, self.progress = store, work, progress
         self.total, self.version = len(cells), package_version()
         self.waiting = deque(todo)
-        self.elsewhere = deque[Cell]()
-        self.suspects = deque[Cell]()
-        self.alone: Cell | None = None
-        self.running: dict[Future[Outcome], Cell] = {}
+        self.elsewhere = deque[SweepCell]()
+        self.suspects = deque[SweepCell]()
+        self.alone: SweepCell | None = None
+        self.running: dict[Future[CellOutcome], SweepCell] = {}
         self.deaths = Counter[str]()
         self.deaths_in_a_row, self.broken = 0, False
         kept = {cell.key for cell in cells} - {cell.key for cell in todo}
@@ -165,7 +165,7 @@ class _Run:
             else:
                 self._set_aside(cell)
 
-    def _submit(self, workers: Workers, cell: Cell) -> None:
+    def _submit(self, workers: Workers, cell: SweepCell) -> None:
         try:
             future = workers.executor.submit(attempt, self.work, cell.settings, self.version)
         except BrokenExecutor:
@@ -174,7 +174,7 @@ class _Run:
             return
         self.running[future] = cell
 
-    def _take_back(self, future: Future[Outcome]) -> None:
+    def _take_back(self, future: Future[CellOutcome]) -> None:
         """Commit what came of a cell."""
         cell = self.running.pop(future)
         was_alone, self.alone = cell is self.alone, None
@@ -198,12 +198,12 @@ class _Run:
             self.finished += 1
             self._tell()
 
-    def _fail(self, cell: Cell, error: str, seconds: float | None) -> None:
+    def _fail(self, cell: SweepCell, error: str, seconds: float | None) -> None:
         self.store.fail(cell, " ".join(error.split()), seconds)
         self.failed += 1
         self._tell()
 
-    def _note_death(self, cell: Cell, was_alone: bool) -> None:
+    def _note_death(self, cell: SweepCell, was_alone: bool) -> None:
         """A process died that may have been computing this cell."""
         if not self.broken:
             self.broken = True
@@ -219,7 +219,7 @@ class _Run:
         else:
             self.suspects.append(cell)
 
-    def _set_aside(self, cell: Cell) -> None:
+    def _set_aside(self, cell: SweepCell) -> None:
         """A cell that another sweep has finished in the meantime, or computes."""
         self.retried.discard(cell.key)
         record = self.store.record(cell)

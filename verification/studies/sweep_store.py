@@ -26,7 +26,7 @@ from refimpl.documents import json_text
 from refimpl.errors import FileFormatError, OutputFileError
 from refimpl.files import check_input_path, check_output_path
 
-__all__ = ["Cell", "Record", "Store"]
+__all__ = ["Record", "Store", "SweepCell"]
 
 APPLICATION, SCHEMA_VERSION = 0x49425357, 1
 """What the file says it is (`PRAGMA application_id`, `user_version`)."""
@@ -46,7 +46,7 @@ PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
-class Cell:
+class SweepCell:
     """One cell of a sweep.
 
     Attributes
@@ -60,8 +60,9 @@ class Cell:
 
     Examples
     --------
-    >>> a = Cell({"slope": 0.5, "seed": 1}, "flow", "1.0")
-    >>> a.key == Cell({"seed": 1, "slope": 0.5}, "flow", "1.0").key, a.key == Cell(a.settings, "flow", "1.1").key
+    >>> a = SweepCell({"slope": 0.5, "seed": 1}, "flow", "1.0")
+    >>> other_order = SweepCell({"seed": 1, "slope": 0.5}, "flow", "1.0")
+    >>> a.key == other_order.key, a.key == SweepCell(a.settings, "flow", "1.1").key
     (True, False)
     """
 
@@ -109,7 +110,7 @@ class Store:
 
     Examples
     --------
-    >>> cell = Cell({"slope": 0.5}, "flow", "1.0")
+    >>> cell = SweepCell({"slope": 0.5}, "flow", "1.0")
     >>> with Store(None) as store:
     ...     claimed = store.claim([cell])
     ...     store.finish(cell, '{"rank": 2}', 0.1)
@@ -143,7 +144,7 @@ class Store:
         with self._lock:
             self._connection.close()
 
-    def records(self, cells: Iterable[Cell]) -> dict[str, Record]:
+    def records(self, cells: Iterable[SweepCell]) -> dict[str, Record]:
         """What is known of those that are finished, by key."""
         found = {}
         with self._told(), self._lock:
@@ -154,23 +155,23 @@ class Store:
                     found[cell.key] = Record(*row)
         return found
 
-    def record(self, cell: Cell) -> Record | None:
+    def record(self, cell: SweepCell) -> Record | None:
         """What is known of one, if it is finished."""
         return self.records([cell]).get(cell.key)
 
-    def claim(self, cells: Sequence[Cell], retry_failed: bool = False) -> list[Cell]:
+    def claim(self, cells: Sequence[SweepCell], retry_failed: bool = False) -> list[SweepCell]:
         """Those of `cells` that are this store's to compute from now on; not those that are finished, or another's."""
         with self._written() as connection:
             return [cell for cell in cells if self._claimed(connection, cell, retry_failed)]
 
-    def finish(self, cell: Cell, result: str, seconds: float) -> None:
+    def finish(self, cell: SweepCell, result: str, seconds: float) -> None:
         """Keep a result; the first one stays."""
         sets = "status = 'done', result = ?, error = NULL, seconds = ?, owner = NULL, lease = NULL"
         with self._written() as connection:
             query = f"UPDATE cells SET {sets} WHERE key = ? AND status <> 'done'"
             connection.execute(query, (result, seconds, cell.key))
 
-    def fail(self, cell: Cell, error: str, seconds: float | None) -> None:
+    def fail(self, cell: SweepCell, error: str, seconds: float | None) -> None:
         """Keep an error, if the cell is still this store's."""
         sets = "status = 'failed', error = ?, seconds = ?, owner = NULL, lease = NULL"
         with self._written() as connection:
@@ -205,7 +206,7 @@ class Store:
 
     # --- how -------------------------------------------------------------------------------------------
 
-    def _claimed(self, connection: sqlite3.Connection, cell: Cell, retry_failed: bool) -> bool:
+    def _claimed(self, connection: sqlite3.Connection, cell: SweepCell, retry_failed: bool) -> bool:
         query = "SELECT status, owner, lease FROM cells WHERE key = ?"
         row = connection.execute(query, (cell.key,)).fetchone()
         until = time.time() + LEASE
@@ -240,7 +241,9 @@ class Store:
         if application != APPLICATION:
             raise FileFormatError(self.path, "it is a database of another program, not a store of sweeps")
         if version != SCHEMA_VERSION:
-            raise FileFormatError(self.path, f"it is a store of version {version}, and this program knows version 1")
+            raise FileFormatError(
+                self.path, f"it is a store of version {version}, and this program knows version {SCHEMA_VERSION}"
+            )
 
     def _set_journal(self) -> None:
         """Write-ahead log; SQLite does not wait for the others here, so it is asked again."""

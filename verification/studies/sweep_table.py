@@ -15,7 +15,7 @@ from typing import Any
 from refimpl.documents import as_plain, with_numbers
 from refimpl.errors import MissingExtraError
 from refimpl.files import open_output
-from verification.studies.sweep_store import Cell, Store
+from verification.studies.sweep_store import Store, SweepCell
 
 __all__ = ["CellResult", "SweepResult", "result_of"]
 
@@ -134,13 +134,13 @@ class SweepResult:
         return frame
 
 
-def result_of(cells: Sequence[Cell], store: Store) -> SweepResult:
+def result_of(cells: Sequence[SweepCell], store: Store) -> SweepResult:
     """What the store has of these cells."""
     known = store.records(cells)
     return SweepResult(tuple(_cell_result(cell, known.get(cell.key)) for cell in cells))
 
 
-def _cell_result(cell: Cell, record: Any) -> CellResult:
+def _cell_result(cell: SweepCell, record: Any) -> CellResult:
     if record is None:
         return CellResult(cell.key, cell.settings, "missing", {}, None, None)
     result = {} if record.result is None else with_numbers(json.loads(record.result))

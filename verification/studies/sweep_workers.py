@@ -24,7 +24,7 @@ from refimpl.documents import json_text
 from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
 from verification.versions import package_version
 
-__all__ = ["Outcome", "Work", "Workers", "attempt", "cluster_workers", "local_workers"]
+__all__ = ["CellOutcome", "Work", "Workers", "attempt", "cluster_workers", "local_workers"]
 
 Work = Callable[[dict[str, Any]], dict[str, Any]]
 """Settings of a cell -> its result, plain values."""
@@ -44,7 +44,7 @@ PARENT_DEATH_SIGNAL = 1
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CellOutcome:
     """What came of one attempt: the text of a result, or an error; one of the two is None."""
 
     result: str | None
@@ -52,7 +52,7 @@ class Outcome:
     seconds: float
 
 
-def attempt(work: Work, settings: dict[str, Any], version: str) -> Outcome:
+def attempt(work: Work, settings: dict[str, Any], version: str) -> CellOutcome:
     """Compute one cell; what goes wrong is kept as a sentence.
 
     Examples
@@ -72,7 +72,7 @@ def attempt(work: Work, settings: dict[str, Any], version: str) -> Outcome:
         error = str(stop)
     except Exception as stop:
         error = _where(stop)
-    return Outcome(result, error, time.perf_counter() - began)
+    return CellOutcome(result, error, time.perf_counter() - began)
 
 
 def _where(error: Exception) -> str:

@@ -5,7 +5,7 @@
     refined        some b > 0 has b >= F(b) and γ ℓ_i K_ii > U_i⁻(b) for all i
 
 Each implies the next. Under any of them every KKT point of (P) has all margins equal to 1, every
-activation z_ji of the sign of a_j y_i, rank at most 2, and is the one solution of (C).
+preactivation z_ji of the sign of a_j y_i, rank at most 2, and is the one solution of (C).
 
 The slack of a condition is one number of one meaning: the factor by which all the inner products
 ⟨x_i, x_k⟩, i ≠ k, could be multiplied before the condition fails. So the three can be compared. Everything is
@@ -34,6 +34,7 @@ __all__ = [
     "Hypotheses",
     "ScaledProblem",
     "check_hypotheses",
+    "has_equal_sizes",
     "instance_wise_slack",
     "refined_slack",
 ]
@@ -178,13 +179,18 @@ _REFINED = "one vector of multiplier bounds from the signed Gram matrix, the lea
 
 def _paper_condition(network: TwoLayerNetwork, data: Dataset) -> Condition:
     title = f"{_PAPER} ({PAPER_CONSTANTS['flow_condition'].source})"
-    sizes = np.abs(network.second_layer)
-    if sizes.max() - sizes.min() > 1e-12 * sizes.max():
+    if not has_equal_sizes(network):
         return Condition("paper", title, 0.0, False, "The paper's network has equal |a_j|; these differ.")
     if network.slope == 0.0:
         return Condition("paper", title, 0.0, False, "The condition has γ⁻³ and the slope is 0.")
     slack = flow_condition_slack(data.R_min, data.R_max, data.p, data.n, network.slope)
     return Condition("paper", title, slack, slack >= 1.0)
+
+
+def has_equal_sizes(network: TwoLayerNetwork) -> bool:
+    """Whether all |a_j| are equal, to rounding, as in the paper's network."""
+    sizes = np.abs(network.second_layer)
+    return bool(sizes.max() - sizes.min() <= 1e-12 * sizes.max())
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,7 +81,7 @@ class GlobalOptimum:
         The chosen slope of each unit with a_j y_i > 0, the slope on its side elsewhere.
     margins : ndarray, shape (n,)
         q of `weights`; the smallest is 1 to rounding.
-    singular_values : ndarray, shape (min(m, n),)
+    singular_values : ndarray, shape (min(m, n, d),)
         Of W.
     programs : int
         Number of choices up to symmetry.

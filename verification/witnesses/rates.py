@@ -175,6 +175,8 @@ def hinge_step_bound(
 ) -> float:
     """The most that N_T = Σ_{t<T} |F_t|/n can be, F_t the samples of margin below 1 at step t (17.2).
 
+    From W(0) = 0 that is b²c, of which (17.3) is n times.
+
     Parameters
     ----------
     network : TwoLayerNetwork

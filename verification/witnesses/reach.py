@@ -15,7 +15,7 @@ from refimpl.datasets import Dataset
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.paper import flow_condition_slack
 from refimpl.validation import Array, IndexArray
-from verification.witnesses.conditions import ScaledProblem, instance_wise_slack, refined_slack
+from verification.witnesses.conditions import ScaledProblem, has_equal_sizes, instance_wise_slack, refined_slack
 
 __all__ = ["CONDITIONS", "Reach", "gaussian_dimension", "holds_on", "largest_subset", "reach"]
 
@@ -135,9 +135,9 @@ def _slack(network: TwoLayerNetwork, gram: Array, y: Array, name: str) -> float:
     if network.slope == 0.0:
         return 0.0
     if name == "paper":
-        sizes, squares, off = np.abs(network.second_layer), np.diagonal(gram), np.abs(gram)
-        if sizes.max() - sizes.min() > 1e-12 * sizes.max():
+        if not has_equal_sizes(network):
             return 0.0
+        squares, off = np.diagonal(gram), np.abs(gram)
         np.fill_diagonal(off, 0.0)
         low, high = float(np.sqrt(squares.min())), float(np.sqrt(squares.max()))
         return flow_condition_slack(low, high, float(off.max()), y.size, network.slope)

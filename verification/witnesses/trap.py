@@ -74,6 +74,8 @@ class Trap:
 def divergence(target: Array, w: Array) -> Array:
     """KL(w*‖w) of each row of w, without cancelling: Σ_S w*_i (x_i - log(1 + x_i)) + Σ_N w_i with x = w/w* - 1.
 
+    Along a flow of the exponential loss it does not increase, docs/theory.md (7.6).
+
     Examples
     --------
     >>> divergence(np.array([0.5, 0.5]), np.array([[0.5, 0.5], [0.5 + 1e-9, 0.5 - 1e-9]]))

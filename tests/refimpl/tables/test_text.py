@@ -206,7 +206,7 @@ def test_compressed_texts_are_bounded_and_checked(table, tmp_path, monkeypatch):
         (tmp_path / "a.csv.gz").write_bytes(content)
         with pytest.raises(FileFormatError, match=r"it is not readable text|it is empty"):
             datasets.load(tmp_path / "a.csv.gz")
-    monkeypatch.setattr(text, "TEXT_LIMIT_BYTES", 10_000)
+    monkeypatch.setattr(text, "TABLE_LIMIT_BYTES", 10_000)
     with pytest.raises(FileFormatError, match="GiB of text that are read"):
         table("1,2,1\n3,4,-1\n" * 5000, "a.csv.gz")
     monkeypatch.setattr(text, "LINE_LIMIT", 100)

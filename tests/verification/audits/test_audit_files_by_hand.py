@@ -11,15 +11,18 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork
 from refimpl.errors import FileFormatError, InvalidParameterError
-from verification.audits import judging, report, words
+from refimpl.validation import remember
+from verification.audits import report, words
 from verification.audits.checkpoint import Checkpoint, check_together, from_bfloat16
-from verification.audits.frame import Frame
+from verification.audits.frame import CheckpointFrame
 from verification.audits.layers import Names, find_layers
 from verification.audits.measuring import Measured
 from verification.audits.reading import expand, read_checkpoints, step_in_name
 from verification.audits.recorder import Recorder
+from verification.audits.report import AuditReport
 from verification.audits.road import Road
 from verification.audits.run import _increment, _measured
+from verification.claims.base import Verdict
 
 ALONG = Dataset([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]], [1.0, -1.0])
 PAIR = TwoLayerNetwork([2.0, -1.0], LeakyReLU(0.25))
@@ -111,7 +114,9 @@ def test_an_increment_is_counted_from_the_first_checkpoint_in_the_coarser_format
     given = []
     monkeypatch.setattr("verification.audits.run.increment_of", lambda *arguments: given.append(arguments))
     start = Checkpoint(100, np.zeros((2, 3)), format="bfloat16")
-    _increment(PAIR, Frame(ALONG, 2), SimpleNamespace(W0=start.weights()), Checkpoint(130, np.ones((2, 3))), start)
+    _increment(
+        PAIR, CheckpointFrame(ALONG, 2), SimpleNamespace(W0=start.weights()), Checkpoint(130, np.ones((2, 3))), start
+    )
     assert given[0][-2:] == (2.0**-7, 30)
 
 
@@ -151,13 +156,14 @@ def test_the_larger_residual_is_told() -> None:
 
 
 def test_exit_codes_of_an_audit() -> None:
-    def code(*verdicts: judging.ClaimResult, status: str = "MEASURED", interrupted: bool = False) -> int:
+    def code(*verdicts: Verdict, status: str = "MEASURED", interrupted: bool = False) -> int:
         claims = [SimpleNamespace(verdict=verdict) for verdict in verdicts]
         rows = [SimpleNamespace(kkt_status="NOT_SEPARATING"), SimpleNamespace(kkt_status=status)]
-        stub = SimpleNamespace(interrupted=interrupted, claims=claims, rows=rows)
-        return report.AuditReport.exit_code.fget(stub)
+        stub = AuditReport.__new__(AuditReport)
+        remember(stub, interrupted=interrupted, claims=claims, rows=rows)
+        return stub.exit_code
 
-    verdict = report.Verdict
+    verdict = Verdict
     assert code(verdict.HOLDS_NUMERICALLY, verdict.HYPOTHESIS_NOT_MET) == 0
     assert code(verdict.INCONCLUSIVE, verdict.VIOLATED) == 1
     assert code(verdict.INCONCLUSIVE) == 3
@@ -167,7 +173,7 @@ def test_exit_codes_of_an_audit() -> None:
 
 def test_what_the_format_cannot_tell_is_at_most_its_floor() -> None:
     row = Measured.__new__(Measured)
-    object.__setattr__(row, "__dict__", {"floors": {"a": 0.5, "b": 0.5, "c": 0.5}, "a": 0.5, "b": 0.75, "c": None})
+    remember(row, floors={"a": 0.5, "b": 0.5, "c": 0.5}, a=0.5, b=0.75, c=None)
     assert Measured.below.fget(row) == ["a"]
 
 

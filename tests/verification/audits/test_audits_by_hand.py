@@ -11,10 +11,11 @@ import pytest
 from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
 from verification.audits import judging
 from verification.audits.checkpoint import Checkpoint
-from verification.audits.frame import Frame
-from verification.audits.judging import Increment, Trajectory, increment_of
-from verification.audits.measuring import Measurer, spread
+from verification.audits.frame import CheckpointFrame
+from verification.audits.judging import AuditedRun, Increment, increment_of
+from verification.audits.measuring import Measurer
 from verification.audits.road import straight_road
+from verification.claims.neurons_collapse import spread_of_sign
 
 ALONG = Dataset([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]], [1.0, -1.0])  # K = diag(1, 4), the third axis is across
 PAIR = TwoLayerNetwork([2.0, -1.0], LeakyReLU(0.25))
@@ -25,7 +26,7 @@ def increment(c, across: float = 0.0, network=PAIR, data=ALONG, eps: float = EPS
     """Of rows a_j Σ_i y_i c_ji x_i from W(0) = 0, and `across` on the third axis of the first one."""
     W = network.second_layer[:, None] * (np.array(c) * data.y) @ data.X
     W[0, 2] += across
-    return increment_of(network, Frame(data, 2), np.zeros((2, 3)), W, eps, steps)
+    return increment_of(network, CheckpointFrame(data, 2), np.zeros((2, 3)), W, eps, steps)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +77,10 @@ def test_an_increment_on_dependent_samples_tells_nothing() -> None:
 
 def test_coefficients_of_a_part_across_the_span() -> None:
     """X = e₁, W = (3, 4, 0): C = 3 and 4 is left; also where samples outnumber dimensions and none is left."""
-    C, left = Frame(Dataset([[1.0, 0.0, 0.0]], [1.0]), 1).coefficients(np.array([[3.0, 4.0, 0.0]]))
+    C, left = CheckpointFrame(Dataset([[1.0, 0.0, 0.0]], [1.0]), 1).coefficients(np.array([[3.0, 4.0, 0.0]]))
     assert (C.item(), left) == (pytest.approx(3.0), pytest.approx(4.0))
     line = Dataset([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]], [1.0, 1.0, 1.0])
-    C, left = Frame(line, 1).coefficients(np.array([[14.0, 5.0]]))
+    C, left = CheckpointFrame(line, 1).coefficients(np.array([[14.0, 5.0]]))
     np.testing.assert_allclose(C, [[1.0, 2.0, 3.0]], rtol=1e-12)
     assert left == pytest.approx(5.0)
 
@@ -87,13 +88,13 @@ def test_coefficients_of_a_part_across_the_span() -> None:
 @pytest.mark.parametrize("d", [2, 4, 5, 6])
 def test_coordinates_are_taken_where_they_are_fewer(d: int) -> None:
     """n = 2, m = 3: five coordinates."""
-    assert Frame(Dataset(np.eye(2, d), [1.0, -1.0]), 3).is_reduced is (d > 5)
+    assert CheckpointFrame(Dataset(np.eye(2, d), [1.0, -1.0]), 3).is_reduced is (d > 5)
 
 
 # --- trajectories -----------------------------------------------------------------------------------------------------
 
 
-def told(**changes) -> Trajectory:
+def told(**changes) -> AuditedRun:
     """n = 2, a² = 2, R = 1; steps 10, 20 and 40, all of them near a descent of step size 0.1."""
     given = {
         "network": TwoLayerNetwork([1.0, -1.0], LeakyReLU(1.0)),
@@ -104,7 +105,7 @@ def told(**changes) -> Trajectory:
         "increments": [SimpleNamespace(outside=0.5, least_sums=np.array([g / 2.0, g])) for g in (0.0, 0.4, 1.4)],
         "step_size": 0.1,
     }
-    return Trajectory(**(given | changes))
+    return AuditedRun(**(given | changes))
 
 
 def rows(steps, **lists) -> list[SimpleNamespace]:
@@ -224,7 +225,11 @@ def measurer(a=(1.0, -2.0), d: int = 3, unique: bool = True) -> Measurer:
     network = TwoLayerNetwork(a, LeakyReLU(0.5))
     data = Dataset(np.eye(2, d), [1.0, -1.0])
     return Measurer(
-        network, Frame(data, len(a)), Checkpoint(0, np.zeros((len(a), d)), np.array(a)), LogisticLoss(), unique
+        network,
+        CheckpointFrame(data, len(a)),
+        Checkpoint(0, np.zeros((len(a), d)), np.array(a)),
+        LogisticLoss(),
+        unique,
     )
 
 
@@ -298,10 +303,10 @@ def test_ranks_and_kinks_are_those_of_the_format() -> None:
 def test_spread_of_signed_second_layers() -> None:
     """Rows |a| r: no spread, whatever the sign of a; one row off by 3 counts, wherever it stands."""
     a = np.array([-1.0, -2.0, -1.0])
-    assert spread(np.outer(np.abs(a), [1.0, 2.0]), a, 1.0) == pytest.approx(0.0, abs=1e-15)
+    assert spread_of_sign(np.outer(np.abs(a), [1.0, 2.0]), a, 1.0) == pytest.approx(0.0, abs=1e-15)
     W = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 6.0]])
-    assert spread(W, np.array([1.0, 1.0, 1.0]), 2.0) == pytest.approx(2.0)  # the mean is 2, and 4 is left of 6
-    assert spread(W[:0], a[:0], 1.0) is None
+    assert spread_of_sign(W, np.array([1.0, 1.0, 1.0]), 2.0) == pytest.approx(2.0)  # the mean is 2, and 4 is left of 6
+    assert spread_of_sign(W[:0], a[:0], 1.0) is None
 
 
 def test_what_a_format_can_tell_by_hand() -> None:

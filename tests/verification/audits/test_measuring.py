@@ -10,7 +10,7 @@ from refimpl.errors import InvalidParameterError, ShapeError
 from refimpl.losses import as_loss
 from verification import audit, closed_form, kkt_residuals, max_margin
 from verification.audits.checkpoint import EPS, Checkpoint, as_checkpoints, as_stored
-from verification.audits.frame import Frame
+from verification.audits.frame import CheckpointFrame
 from verification.audits.road import straight_road
 
 N, D, M, SLOPE = 6, 400, 5, 0.5
@@ -41,7 +41,7 @@ def direction(W):
 def test_numbers_agree_with_direct_computation(loss, wide) -> None:
     """For d above n + m the audit works in coordinates of the span; for d below it does not."""
     data, W0, W = (DATA, START, TRAINED) if wide else (Dataset(DATA.X[:, :9], DATA.y), START[:, :9], TRAINED[:, :9])
-    assert Frame(data, M).is_reduced is wide
+    assert CheckpointFrame(data, M).is_reduced is wide
     row = audit(NETWORK, data, [(0, W0), (60, W)], loss).rows[1]
     value, gradient = NETWORK.loss_and_gradient(W, data, loss)
     q, sigma = NETWORK.margins(W, data), np.linalg.svd(W, compute_uv=False)

@@ -178,7 +178,7 @@ def test_the_growth_of_a_row_is_measured_in_squares() -> None:
         increment_norms=np.array([[0.0] * 4, [2.0, 1.0, 4.0, 2.0]]),
     )
     run = SimpleNamespace(result=SimpleNamespace(trajectory=path))
-    found = descent_norms_grow.largest_ratio(run, SimpleNamespace(network=NETWORK, data=DATA))
+    found = descent_norms_grow.largest_least_growth(run, SimpleNamespace(network=NETWORK, data=DATA))
     assert found == pytest.approx(25.0 / 16.0, rel=1e-12)
 
 

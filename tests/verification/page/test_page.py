@@ -14,7 +14,7 @@ from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, gradient_descent, gradi
 from verification import Report, cli, verify
 from verification.claims import CLAIMS
 from verification.claims.base import Verdict
-from verification.page import Cell, Page, Picture, Section, Table
+from verification.page import Page, Picture, Section, Table, TableCell
 from verification.page.of_report import TONES
 from verification.page.of_runs import page_of_descent, page_of_flow
 from verification.page.pictures import INK
@@ -137,7 +137,7 @@ def test_text_is_escaped_wherever_it_comes_from() -> None:
         axis.plot([0.0, 1.0], [0.0, 1.0])
         axis.set_title(evil)
 
-    table = Table(evil, (evil, evil), [(evil, Cell(evil, "good"))])
+    table = Table(evil, (evil, evil), [(evil, TableCell(evil, "good"))])
     inner = Section(evil + "2", [evil], [table], [Picture(draw, evil, evil)])
     made = Page(evil, evil, [evil], [Section(evil, [evil], [table], more=[inner])], evil, {evil: evil})
     elements = check_stands_alone(made.html())

@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, gradient_flow
+from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork, gradient_descent, gradient_flow
 from verification.claims.base import ClaimResult, Conclusion, HypothesisResult, Measurement, Verdict
+from verification.claims.descents import DescentRun
+from verification.claims.evidence import Evidence
 from verification.page import of_report, of_runs, pictures
 
 
@@ -78,17 +80,24 @@ def test_conditions_that_hold_and_fail() -> None:
     ]
 
 
+NETWORK = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.5))
+DATA = Dataset([[1.0, 0.1, 0.0], [0.0, 1.0, 0.1]], [1, -1])
+
+
+def evidence_with(data: Dataset = DATA, **quantities) -> Evidence:
+    """What was computed, as given."""
+    return Evidence(NETWORK, data, LogisticLoss(), ()).supposing(**quantities)
+
+
 @pytest.fixture(scope="module")
 def flows() -> list:
-    network = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.5))
-    data = Dataset([[1.0, 0.1, 0.0], [0.0, 1.0, 0.1]], [1, -1])
-    return [gradient_flow(network, data, scale * np.eye(3)) for scale in (0.1, 0.2, 0.3, 0.4)]
+    return [gradient_flow(NETWORK, DATA, scale * np.eye(3)) for scale in (0.1, 0.2, 0.3, 0.4)]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_three_flows_are_drawn_and_all_are_told(flows, count: int) -> None:
     starts = [{"scale": k + 1.0, "status": "CONVERGED", "events": 1000 * k, "message": "m"} for k in range(count)]
-    section = of_report.flow_section(SimpleNamespace(starts=starts), SimpleNamespace(flows=tuple(flows[:count])))
+    section = of_report.flow_section(SimpleNamespace(starts=starts), evidence_with(flows=tuple(flows[:count])))
     assert [cells[0] for cells in section.tables[0].rows] == [str(k + 1) for k in range(count)]
     assert section.tables[0].rows[-1][2] == f"{1000 * (count - 1):,}"
     assert len(section.pictures) == 4 + 1  # of the first flow, and the limits
@@ -115,7 +124,7 @@ def test_samples_of_a_limit_are_counted_from_one(flows) -> None:
 def test_the_gram_matrix_of_few_samples_is_drawn(n: int, drawn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of_report, "MOST_GRAM", 3)
     data = Dataset(np.eye(n), [1.0] + [-1.0] * (n - 1))
-    sections = list(of_report.evidence_sections(SimpleNamespace(data=data)))
+    sections = list(of_report.evidence_sections(evidence_with(data)))
     assert [section.title for section in sections] == (["Gram matrix"] if drawn else [])
     assert not drawn or f"{n} samples, 1 of them of label +1" in sections[0].pictures[0].says
 
@@ -123,12 +132,9 @@ def test_the_gram_matrix_of_few_samples_is_drawn(n: int, drawn: bool, monkeypatc
 def test_the_first_descent_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of_report, "MOST_GRAM", 0)
     monkeypatch.setattr(of_report, "descent_pictures", lambda result: [])
-    runs = [
-        SimpleNamespace(scale=scale, result=SimpleNamespace(trajectory=SimpleNamespace(step=np.array([0, 1500]))))
-        for scale in (0.25, 4.0)
-    ]
-    evidence = SimpleNamespace(data=Dataset(np.eye(2), [1.0, -1.0]), descents=runs)
-    (section,) = of_report.evidence_sections(evidence)
+    result = gradient_descent(NETWORK, DATA, np.eye(3), 1e-3, 1500, record_every=1500)
+    runs = tuple(DescentRun(scale, result, np.ones((2, 2))) for scale in (0.25, 4.0))
+    (section,) = of_report.evidence_sections(evidence_with(descents=runs))
     assert section.sentences == ["1,500 steps of gradient descent from the start of scale 0.25."]
 
 

@@ -14,7 +14,7 @@ from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterE
 from refimpl.initialization import gaussian_weights
 from verification.studies import sweep_cells, sweep_grid, sweep_run, sweep_store, sweep_workers
 from verification.studies.sweep_run import _Run
-from verification.studies.sweep_store import Cell, Store
+from verification.studies.sweep_store import Store, SweepCell
 from verification.studies.sweep_table import CellResult, SweepResult, _names
 
 PLAIN = {"data": "gaussian", "samples": 4, "dimension": 60, "slope": 0.5, "positive": 2, "negative": 1}
@@ -54,8 +54,13 @@ def test_violated_claims_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         for k, name in enumerate(verdicts)
     ]
     asked = []
-    report = SimpleNamespace(claims=rows, conditions=[{"name": "instance-wise", "slack": 0.5}])
-    monkeypatch.setattr("verification.claims.run.verify", lambda *a, **k: asked.append(k) or report)
+
+    def answer(only: list[str] | None) -> SimpleNamespace:
+        """As `verify` does: rows of the claims that were asked for."""
+        chosen = [row for row in rows if only is None or row.id in only]
+        return SimpleNamespace(claims=chosen, conditions=[{"name": "instance-wise", "slack": 0.5}])
+
+    monkeypatch.setattr("verification.claims.run.verify", lambda *a, **k: asked.append(k) or answer(k["only"]))
     (cell,) = sweep_grid.cells_of(PLAIN | {"what": "verify", "init_scale": 2.0, "steps": 20})
     found = sweep_cells.cell_result(cell)
     assert (found["violated"], found["slacks"]) == (2, {"instance_wise": 0.5})
@@ -120,13 +125,17 @@ def test_as_many_cells_as_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_key_of_a_cell_is_of_work_version_and_settings() -> None:
-    cell = Cell({"x": 1}, "work", "1.0")
+    cell = SweepCell({"x": 1}, "work", "1.0")
     assert cell.key == hashlib.sha256(b'["work", "1.0", {"x": 1}]').hexdigest()
-    others = [Cell({"x": 2}, "work", "1.0"), Cell({"x": 1}, "other", "1.0"), Cell({"x": 1}, "work", "1.1")]
+    others = [
+        SweepCell({"x": 2}, "work", "1.0"),
+        SweepCell({"x": 1}, "other", "1.0"),
+        SweepCell({"x": 1}, "work", "1.1"),
+    ]
     assert len({cell.key, *(other.key for other in others)}) == 4
-    read = [Cell({"data": name, "data_sha256": "ab"}, "w", "1") for name in ("a.csv", "b.csv")]
+    read = [SweepCell({"data": name, "data_sha256": "ab"}, "w", "1") for name in ("a.csv", "b.csv")]
     assert read[0].key == read[1].key  # of one content
-    assert Cell({"data": "a"}, "w", "1").key != Cell({"data": "b"}, "w", "1").key
+    assert SweepCell({"data": "a"}, "w", "1").key != SweepCell({"data": "b"}, "w", "1").key
 
 
 @pytest.fixture
@@ -137,7 +146,7 @@ def two(tmp_path):
 
 def test_a_claim_holds_while_its_lease_lasts_and_its_owner_lives(two, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = two
-    cell, clock, alive = Cell({"x": 1}, "w", "1"), [1000.0], [True]
+    cell, clock, alive = SweepCell({"x": 1}, "w", "1"), [1000.0], [True]
     monkeypatch.setattr(sweep_store.time, "time", lambda: clock[0])
     monkeypatch.setattr(sweep_store, "_lives", lambda owner: alive[0])
     assert one.claim([cell]) == [cell]
@@ -153,7 +162,7 @@ def test_a_claim_holds_while_its_lease_lasts_and_its_owner_lives(two, monkeypatc
 
 def test_the_first_result_stays_and_errors_are_those_of_the_owner(two) -> None:
     one, other = two
-    cell = Cell({"x": 1}, "w", "1")
+    cell = SweepCell({"x": 1}, "w", "1")
     one.claim([cell])
     other.fail(cell, "not mine", 0.1)
     assert one.record(cell) is None
@@ -183,11 +192,11 @@ def test_a_database_of_another_program_is_refused(tmp_path) -> None:
 
 
 def state(cells: int = 4, retry: bool = False, store: Store | None = None) -> _Run:
-    made = [Cell({"x": k}, "w", "1") for k in range(cells)]
+    made = [SweepCell({"x": k}, "w", "1") for k in range(cells)]
     return _Run(made, store or Store(None), lambda settings: {}, retry, lambda *_: None)
 
 
-def died(run: _Run, cell: Cell, alone: bool) -> None:
+def died(run: _Run, cell: SweepCell, alone: bool) -> None:
     """A process ended that may have been computing this cell; afterwards others were started."""
     future: Future = Future()
     future.set_exception(BrokenExecutor("gone"))
@@ -216,7 +225,7 @@ def test_only_deaths_in_a_row_end_a_sweep() -> None:
         died(run, cells[0], alone=False)
         if k % (sweep_run.DEATHS_IN_A_ROW - 1) == sweep_run.DEATHS_IN_A_ROW - 2:
             future: Future = Future()
-            future.set_result(sweep_workers.Outcome("{}", None, 0.1))
+            future.set_result(sweep_workers.CellOutcome("{}", None, 0.1))
             run.running[future] = cells[1]
             run._take_back(future)
     run.deaths_in_a_row = 0
@@ -228,7 +237,7 @@ def test_only_deaths_in_a_row_end_a_sweep() -> None:
 
 def test_what_the_store_has_is_counted_by_its_status() -> None:
     store = Store(None)
-    cells = [Cell({"x": k}, "w", "1") for k in range(4)]
+    cells = [SweepCell({"x": k}, "w", "1") for k in range(4)]
     store.claim(cells[:3])
     store.finish(cells[0], "{}", 0.1)
     store.finish(cells[1], "{}", 0.1)
@@ -273,7 +282,7 @@ def test_columns_of_rows_that_differ() -> None:
 
 
 def test_a_cell_that_was_not_computed_is_missing() -> None:
-    cells = [Cell({"x": k}, "w", "1") for k in range(2)]
+    cells = [SweepCell({"x": k}, "w", "1") for k in range(2)]
     store = Store(None)
     store.claim(cells[:1])
     store.finish(cells[0], '{"r": 1}', 0.5)

@@ -1,12 +1,10 @@
-"""The enumeration of section 13 against formulas, unreduced enumeration, local searches and the flow."""
+"""The global optimum by enumeration, by hand, by listing, by local search and over the rationals."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from math import comb
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -16,10 +14,7 @@ from refimpl import LeakyReLU, LogisticLoss, SmoothLeakyReLU, datasets
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
 from refimpl.network import TwoLayerNetwork
-from verification import verify
-from verification.claims import Verdict, global_optimum_by_enumeration
 from verification.claims.evidence import Evidence
-from verification.claims.run import DEFAULT_SCALES, _starts
 from verification.witnesses import program_family
 from verification.witnesses.convex_program import SolveStatus, least_norm, linear_max_margin
 from verification.witnesses.enumeration import (
@@ -29,19 +24,15 @@ from verification.witnesses.enumeration import (
     global_optimum,
 )
 from verification.witnesses.limit_formula import closed_form
-from verification.witnesses.program_family import ProgramFamily, _from_corners, solve_choice
+from verification.witnesses.program_family import ProgramFamily, solve_choice
 
 from . import exact_programs as exact
+from .enumeration_given import signs
 
-CLAIM = global_optimum_by_enumeration.CLAIM
 XOR = Dataset([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]], [1, -1, 1, -1])
 
 SOLVER = 1e-8
 """Clarabel at tolerance 1e-12 leaves gaps of about 1e-11 on these instances; 1e-8 is the promise."""
-
-
-def signs(positive: int, negative: int, slope: float) -> TwoLayerNetwork:
-    return TwoLayerNetwork.with_signs(positive, negative, LeakyReLU(slope))
 
 
 def check(found, network, data):
@@ -323,72 +314,6 @@ def test_a_wrong_answer_of_the_solver_gives_bounds_all_the_same(monkeypatch):
         found = global_optimum(network, data)
         assert 0.0 <= found.lower_bound <= right.objective * (1.0 + 1e-12)
         assert found.objective >= right.objective * (1.0 - 1e-12)
-
-
-def evidence(network: TwoLayerNetwork, data: Dataset) -> Evidence:
-    return Evidence(network, data, LogisticLoss(), _starts(network, data, None, 0, DEFAULT_SCALES))
-
-
-def test_below_the_conditions_a_limit_that_is_not_global_is_a_finding():
-    """Two of three flows end in KKT points of rank 2, far above the global optimum, which has rank 3."""
-    found = evidence(signs(2, 2, 0.1), datasets.gaussian(4, 3, np.random.default_rng(1)).rescaled()[0])
-    result = CLAIM.evaluate(found, perf_counter)
-    assert result.verdict is Verdict.HYPOTHESIS_NOT_MET
-    assert result.measurement.value > 0.1
-    assert result.measurement.value == max(result.measurement.details["excess"])
-    assert min(result.measurement.details["excess"]) == pytest.approx(0.0, abs=1e-9)
-    assert all(r.stationarity < 1e-9 for r in found.kkt)  # each limit is a KKT point all the same
-    assert found.global_optimum is found.global_optimum
-    assert found.global_optimum.rank == 3
-
-
-def test_where_the_conditions_hold_the_claim_holds_and_a_longer_limit_is_seen():
-    data = datasets.gaussian(4, 2000, np.random.default_rng(0)).rescaled()[0]
-    found = evidence(signs(2, 1, 0.3), data)
-    result = CLAIM.evaluate(found, perf_counter)
-    assert result.verdict in (Verdict.HOLDS_NUMERICALLY, Verdict.HOLDS_CERTIFIED)
-    assert abs(result.measurement.value) <= result.measurement.tolerance <= 1e-6
-    wrong = evidence(signs(2, 1, 0.3), data)
-    flows = []
-    for flow in found.flows:
-        C = flow.limit.coefficients.copy()
-        C[0] *= 1.01
-        flows.append(replace(flow, limit=replace(flow.limit, coefficients=C)))
-    wrong = wrong.supposing(flows=tuple(flows))
-    assert CLAIM.evaluate(wrong, perf_counter).verdict is Verdict.VIOLATED
-
-
-def test_a_limit_below_the_lower_bound_is_not_believed():
-    """Then the enumeration has missed something, which a small excess must not hide."""
-    found = evidence(signs(1, 1, 0.3), datasets.gaussian(2, 500, np.random.default_rng(0)).rescaled()[0])
-    optimum = found.global_optimum
-    found = found.supposing(global_optimum=replace(optimum, objective=1.1 * optimum.objective))
-    found = found.supposing(global_optimum=replace(found.global_optimum, lower_bound=found.global_optimum.objective))
-    result = CLAIM.evaluate(found, perf_counter)
-    assert result.verdict is Verdict.INCONCLUSIVE
-    assert "below" in result.reason
-
-
-def test_the_row_is_there_only_where_there_are_few_programs():
-    small = verify(signs(2, 1, 0.3), datasets.gaussian(4, 200, np.random.default_rng(0)), descent_steps=10)
-    assert CLAIM.id in [row.id for row in small.claims]
-    large = evidence(signs(2, 2, 0.3), datasets.gaussian(20, 30, np.random.default_rng(0)))
-    assert not CLAIM.applies(large)
-    unmeasured = CLAIM.measure(large)
-    assert unmeasured.value is None
-    assert "too many programs" in unmeasured.undecided
-
-
-def test_multipliers_are_clipped_to_their_signs():
-    """Slopes outside [γ, 1] and negative weights, which no corner has, must not reach the lower bound."""
-    network, data = signs(2, 1, 0.2), datasets.gaussian(3, 2, np.random.default_rng(5))
-    family = ProgramFamily.of(network, data.rescaled()[0])
-    s = next(family.choices())
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        lam, extra = _from_corners(family, s, np.arange(3), rng.normal(0.5, 1.0, (3, 3)), rng.normal(1.0, 1.0, 3))
-        assert np.all(lam >= 0.0)
-        assert np.all((extra >= 0.0) & (extra <= 0.8 * lam) & (~family.own | (extra == 0.0)))
 
 
 @pytest.mark.parametrize("seed", range(24))
