@@ -140,14 +140,14 @@ class _PiecewiseRun:
         if self.stuck():
             shown = self.bounds.shown(self.s)
             return FlowStatus.STALLED, f"Events accumulate at s = {shown}: no continuation was found.", None
-        segment = self.segment
+        segment, solver = self.segment, None
         segment.anchor_if_due()
-        solver = self.timed("integration", self.new_solver)
         while True:
-            s_a, c_a = solver.t, solver.c
             bound = self.bound_reached()
             if bound is not None:
                 return bound
+            solver = solver or self.timed("integration", self.new_solver)  # not at `max_time`: SciPy's refuse that
+            s_a, c_a = solver.t, solver.c
             failure = self.step(solver)
             if failure is not None:
                 return FlowStatus.STALLED, self.why_solver_failed(failure, s_a), None

@@ -306,6 +306,15 @@ class TestEdges:
         assert gradient_flow(network, data, W0, max_events=2).status is FlowStatus.MAX_EVENTS
 
 
+def test_no_solver_begins_at_the_longest_time() -> None:
+    """q = (v, -v), dv/ds = -tanh(v/2) while v < 0; the thirtieth step, after which the solver changes, ends at 100."""
+    network, data = TwoLayerNetwork([-1.0], LeakyReLU(0.5)), Dataset([[2.0], [-1.0]], [-1, -1])
+    flow = gradient_flow(network, data, [[-85.0]], max_time=100.0, rtol=1e-8, atol=1e-6)
+    assert (flow.status, flow.trajectory.s[-1]) == (FlowStatus.MAX_TIME, 100.0)
+    v = -2.0 * np.arcsinh(np.sinh(42.5) * np.exp(-50.0))
+    np.testing.assert_allclose(flow.trajectory.margins[-1], [v, -v], atol=1e-6)
+
+
 def test_scaling_the_data_by_a_power_of_two_changes_no_digit() -> None:
     network, data, W0 = below_the_conditions(1)
     limit = gradient_flow(network, data, W0).limit
