@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from limits import any_instance
 from scipy.integrate import solve_ivp
 
 from refimpl import (
@@ -142,16 +143,6 @@ def test_limits_below_the_conditions_are_kkt_points(seed: int) -> None:
     assert result.status is FlowStatus.CONVERGED, result.message
     found = kkt_residuals(network, data, result.limit.weights())
     assert max(found.stationarity, found.complementarity, found.feasibility) < 1e-9
-
-
-def any_instance(seed: int) -> tuple[TwoLayerNetwork, Dataset, np.ndarray]:
-    """n = 4..10, d = n..40, 2 to 20 neurons, starts of every scale: most of these are below every condition."""
-    rng = np.random.default_rng([77, seed])
-    n = int(rng.integers(4, 11))
-    d, m = int(rng.integers(n, 41)), int(rng.choice([2, 4, 6, 10, 20]))
-    data = Dataset(rng.standard_normal((n, d)), rng.choice([-1.0, 1.0], n))
-    network = TwoLayerNetwork.with_signs(m // 2, m - m // 2, LeakyReLU(0.1))
-    return network, data, gaussian_weights(m, d, 10.0 ** rng.uniform(-6, 1), rng)
 
 
 CHATTERED = (943, 1123, 1955)
