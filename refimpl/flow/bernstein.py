@@ -37,6 +37,8 @@ class Path:
         Tolerance of the solver for c; a number if it is one for every z.
     defect : ndarray, shape (n,), or None
         By how much dc/ds of the path may differ from w(c) inside the step; None if that is not known.
+    drift : ndarray, shape (n,), or float
+        ∫ |dc/ds - w(c)| ds over the step, as far as it can be estimated.
 
     Examples
     --------
@@ -52,11 +54,14 @@ class Path:
     B: Array
     error: Array | float = 0.0
     defect: Array | None = None
+    drift: Array | float = 0.0
 
     @classmethod
-    def from_powers(cls, s_a: float, s_b: float, powers: Array, error: Array | float = 0.0) -> Path:
+    def from_powers(
+        cls, s_a: float, s_b: float, powers: Array, error: Array | float = 0.0, drift: Array | float = 0.0
+    ) -> Path:
         """The path c(x) = Σ_k powers_k x^k, x = (s - s_a)/(s_b - s_a); `powers` has shape (n, p + 1)."""
-        return cls(s_a, s_b, powers @ from_powers(powers.shape[1] - 1), error)
+        return cls(s_a, s_b, powers @ from_powers(powers.shape[1] - 1), error, None, drift)
 
     def at(self, x: float | Array) -> Array:
         """c at x, shape (n,), or a column for each x."""

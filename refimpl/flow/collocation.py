@@ -168,7 +168,7 @@ class Explicit:
         B = self._c_old[:, None] + self._h * (self._values @ _TO_BERNSTEIN)
         B[:, -1] = self.y
         error, defect = self.atol + self.rtol * np.abs(self.y), np.abs(self._values @ _HIGHEST) + self._change
-        self._last = Path(self.t_old, self.t, B, error, defect)
+        self._last = Path(self.t_old, self.t, B, error, defect, self._h * defect)
         return self._last
 
     def margins(self, s: Array) -> Array:

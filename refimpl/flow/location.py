@@ -72,7 +72,8 @@ class Events:
         self.x, self.c = 0.0, np.zeros(segment.q.size)
         self._neuron, self._next, self._c_next = -1, 0.0, self.c
         self._queue: list[_Crossing] = []
-        self._queue_crossings(slice(None), path.B, segment.units.in_reach(path.B))
+        drift = path.drift + 2.0 * MOST_BEND * (path.B[:, -1] - path.B[:, 0])
+        self._queue_crossings(slice(None), path.B, segment.units.in_reach(path.B, drift))
         self._released = np.zeros(segment.pattern.shape, dtype=bool)
         if segment.sliding.of_neuron:
             self._watch_slopes(slice(None))

@@ -41,11 +41,16 @@ class Implicit(Radau):  # type: ignore[misc]
         return self._coordinates.weights(self.y)
 
     def path(self) -> Path:
-        """c(s) within the last step; the error of w(c) is that of the solver at its ends only."""
+        """c(s) within the last step; the error of w(c) is that of the solver at its ends only.
+
+        dc/ds is w at the three points of Radau's method; what is off by their cubic is largest at the step's start.
+        """
         inner = self._last = self.dense_output()
         powers = np.column_stack([inner.y_old, inner.Q])
         error = float(np.linalg.norm(self.atol + self.rtol * np.abs(self.y)))
-        path = Path.from_powers(self.t_old, self.t, self._coordinates.c(powers), self._longest_sample * error)
+        c = self._coordinates.c(powers)
+        drift = np.abs(c[:, 1] - (self.t - self.t_old) * self._coordinates.weights(inner.y_old))
+        path = Path.from_powers(self.t_old, self.t, c, self._longest_sample * error, drift)
         path.B[:, -1] = self.c
         return path
 
