@@ -17,7 +17,7 @@ import numpy as np
 
 from refimpl.validation import Array
 
-__all__ = ["SMALLEST_PART", "Path", "earliest_zeros", "first_crossing", "from_powers"]
+__all__ = ["SMALLEST_PART", "Path", "basis", "earliest_zeros", "first_crossing", "from_powers"]
 
 SMALLEST_PART = 2.0**-52
 """An interval of x is not halved below this length."""
@@ -65,15 +65,15 @@ class Path:
 
     def at(self, x: float | Array) -> Array:
         """c at x, shape (n,), or a column for each x."""
-        p, y = self.B.shape[1] - 1, 1.0 - x
-        if isinstance(x, float):
-            return np.asarray(self.B @ np.array([b * x**k * y ** (p - k) for k, b in enumerate(_binomials(p))]))
-        k, b = _orders(p)
-        return np.asarray(self.B @ (b * x**k * y ** (p - k)))
+        return np.asarray(self.B @ basis(self.B.shape[1] - 1, x))
+
+    def part(self, s: float | Array) -> float | Array:
+        """x at time s."""
+        return (s - self.s_a) / (self.s_b - self.s_a)
 
     def __call__(self, s: float | Array) -> Array:
         """c at time s, shape (n,), or a column for each time."""
-        return self.at((s - self.s_a) / (self.s_b - self.s_a))
+        return self.at(self.part(s))
 
     def time(self, x: float) -> float:
         """S at x."""
@@ -87,6 +87,15 @@ class Path:
     def derivative(self) -> Array:
         """Bernstein coefficients of dc/ds, shape (n, p)."""
         return np.asarray((self.B[:, 1:] - self.B[:, :-1]) * ((self.B.shape[1] - 1) / (self.s_b - self.s_a)))
+
+
+def basis(p: int, x: float | Array) -> Array:
+    """β_k(x), k = 0..p, shape (p + 1,), or a column for each x."""
+    y = 1.0 - x
+    if isinstance(x, float):
+        return np.array([b * x**k * y ** (p - k) for k, b in enumerate(_binomials(p))])
+    k, binomials = _orders(p)
+    return np.asarray(binomials * x**k * y ** (p - k))
 
 
 @cache

@@ -66,13 +66,13 @@ def independent_samples(factor: Array, chosen: IndexArray) -> IndexArray:
     array([0, 2])
     """
     kept: list[int] = []
-    basis = np.zeros((0, factor.shape[1]))
+    room = np.zeros((min(chosen.size, factor.shape[1]) + 1, factor.shape[1]))
     for i in chosen:
-        row = factor[i]
+        row, basis = factor[i], room[: len(kept)]
         rest = row - (basis @ row) @ basis
         rest -= (basis @ rest) @ basis
         length = float(np.linalg.norm(rest))
         if length**2 > DEPENDENT * float(row @ row):
+            room[len(kept)] = rest / length
             kept.append(int(i))
-            basis = np.vstack([basis, rest / length])
     return np.array(kept, dtype=np.intp)

@@ -191,9 +191,22 @@ class Segment:
         """Z after c, counted from the anchor, shape (m, n)."""
         return np.asarray(self._Z + self.increment(c) @ self.K)
 
-    def row_at(self, j: int, c: Array) -> Array:
-        """Row j of `all_at`, shape (n,)."""
-        return np.asarray(self._Z[j] + self._patterns[j].increment(c) @ self.K)
+    def row_at(self, j: int, c: Array, samples: IndexArray | slice = slice(None)) -> Array:
+        """Row j of `all_at`, or z_ji for some samples i."""
+        return np.asarray(self._Z[j, samples] + self.K[samples] @ self._patterns[j].increment(c))
+
+    def row_near_kinks(self, j: int, i: int) -> Array:
+        """z_j at the last event where it may be 0, or unit i, is or was watched or slides; inf elsewhere.
+
+        Only where samples are dependent may other units rest on their kinks.
+        """
+        if not self._independent:
+            return self.row_at(j, self._c)
+        near = self.pattern[j] == 0
+        near[self.units.samples_of(j)] = near[i] = True
+        samples, z = near.nonzero()[0], np.full(near.size, np.inf)
+        z[samples] = self.row_at(j, self._c, samples)
+        return z
 
     def unit_rows(self, j: int, samples: IndexArray) -> Array:
         """∂z_ji/∂c for the given samples i, shape (len(samples), n)."""
@@ -221,9 +234,9 @@ class Segment:
 
     # --- changes ------------------------------------------------------------------------------
 
-    def advance(self, c: Array) -> None:
-        """Count from here: c becomes 0."""
-        moved = self.M @ c
+    def advance(self, c: Array, moved: Array | None = None) -> None:
+        """Count from here: c becomes 0; `moved` is M c, if that is known."""
+        moved = self.M @ c if moved is None else moved
         self._norm_square = max(0.0, self._norm_square + float(c @ (2.0 * self.q + moved)))
         self._differences = self._w = None
         self.q = self.q + moved
@@ -256,7 +269,7 @@ class Segment:
         All of the neuron's units that rest on their kinks are decided together: those that slide, those
         within rounding of their kinks, and with them every sample in their span.
         """
-        z = self.row_at(j, self._c)
+        z = self.row_near_kinks(j, i)
         at_kink = self._resting(j, i, z)
         sides, drive = self.pattern[j].copy(), self._drive(j)
         arrivals = at_kink & (sides != 0)
@@ -277,7 +290,7 @@ class Segment:
         """Unit (j, i) stops sliding and leaves its kink to `side`."""
         row = self.pattern[j].copy()
         row[i] = side
-        return self._set_row(j, row, self.pattern[j] == 0, self.row_at(j, self._c))
+        return self._set_row(j, row, self.pattern[j] == 0, self.row_near_kinks(j, i))
 
     def stays(self, j: int, w: Array) -> bool:
         """Whether the units of neuron j that rest on their kinks stay there at weights w.

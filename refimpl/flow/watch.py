@@ -77,13 +77,17 @@ class NearUnits:
             self._since, self._reach = low, times * (high - low)
             self._drift, self._most_drift = drift, AHEAD**2 * drift + SLOPES_OFF * float(self._sizes @ self._reach)
             self._choose()
-        return np.asarray(self._distances + C.T @ self._rows.T)
+        return np.asarray(self._distances + (self._rows @ C).T)
+
+    def samples_of(self, j: int) -> IndexArray:
+        """Samples of the units of neuron j."""
+        return self.i[slice(*np.searchsorted(self.j, [j, j + 1]))]
 
     def of_neuron(self, j: int, C: Array) -> tuple[slice, Array]:
         """The units of neuron j, and P z of each at each column of c, shape (k, r)."""
         mine = slice(*np.searchsorted(self.j, [j, j + 1]))
         C = C + self._segment.since_anchor(0.0)[:, None]
-        return mine, np.asarray(self._distances[mine] + C.T @ self._rows[mine].T)
+        return mine, np.asarray(self._distances[mine] + (self._rows[mine] @ C).T)
 
     def update_neuron(self, j: int, changed: IndexArray) -> None:
         """Take over neuron j's new pattern; units that have another side now are watched from now on."""
