@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.flow.cell import Cell, sides_of
-from refimpl.flow.independence import independent_samples, sample_coordinates, samples_in_span
+from refimpl.flow.independence import all_independent, independent_samples, sample_coordinates, samples_in_span
 from refimpl.flow.kinks import Resolution, resolve_arrival, resolve_kinks
 from refimpl.flow.margin_matrix import MarginMatrix
 from refimpl.flow.pattern import Pattern, slopes_of
@@ -85,8 +85,7 @@ class Segment:
         self.span, self.loss = span, loss
         self._a, self._y, self.K, self.slope = span.network.second_layer, span.y, span.gram, span.network.slope
         self._factor, self._sizes = sample_coordinates(span.gram), np.sqrt(np.diagonal(span.gram))
-        samples = np.arange(span.n)
-        self._independent = independent_samples(self._factor, samples).size == span.n
+        self._independent = all_independent(self._factor)
         self._C, self._Z = span.origin.copy(), span.Z0.copy()
         self._w: Array | None = None
         self._c = np.zeros(span.n)  # c from the anchor to the last event
