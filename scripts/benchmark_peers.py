@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from subprocess import CalledProcessError, run
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -81,30 +81,33 @@ def jax_loss_and_gradient(W: Array, a: Array, slope: float, X: Array, y: Array) 
 
 _EARLIER_RUN = """
 import sys
-from time import perf_counter
+from time import process_time
 import numpy as np
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, gradient_flow
 given = np.load(sys.argv[1])
 network = TwoLayerNetwork(given["a"], LeakyReLU(float(given["slope"])))
-started = perf_counter()
+started = process_time()
 result = gradient_flow(network, Dataset(given["X"], given["y"]), given["W0"])
-seconds = perf_counter() - started
+seconds = process_time() - started
 np.savez(sys.argv[2], seconds=seconds, events=len(result.events))
 """
 
 
-def earlier_flow(W0: Array, a: Array, slope: float, X: Array, y: Array) -> tuple[int, float]:
-    """Events and seconds of this project's flow at the version `EARLIER`, in a process of its own."""
+def earlier_flow(
+    W0: Array, a: Array, slope: float, X: Array, y: Array, checkout: str | None = None
+) -> tuple[int, float]:
+    """Events and seconds of the flow in another checkout, or at the version `EARLIER`, in a process of its own."""
     with TemporaryDirectory() as folder:
         given, found, archive = (str(Path(folder) / name) for name in ("given.npz", "found.npz", "refimpl.tar"))
         root = Path(__file__).parent.parent
-        try:
-            run(["git", "archive", "-o", archive, EARLIER, "refimpl"], cwd=root, check=True, capture_output=True)
-        except (CalledProcessError, FileNotFoundError) as error:
-            raise LookupError(f"no version {EARLIER} in a git repository here") from error
-        run(["tar", "-xf", archive, "-C", folder], check=True)
+        if checkout is None:
+            try:
+                run(["git", "archive", "-o", archive, EARLIER, "refimpl"], cwd=root, check=True, capture_output=True)
+            except (CalledProcessError, FileNotFoundError) as error:
+                raise LookupError(f"no version {EARLIER} in a git repository here") from error
+            run(["tar", "-xf", archive, "-C", folder], check=True)
         np.savez(given, W0=W0, a=a, slope=slope, X=X, y=y)
-        run([sys.executable, "-c", _EARLIER_RUN, given, found], cwd=folder, check=True)
+        run([sys.executable, "-c", _EARLIER_RUN, given, found], cwd=checkout or folder, check=True)
         with np.load(found) as answer:
             return int(answer["events"]), float(answer["seconds"])
 
@@ -122,10 +125,10 @@ def torchdiffeq_flow(W0: Array, a: Array, slope: float, X: Array, y: Array) -> t
         return (a_[:, None] * Phi * (g * y_)) @ X_ / len(y_)
 
     with torch.no_grad():
-        started = perf_counter()
+        started = process_time()
         times = torch.tensor([0.0, END], dtype=torch.float64)
         W = odeint(velocity, W_, times, rtol=RTOL, atol=ATOL, method="dopri5")[-1]
-        return np.asarray(W.numpy()), perf_counter() - started
+        return np.asarray(W.numpy()), process_time() - started
 
 
 def diffrax_flow(W0: Array, a: Array, slope: float, X: Array, y: Array) -> tuple[Array, float]:
@@ -144,9 +147,9 @@ def diffrax_flow(W0: Array, a: Array, slope: float, X: Array, y: Array) -> tuple
 
     W = jax.numpy.asarray(W0)
     solve(W).block_until_ready()
-    started = perf_counter()
+    started = process_time()
     end = solve(W).block_until_ready()
-    return np.asarray(end), perf_counter() - started
+    return np.asarray(end), process_time() - started
 
 
 def torch_descent(

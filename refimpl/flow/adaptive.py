@@ -17,9 +17,10 @@ from scipy.integrate import RK45
 
 from refimpl.flow.bounds import Bounds, Outcome, opposed_units
 from refimpl.flow.cell import Cell, sides_of
+from refimpl.flow.ending import Jump, Limit, NoLimit
 from refimpl.flow.limit import limit_from_cell, vanished, why_vanished
 from refimpl.flow.recorder import TrajectoryRecorder
-from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowEvent, FlowLimit, FlowResult, FlowStatus
+from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowEvent, FlowResult, FlowStatus
 from refimpl.losses import Loss, sample_weights
 from refimpl.span import SpanCoordinates
 from refimpl.validation import Array, IntArray
@@ -135,15 +136,16 @@ def _integrate(run: _Run, recorder: TrajectoryRecorder, bounds: Bounds) -> Outco
         if chatter is not None:
             return FlowStatus.STALLED, chatter, None
         if run.counts["steps"] % LIMIT_CHECK_EVERY == 0:
-            outcome = _look_for_limit(run, recorder, bounds.max_time)
-            if isinstance(outcome, tuple):
-                return outcome
-            if outcome:  # the state jumped: start the solver afresh
+            found = _ending(run)
+            if isinstance(found, Limit | NoLimit):
+                return found.outcome()
+            if found is not None:
+                _jump(run, recorder, found, bounds.max_time)
                 solver = _solver(run, bounds)
 
 
 def _solver(run: _Run, bounds: Bounds) -> RK45:
-    return RK45(run.velocity, run.s, run.C.ravel(), bounds.max_time, rtol=bounds.rtol, atol=bounds.atol)
+    return RK45(run.velocity, run.s, run.C.ravel(), **bounds.settings(run.s).of_scipy)
 
 
 def _accept(run: _Run, recorder: TrajectoryRecorder, solver: RK45) -> None:
@@ -164,30 +166,23 @@ def _chattering_unit(run: _Run, bounds: Bounds) -> str | None:
     )
 
 
-def _look_for_limit(run: _Run, recorder: TrajectoryRecorder, max_time: float) -> Outcome | bool:
-    """The outcome if there is one; else whether the state was moved to the next crossing."""
+def _ending(run: _Run) -> Limit | NoLimit | Jump | None:
+    """What check (a) and check (b) say, docs/theory.md (7.7); None if the flow is to be integrated on."""
     cell, w = run.cell(), run.sample_weights()
     if vanished(run.cell, w, float(w @ cell.matrix @ w)):
-        return FlowStatus.STALLED, why_vanished(cell), None
+        return NoLimit(why_vanished(cell))
     if cell.growth_gap(w) > GROWTH_GAP_TOLERANCE:
-        return False
-    wait, _, _ = cell.approach_time(run.span.preactivations(run.C), w)
-    if np.isinf(wait):
-        return _converged(limit_from_cell(cell, w, run.X))
-    _jump(run, recorder, cell, w, min(wait * (1.0 + 1e-12), max_time - run.s))
-    return True
+        return None
+    wait, neuron, sample = cell.approach_time(run.span.preactivations(run.C), w)
+    return Limit(limit_from_cell(cell, w, run.X), 0.0) if np.isinf(wait) else Jump(wait, neuron, sample)
 
 
-def _converged(limit: FlowLimit) -> Outcome:
-    how = f"polished, which moved it by {limit.polish_distance:.1e}" if limit.polished else "not polished"
-    return FlowStatus.CONVERGED, f"{FlowStatus.CONVERGED.value} ({how})", limit
-
-
-def _jump(run: _Run, recorder: TrajectoryRecorder, cell: Cell, w: Array, wait: float) -> None:
-    """Follow the constant velocity for the time `wait`."""
-    C, V, s = run.C, cell.velocity(w), run.s
-    recorder.advance(s, s + wait, lambda times: _margins(run.span, [C + (time - s) * V for time in times]))
-    run.move_to(s + wait, C + wait * V)
+def _jump(run: _Run, recorder: TrajectoryRecorder, jump: Jump, max_time: float) -> None:
+    """Follow the constant velocity to just behind the next crossing, or to the time limit."""
+    C, V, s = run.C, run.cell().velocity(run.sample_weights()), run.s
+    end = min(s + jump.wait * (1.0 + 1e-12), max_time)
+    recorder.advance(s, end, lambda times: _margins(run.span, [C + (time - s) * V for time in times]))
+    run.move_to(end, C + (end - s) * V)
     run.counts["jumps"] += 1
     recorder.add(run.s, run.span.margins(run.C), run.span.norm(run.C))
 

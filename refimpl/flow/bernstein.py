@@ -17,7 +17,7 @@ import numpy as np
 
 from refimpl.validation import Array
 
-__all__ = ["SMALLEST_PART", "Path", "earliest_zeros", "first_crossing", "from_powers"]
+__all__ = ["SMALLEST_PART", "Path", "basis", "earliest_zeros", "first_crossing", "from_powers"]
 
 SMALLEST_PART = 2.0**-52
 """An interval of x is not halved below this length."""
@@ -37,6 +37,8 @@ class Path:
         Tolerance of the solver for c; a number if it is one for every z.
     defect : ndarray, shape (n,), or None
         By how much dc/ds of the path may differ from w(c) inside the step; None if that is not known.
+    drift : ndarray, shape (n,), or float
+        ∫ |dc/ds - w(c)| ds over the step, as far as it can be estimated.
 
     Examples
     --------
@@ -52,23 +54,26 @@ class Path:
     B: Array
     error: Array | float = 0.0
     defect: Array | None = None
+    drift: Array | float = 0.0
 
     @classmethod
-    def from_powers(cls, s_a: float, s_b: float, powers: Array, error: Array | float = 0.0) -> Path:
+    def from_powers(
+        cls, s_a: float, s_b: float, powers: Array, error: Array | float = 0.0, drift: Array | float = 0.0
+    ) -> Path:
         """The path c(x) = Σ_k powers_k x^k, x = (s - s_a)/(s_b - s_a); `powers` has shape (n, p + 1)."""
-        return cls(s_a, s_b, powers @ from_powers(powers.shape[1] - 1), error)
+        return cls(s_a, s_b, powers @ from_powers(powers.shape[1] - 1), error, None, drift)
 
     def at(self, x: float | Array) -> Array:
         """c at x, shape (n,), or a column for each x."""
-        p, y = self.B.shape[1] - 1, 1.0 - x
-        if isinstance(x, float):
-            return np.asarray(self.B @ np.array([b * x**k * y ** (p - k) for k, b in enumerate(_binomials(p))]))
-        k, b = _orders(p)
-        return np.asarray(self.B @ (b * x**k * y ** (p - k)))
+        return np.asarray(self.B @ basis(self.B.shape[1] - 1, x))
+
+    def part(self, s: float | Array) -> float | Array:
+        """x at time s."""
+        return (s - self.s_a) / (self.s_b - self.s_a)
 
     def __call__(self, s: float | Array) -> Array:
         """c at time s, shape (n,), or a column for each time."""
-        return self.at((s - self.s_a) / (self.s_b - self.s_a))
+        return self.at(self.part(s))
 
     def time(self, x: float) -> float:
         """S at x."""
@@ -82,6 +87,15 @@ class Path:
     def derivative(self) -> Array:
         """Bernstein coefficients of dc/ds, shape (n, p)."""
         return np.asarray((self.B[:, 1:] - self.B[:, :-1]) * ((self.B.shape[1] - 1) / (self.s_b - self.s_a)))
+
+
+def basis(p: int, x: float | Array) -> Array:
+    """β_k(x), k = 0..p, shape (p + 1,), or a column for each x."""
+    y = 1.0 - x
+    if isinstance(x, float):
+        return np.array([b * x**k * y ** (p - k) for k, b in enumerate(_binomials(p))])
+    k, binomials = _orders(p)
+    return np.asarray(binomials * x**k * y ** (p - k))
 
 
 @cache

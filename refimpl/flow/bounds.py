@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.flow.result import FlowLimit, FlowProgress, FlowStatus
+from refimpl.flow.settings import Settings
 from refimpl.validation import Array, IntArray
 
 __all__ = ["Bounds", "Outcome", "Teller", "opposed_units", "slowness"]
@@ -88,6 +89,10 @@ class Bounds:
     exponent: int
     started: float
     tell: Teller = field(default_factory=Teller)
+
+    def settings(self, s: float, s_end: float | None = None, first_step: float | None = None) -> Settings:
+        """Settings of a solver that begins at s; it ends at `max_time` by default."""
+        return Settings(s, self.max_time if s_end is None else s_end, self.rtol, self.atol, first_step)
 
     def shown(self, s: float) -> str:
         """S in the user's units, for messages."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from refimpl.flow.bernstein import Path, from_powers
 from refimpl.flow.segments import Segment
+from refimpl.flow.settings import Settings
 from refimpl.validation import Array
 
 __all__ = ["Explicit"]
@@ -64,11 +65,8 @@ class Explicit:
     Parameters
     ----------
     segment : Segment
-    s, s_end : float
-        Start and bound of the integration.
-    rtol, atol : float
-        Tolerances of c.
-    first_step : float, optional
+    settings : Settings
+        The tolerances are those of c.
 
     Attributes
     ----------
@@ -82,21 +80,20 @@ class Explicit:
         "running", "finished" or "failed".
     """
 
-    def __init__(
-        self, segment: Segment, s: float, s_end: float, rtol: float, atol: float, first_step: float | None = None
-    ) -> None:
-        self._segment, self.rtol, self.atol = segment, rtol, atol
-        self.nfev, self.t, self.t_old, self._h = 0, s, s, 0.0
-        self.begin(s, s_end, first_step)
+    def __init__(self, segment: Segment, settings: Settings) -> None:
+        self._segment, self.nfev, self._h = segment, 0, 0.0
+        self.t = self.t_old = settings.s
+        self.begin(settings)
 
-    def begin(self, s: float, s_end: float, first_step: float | None) -> None:
+    def begin(self, settings: Settings) -> None:
         """Begin at c = 0: at the start, or anew after an event at s, within the last step."""
-        segment = self._segment
+        segment, s, s_end, first_step = self._segment, settings.s, settings.s_end, settings.first_step
+        self.rtol, self.atol = settings.rtol, settings.atol
         if self._h and s > self.t:
             self._h = 0.0
         self._since = (s - self.t_old) / self._h if self._h else 0.0
         self.t, self.t_bound, self.y, self.status = s, s_end, np.zeros(segment.q.size), "running"
-        self._w = segment.weights(self.y)
+        self._w = segment.w
         self.nfev += 1
         self._rate = float(self._w @ np.diagonal(segment.M))
         if not self._h:
@@ -168,7 +165,7 @@ class Explicit:
         B = self._c_old[:, None] + self._h * (self._values @ _TO_BERNSTEIN)
         B[:, -1] = self.y
         error, defect = self.atol + self.rtol * np.abs(self.y), np.abs(self._values @ _HIGHEST) + self._change
-        self._last = Path(self.t_old, self.t, B, error, defect)
+        self._last = Path(self.t_old, self.t, B, error, defect, self._h * defect)
         return self._last
 
     def margins(self, s: Array) -> Array:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from refimpl.flow.bounds import Outcome
 from refimpl.flow.cell import Cell, simplex_minimizer
 from refimpl.flow.limit import limit_ahead, limit_from_cell, vanished, why_vanished
-from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowLimit
+from refimpl.flow.result import GROWTH_GAP_TOLERANCE, FlowLimit, FlowStatus
 from refimpl.flow.segments import Segment
 from refimpl.losses import Loss, mean_log_value
 from refimpl.validation import Array
@@ -30,12 +31,22 @@ class Limit:
     limit: FlowLimit
     wait: float
 
+    def outcome(self) -> Outcome:
+        """How the flow ends there."""
+        limit, status = self.limit, FlowStatus.CONVERGED
+        how = f"polished, which moved it by {limit.polish_distance:.1e}" if limit.polished else "not polished"
+        return status, f"{status.value} ({how})", limit
+
 
 @dataclass(frozen=True)
 class NoLimit:
     """Margins no longer grow, and why."""
 
     why: str
+
+    def outcome(self) -> Outcome:
+        """How the flow ends."""
+        return FlowStatus.STALLED, self.why, None
 
 
 @dataclass(frozen=True)

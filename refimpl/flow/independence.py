@@ -7,7 +7,14 @@ import numpy as np
 from refimpl.spectrum import gram_factor
 from refimpl.validation import Array, BoolArray, IndexArray
 
-__all__ = ["DEPENDENT", "distance_square", "independent_samples", "sample_coordinates", "samples_in_span"]
+__all__ = [
+    "DEPENDENT",
+    "all_independent",
+    "distance_square",
+    "independent_samples",
+    "sample_coordinates",
+    "samples_in_span",
+]
 
 DEPENDENT = 1e-13
 """A sample belongs to the span of others if its squared distance from it is at most this part of ‖x_i‖²."""
@@ -66,13 +73,29 @@ def independent_samples(factor: Array, chosen: IndexArray) -> IndexArray:
     array([0, 2])
     """
     kept: list[int] = []
-    basis = np.zeros((0, factor.shape[1]))
+    room = np.zeros((min(chosen.size, factor.shape[1]) + 1, factor.shape[1]))
     for i in chosen:
-        row = factor[i]
+        row, basis = factor[i], room[: len(kept)]
         rest = row - (basis @ row) @ basis
         rest -= (basis @ rest) @ basis
         length = float(np.linalg.norm(rest))
         if length**2 > DEPENDENT * float(row @ row):
+            room[len(kept)] = rest / length
             kept.append(int(i))
-            basis = np.vstack([basis, rest / length])
     return np.array(kept, dtype=np.intp)
+
+
+def all_independent(factor: Array) -> bool:
+    """Whether no sample lies in the span of the ones before.
+
+    The rows of a Cholesky factor before the i-th span the first i - 1 coordinates, so L_ii is the distance.
+
+    Examples
+    --------
+    >>> all_independent(np.array([[1.0, 0.0], [-2.0, 1e-9]])), all_independent(np.array([[0.0, 1.0], [1.0, 0.0]]))
+    (False, True)
+    """
+    n = len(factor)
+    if factor.shape == (n, n) and not np.triu(factor, 1).any():
+        return bool((np.diagonal(factor) ** 2 > DEPENDENT * np.sum(factor**2, axis=1)).all())
+    return independent_samples(factor, np.arange(n)).size == n

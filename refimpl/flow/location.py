@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 from scipy.optimize import brentq
 
-from refimpl.flow.bernstein import SMALLEST_PART, Path, earliest_zeros, first_crossing
+from refimpl.flow.bernstein import SMALLEST_PART, Path, basis, earliest_zeros, first_crossing
 from refimpl.flow.segments import Segment
 from refimpl.validation import Array, IndexArray
 
@@ -71,8 +71,10 @@ class Events:
         self._segment, self.path = segment, path
         self.x, self.c = 0.0, np.zeros(segment.q.size)
         self._neuron, self._next, self._c_next = -1, 0.0, self.c
+        self._grown: Array | None = None
         self._queue: list[_Crossing] = []
-        self._queue_crossings(slice(None), path.B, segment.units.in_reach(path.B))
+        drift = path.drift + 2.0 * MOST_BEND * (path.B[:, -1] - path.B[:, 0])
+        self._queue_crossings(slice(None), path.B, segment.units.in_reach(path.B, drift))
         self._released = np.zeros(segment.pattern.shape, dtype=bool)
         if segment.sliding.of_neuron:
             self._watch_slopes(slice(None))
@@ -102,7 +104,7 @@ class Events:
     def passed(self) -> None:
         """Go on behind the event that `first` gave, which has been carried out since."""
         j, x = self._neuron, self._next
-        self.x, self.c = x, self._c_next
+        self.x, self.c, self._grown = x, self._c_next, None
         self._queue = [crossing for crossing in self._queue if crossing[2] != j]
         heapify(self._queue)
         rest = self.path.rest(x) - self.c[:, None]
@@ -113,7 +115,17 @@ class Events:
 
     def margins(self, s: Array) -> Array:
         """Q at times behind the last event, shape (n, number of times)."""
-        return self._segment.margins(self.path(s) - self.c[:, None])
+        return np.asarray(self._segment.q[:, None] + self._growth(self.path.part(s)))
+
+    def growth(self) -> Array:
+        """By how much the margins have grown since the last event at the one that `first` gave, shape (n,)."""
+        return self._growth(self._next)
+
+    def _growth(self, x: float | Array) -> Array:
+        """M (c(x) - c): M is multiplied by the coefficients of the path, once between two events."""
+        if self._grown is None:
+            self._grown = self._segment.M @ (self.path.B - self.c[:, None])
+        return np.asarray(self._grown @ basis(self.path.B.shape[1] - 1, x))
 
     def _located(self, x: float, j: int, i: int, side: int) -> Located:
         self._neuron, self._next, self._c_next = j, x, self.path.at(x)

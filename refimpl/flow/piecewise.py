@@ -140,14 +140,14 @@ class _PiecewiseRun:
         if self.stuck():
             shown = self.bounds.shown(self.s)
             return FlowStatus.STALLED, f"Events accumulate at s = {shown}: no continuation was found.", None
-        segment = self.segment
+        segment, solver = self.segment, None
         segment.anchor_if_due()
-        solver = self.timed("integration", self.new_solver)
         while True:
-            s_a, c_a = solver.t, solver.c
             bound = self.bound_reached()
             if bound is not None:
                 return bound
+            solver = solver or self.timed("integration", self.new_solver)  # not at `max_time`: SciPy's refuse that
+            s_a, c_a = solver.t, solver.c
             failure = self.step(solver)
             if failure is not None:
                 return FlowStatus.STALLED, self.why_solver_failed(failure, s_a), None
@@ -187,7 +187,7 @@ class _PiecewiseRun:
             ahead = end - (events.c + located.c)
             matrix = segment.matrix
             matrix.ahead, matrix.bend = ahead if isinstance(solver, Explicit) else None, 0.0
-            self.carry_out(located)
+            self.carry_out(located, events.growth())
             matrix.ahead = None
             bend, off = bend + matrix.bend, off + 2.0 * matrix.bend * float(ahead.max())
             bent = off > BENT * self.bounds.atol or bend > MOST_BEND
@@ -238,26 +238,26 @@ class _PiecewiseRun:
         return f"The ODE solver gave up at s = {self.bounds.shown(s)} ({told}): float64 resolves no shorter step. {why}"
 
     def new_solver(self) -> Explicit | Implicit:
-        segment, bounds = self.segment, self.bounds
-        options: dict[str, Any] = {"rtol": bounds.rtol, "atol": bounds.atol}
+        segment, bounds, first_step = self.segment, self.bounds, None
         s_end = bounds.max_time if self.landing is None else self.landing.s
         fastest = self.fastest_rate() if self.implicit_step > 0.0 else 0.0
         stiff = self.implicit_step * fastest > STIFF
         if self.landing is not None:
-            options["first_step"] = s_end - self.s
+            first_step = s_end - self.s
         elif self.step_size > 0.0:
             after_event = 1.0 / fastest if stiff and self.calm_steps == 0 else np.inf
             if not stiff and self.calm_steps == 0:
                 after_event = max(
                     self.events_ahead * (bounds.atol / DEFAULT_ATOL) ** 0.2 * self.spacing, np.spacing(self.s)
                 )
-            options["first_step"] = min(self.step_size, s_end - self.s, after_event)
+            first_step = min(self.step_size, s_end - self.s, after_event)
+        settings = bounds.settings(self.s, s_end, first_step)
         if self.calm_steps >= SETTLED_AFTER or stiff:
-            return Implicit(segment, self.s, s_end, **options)
-        if self.explicit is None or "first_step" not in options:
-            self.explicit = Explicit(segment, self.s, s_end, **options)
+            return Implicit(segment, settings)
+        if self.explicit is None or first_step is None:
+            self.explicit = Explicit(segment, settings)
         else:
-            self.explicit.begin(self.s, s_end, options["first_step"])
+            self.explicit.begin(settings)
         return self.explicit
 
     def fastest_rate(self) -> float:
@@ -288,8 +288,8 @@ class _PiecewiseRun:
             self.implicit_step = self.step_size if isinstance(solver, Implicit) else 0.0
         return failure if solver.status == "failed" else None
 
-    def carry_out(self, located: Located) -> None:
-        """Move to the event and change the pattern there."""
+    def carry_out(self, located: Located, growth: Array | None = None) -> None:
+        """Move to the event and change the pattern there; `growth` is M c, if that is known."""
         started, at_anchors = perf_counter(), self.segment.seconds_at_anchors
         self.landing = None
         self.same_time = self.same_time + 1 if located.s <= self.s else 0
@@ -299,7 +299,7 @@ class _PiecewiseRun:
         self.s, self.calm_steps = located.s, 0
         segment, j, i = self.segment, located.neuron, located.sample
         left = segment.sliding.left.get((j, i), self.s) if located.side else self.s
-        segment.advance(located.c)
+        segment.advance(located.c, growth)
         if located.side:
             changes = segment.release(j, i, located.side)
         else:
@@ -325,12 +325,10 @@ class _PiecewiseRun:
     def end(self, found: Ending, c: Array, w: Array) -> Outcome | None:
         """Go to the limit, or to the next event before it; the outcome if the flow ended."""
         if isinstance(found, NoLimit):
-            return FlowStatus.STALLED, found.why, None
+            return found.outcome()
         if isinstance(found, Limit):
-            limit = found.limit
             self.go_straight(c, w, found.wait)
-            how = f"polished, which moved it by {limit.polish_distance:.1e}" if limit.polished else "not polished"
-            return FlowStatus.CONVERGED, f"{FlowStatus.CONVERGED.value} ({how})", limit
+            return found.outcome()
         if isinstance(found, Jump):
             self.jump(c, w, found)
         else:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.flow.cell import Cell, sides_of
-from refimpl.flow.independence import independent_samples, sample_coordinates, samples_in_span
+from refimpl.flow.independence import all_independent, independent_samples, sample_coordinates, samples_in_span
 from refimpl.flow.kinks import Resolution, resolve_arrival, resolve_kinks
 from refimpl.flow.margin_matrix import MarginMatrix
 from refimpl.flow.pattern import Pattern, slopes_of
@@ -35,9 +35,6 @@ EVENTS_PER_ANCHOR = 64
 ROUNDING_IN_SPAN = 1e-11
 """A sample in the span of others, all at their kinks, has |z_ji| at most this part of ‖w_j‖ ‖x_i‖: rounding of z and of
 the time of the event. One with more is near the span, not in it, and not at its kink."""
-
-SLOPES_OFF = 1e-6
-"""Effective slopes leave [γ, 1] by `RELEASE_DELAY` at most, and dc/ds of a path differs from w by less than this."""
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -71,6 +68,9 @@ class Segment:
         +1, -1, 0 = slides.
     matrix : MarginMatrix
         M, and what events change of it.
+    K : ndarray, shape (n, n)
+    slope : float
+        γ.
     q : ndarray, shape (n,)
         Margins at the last event.
     sliding : SlidingUnits
@@ -83,12 +83,9 @@ class Segment:
 
     def __init__(self, span: SpanCoordinates, loss: Loss) -> None:
         self.span, self.loss = span, loss
-        self._a, self._y, self.K = span.network.second_layer, span.y, span.gram
-        pulls = self._y * span.gram * (1.0 - np.eye(span.n))
-        self._up, self._down = np.maximum(pulls, 0.0), np.maximum(-pulls, 0.0)
+        self._a, self._y, self.K, self.slope = span.network.second_layer, span.y, span.gram, span.network.slope
         self._factor, self._sizes = sample_coordinates(span.gram), np.sqrt(np.diagonal(span.gram))
-        samples = np.arange(span.n)
-        self._independent = independent_samples(self._factor, samples).size == span.n
+        self._independent = all_independent(self._factor)
         self._C, self._Z = span.origin.copy(), span.Z0.copy()
         self._w: Array | None = None
         self._c = np.zeros(span.n)  # c from the anchor to the last event
@@ -100,7 +97,7 @@ class Segment:
         self.seconds_at_anchors, self._norm_square = 0.0, 0.0
         self._differences: tuple[Array, Array] | None = None
         self._build_patterns()
-        self.units = NearUnits(self)
+        self.units = NearUnits(self, self._a, self._y)
         self.matrix = MarginMatrix(self.K, lambda: self.cell().matrix)
         self.anchor()
 
@@ -176,6 +173,10 @@ class Segment:
         """Size of rounding errors of z_ji after c, for pairs (j, i): of neuron j's own size, and sample i's."""
         return self.rounding_since_anchor(self._c + c, j, i)
 
+    def all_rounding(self, c: Array) -> Array:
+        """`rounding_since_anchor` of all units, shape (m, n)."""
+        return self.rounding_since_anchor(c, np.arange(self._a.size)[:, None], slice(None))
+
     def rounding_since_anchor(self, c: Array, j: IndexArray | int, i: IndexArray | slice) -> Array:
         """`rounding` for c counted from the anchor."""
         travelled = np.abs(self._a[j]) * (float(np.sum(c)) * self._sizes.max())
@@ -189,22 +190,22 @@ class Segment:
         """Z after c, counted from the anchor, shape (m, n)."""
         return np.asarray(self._Z + self.increment(c) @ self.K)
 
-    def row_at(self, j: int, c: Array) -> Array:
-        """Row j of `all_at`, shape (n,)."""
-        return np.asarray(self._Z[j] + self._patterns[j].increment(c) @ self.K)
+    def row_at(self, j: int, c: Array, samples: IndexArray | slice = slice(None)) -> Array:
+        """Row j of `all_at`, or z_ji for some samples i."""
+        return np.asarray(self._Z[j, samples] + self.K[samples] @ self._patterns[j].increment(c))
 
-    def all_reach(self, r: Array) -> Array:
-        """How far a unit can move toward its kink while each c_k grows by at most r_k, with rounding, shape (m, n).
+    def row_near_kinks(self, j: int, i: int) -> Array:
+        """z_j at the last event where it may be 0, or unit i, is or was watched or slides; inf elsewhere.
 
-        Sample k moves it by P_ji a_j y_k θ K_ik per c_k, toward the kink if that is negative: θ is Φ_ji for its own,
-        which it keeps until it arrives, and in [0, 1] for the others, also after they have changed.
+        Only where samples are dependent may other units rest on their kinks.
         """
-        neurons, samples = np.arange(self._a.size)[:, None], np.arange(r.size)
-        rounding = 2.0 * self.rounding_since_anchor(self._c + r, neurons, samples)
-        sign, up, down = self.pattern * np.sign(self._a)[:, None], self._up @ r, self._down @ r
-        others = np.where(sign > 0.0, down, up) + SLOPES_OFF * (up + down)
-        own = np.where(sign * self._y < 0.0, np.abs(self._E), 0.0) * (np.diagonal(self.K) * r)
-        return np.asarray((1.0 + SLOPES_OFF) * (own + np.abs(self._a)[:, None] * others) + rounding)
+        if not self._independent:
+            return self.row_at(j, self._c)
+        near = self.pattern[j] == 0
+        near[self.units.samples_of(j)] = near[i] = True
+        samples, z = near.nonzero()[0], np.full(near.size, np.inf)
+        z[samples] = self.row_at(j, self._c, samples)
+        return z
 
     def unit_rows(self, j: int, samples: IndexArray) -> Array:
         """∂z_ji/∂c for the given samples i, shape (len(samples), n)."""
@@ -232,9 +233,9 @@ class Segment:
 
     # --- changes ------------------------------------------------------------------------------
 
-    def advance(self, c: Array) -> None:
-        """Count from here: c becomes 0."""
-        moved = self.M @ c
+    def advance(self, c: Array, moved: Array | None = None) -> None:
+        """Count from here: c becomes 0; `moved` is M c, if that is known."""
+        moved = self.M @ c if moved is None else moved
         self._norm_square = max(0.0, self._norm_square + float(c @ (2.0 * self.q + moved)))
         self._differences = self._w = None
         self.q = self.q + moved
@@ -267,13 +268,13 @@ class Segment:
         All of the neuron's units that rest on their kinks are decided together: those that slide, those
         within rounding of their kinks, and with them every sample in their span.
         """
-        z = self.row_at(j, self._c)
+        z = self.row_near_kinks(j, i)
         at_kink = self._resting(j, i, z)
         sides, drive = self.pattern[j].copy(), self._drive(j)
         arrivals = at_kink & (sides != 0)
         several = bool(np.count_nonzero(arrivals) > 1)
         if arrivals[i] and not several and (self._independent or np.count_nonzero(at_kink) == 1):
-            side = resolve_arrival(i, self._patterns[j], drive, self.span.network.slope)
+            side = resolve_arrival(i, self._patterns[j], drive, self.slope)
             if side is not None:
                 sides[i] = side
                 return self._set_row(j, sides, at_kink, z)
@@ -288,7 +289,7 @@ class Segment:
         """Unit (j, i) stops sliding and leaves its kink to `side`."""
         row = self.pattern[j].copy()
         row[i] = side
-        return self._set_row(j, row, self.pattern[j] == 0, self.row_at(j, self._c))
+        return self._set_row(j, row, self.pattern[j] == 0, self.row_near_kinks(j, i))
 
     def stays(self, j: int, w: Array) -> bool:
         """Whether the units of neuron j that rest on their kinks stay there at weights w.
@@ -297,7 +298,7 @@ class Segment:
         """
         resting = self.pattern[j] == 0
         drive = self._a[j] * self._y * w
-        return resolve_kinks(self.pattern[j], resting, drive, self.span.network.slope, self.K, self._factor).at_rest
+        return resolve_kinks(self.pattern[j], resting, drive, self.slope, self.K, self._factor).at_rest
 
     def _resolve_start(self) -> None:
         """Sides of the units that start on their kinks; neurons that start alike are resolved once."""
@@ -341,7 +342,7 @@ class Segment:
         return np.asarray(self._a[j] * self._y * self.w)
 
     def _resolved(self, drive: Array, sides: IntArray, at_kink: BoolArray, look_for_others: bool) -> Resolution:
-        slope = self.span.network.slope
+        slope = self.slope
         return resolve_kinks(sides, at_kink, drive, slope, self.K, self._factor, look_for_others)
 
     def _set_row(self, j: int, row: IntArray, at_kink: BoolArray, z_j: Array) -> Changes:
@@ -362,7 +363,7 @@ class Segment:
         self._largest_z[j] = np.max(np.abs(self._Z[j]) / self._sizes)
         self._changes += 1
         changes = Changes(changed, before.sides[changed], row[changed])
-        self.units.update_neuron(j, changed[changes.before == 0])
+        self.units.update_neuron(j, changed[changes.after != 0])
         return changes
 
     def _pattern_of(self, j: int, row: IntArray, changed: IndexArray) -> Pattern:
@@ -370,13 +371,13 @@ class Segment:
         before, resting = self._patterns[j], (row == 0).nonzero()[0]
         samples = resting if self._independent or resting.size < 2 else independent_samples(self._factor, resting)
         drive = before.drive.copy()
-        drive[changed] = self._a[j] * self._y[changed] * slopes_of(row[changed], self.span.network.slope)
+        drive[changed] = self._a[j] * self._y[changed] * slopes_of(row[changed], self.slope)
         return before.with_sides(row.copy(), drive, samples)
 
     def _build_patterns(self) -> None:
         self._E, none, everywhere = np.zeros_like(self._Z), np.zeros(0, dtype=np.intp), np.arange(self._y.size)
         self._patterns = [Pattern(self.K, sides, E_j, none) for sides, E_j in zip(self.pattern, self._E, strict=True)]
-        self.sliding = SlidingUnits(self._a, self._y, self.span.network.slope)
+        self.sliding = SlidingUnits(self._a, self._y, self.slope)
         for j, sides in enumerate(self.pattern):
             pattern = self._patterns[j] = self._pattern_of(j, sides, everywhere)
             self._E[j] = pattern.drive

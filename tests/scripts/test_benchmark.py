@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import benchmark
 import benchmark_peers as peers
 import benchmark_samples as many
 import numpy as np
 import pytest
+from benchmark_rows import from_peer
 from rich.console import Console
 
-from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_descent
+from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_descent, gradient_flow
 
 
 def shown(renderable) -> str:
@@ -66,7 +68,7 @@ def test_a_missing_peer_skips_its_rows_only() -> None:
         raise ModuleNotFoundError("No module named 'torchdiffeq'")
 
     with pytest.raises(benchmark.Skipped, match=r"torchdiffeq.*extra `bench`"):
-        benchmark.from_peer(work)
+        from_peer(work)
 
 
 def an_instance():
@@ -104,7 +106,9 @@ def test_growth_is_that_of_each_call_on_each_data_set(monkeypatch) -> None:
         now[0] += float((n - 1) ** 3)
         return n
 
-    monkeypatch.setattr(many, "calls", lambda data: [("call", lambda: work(data.n), lambda found: f"{found} samples")])
+    monkeypatch.setattr(
+        many, "calls", lambda data: [("call", lambda: work(data.n), lambda found, _: f"{found} samples")]
+    )
     found = list(many.growth_by_samples(500))
     assert [(row.what, row.n, row.seconds, row.before) for row in found] == [
         ("call, one", 250, 8.0, 1.0),
@@ -116,7 +120,18 @@ def test_growth_is_that_of_each_call_on_each_data_set(monkeypatch) -> None:
 
 
 def test_every_call_on_few_samples_answers() -> None:
-    answers = {what: tell(call()) for what, call, tell in many.calls(datasets.gaussian(4, 100, 0))}
-    assert answers["flow, 400 events"].endswith("events")
+    answers = {what: tell(call(), 2.0) for what, call, tell in many.calls(datasets.gaussian(4, 100, 0))}
+    events = int(answers["flow, 400 events"].split()[0])
+    assert answers["flow, 400 events"] == f"{events} events, {2000.0 / events:.3g} ms each"
     assert answers["kkt_residuals"].startswith("MEASURED")
     assert answers["verify, 1 s a flow"].endswith("claims")
+
+
+def test_another_checkout_is_timed_beside_this_one(tmp_path, capsys) -> None:
+    network, data, W0 = an_instance()
+    here = str(Path(benchmark.__file__).parent.parent)
+    events, seconds = peers.earlier_flow(W0, network.second_layer, 0.3, data.X, data.y, here)
+    assert events == len(gradient_flow(network, data, W0).events) > 0
+    assert seconds > 0.0
+    assert benchmark.main(["--only", "large-flow", "--before", str(tmp_path)]) == 2
+    assert "`--before` must be a checkout" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 
 from refimpl import Dataset, ExponentialLoss, LeakyReLU, LogisticLoss, TwoLayerNetwork, gradient_flow
 from refimpl.flow import FlowStatus
-from refimpl.flow.independence import independent_samples, sample_coordinates, samples_in_span
+from refimpl.flow.independence import all_independent, independent_samples, sample_coordinates, samples_in_span
 from refimpl.flow.kinks import resolve_kinks, resolve_one_kink
 from refimpl.losses import sample_weights
 
@@ -234,3 +234,13 @@ def test_one_unit_at_its_kink_goes_where_the_local_problem_says() -> None:
         )
     assert min(answers.count(answer) for answer in ("slides", "turns", "crosses")) > 20
     assert answers.count("open") < 60  # no other sample, or slope 0, and nothing moves on one side
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_samples_are_independent_if_none_lies_in_the_span_of_those_before(seed: int) -> None:
+    rng = np.random.default_rng([91, seed])
+    n, d = int(rng.integers(2, 7)), int(rng.integers(1, 8))
+    X = rng.standard_normal((n, d)) * 10.0 ** rng.uniform(-3, 3, (n, 1))
+    X[-1] = rng.standard_normal(n - 1) @ X[:-1] + 10.0 ** rng.uniform(-12, 0) * rng.standard_normal(d)
+    factor = sample_coordinates(X @ X.T)
+    assert all_independent(factor) == (independent_samples(factor, np.arange(n)).size == n)

@@ -11,6 +11,7 @@ from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, gaussian_weights, gradi
 from refimpl.flow import piecewise
 from refimpl.flow.bernstein import Path, earliest_zeros, first_crossing
 from refimpl.flow.location import NOISE, Events
+from refimpl.flow.watch import NearUnits
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 
@@ -119,3 +120,15 @@ def test_no_step_of_a_flow_crosses_unseen(seed: int, monkeypatch) -> None:
     result = gradient_flow(*random_flow(seed), max_steps=120)
     assert steps > 0
     assert later > 0 or seed % 2 == 0 or len(result.events) < 10
+
+
+@pytest.mark.parametrize("seed", range(300 if THOROUGH else 12))
+@pytest.mark.parametrize("tolerance", [1e-9, 1e-3])
+def test_units_out_of_reach_would_have_had_no_event(seed: int, tolerance: float, monkeypatch) -> None:
+    """The same flow with every unit watched at every step goes through the same events, at loose tolerances too."""
+    instance = random_flow(seed)
+    few = gradient_flow(*instance, rtol=tolerance, atol=tolerance, max_steps=80)
+    monkeypatch.setattr(NearUnits, "all_reach", lambda units, r, drift: np.full(units._segment.pattern.shape, np.inf))
+    every = gradient_flow(*instance, rtol=tolerance, atol=tolerance, max_steps=80)
+    assert [(e.neuron, e.sample, e.kind) for e in few.events] == [(e.neuron, e.sample, e.kind) for e in every.events]
+    np.testing.assert_allclose([e.s for e in few.events], [e.s for e in every.events], rtol=1e-9)

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from limits import any_instance
 from scipy.integrate import solve_ivp
 
 from refimpl import (
@@ -142,16 +143,6 @@ def test_limits_below_the_conditions_are_kkt_points(seed: int) -> None:
     assert result.status is FlowStatus.CONVERGED, result.message
     found = kkt_residuals(network, data, result.limit.weights())
     assert max(found.stationarity, found.complementarity, found.feasibility) < 1e-9
-
-
-def any_instance(seed: int) -> tuple[TwoLayerNetwork, Dataset, np.ndarray]:
-    """n = 4..10, d = n..40, 2 to 20 neurons, starts of every scale: most of these are below every condition."""
-    rng = np.random.default_rng([77, seed])
-    n = int(rng.integers(4, 11))
-    d, m = int(rng.integers(n, 41)), int(rng.choice([2, 4, 6, 10, 20]))
-    data = Dataset(rng.standard_normal((n, d)), rng.choice([-1.0, 1.0], n))
-    network = TwoLayerNetwork.with_signs(m // 2, m - m // 2, LeakyReLU(0.1))
-    return network, data, gaussian_weights(m, d, 10.0 ** rng.uniform(-6, 1), rng)
 
 
 CHATTERED = (943, 1123, 1955)
@@ -304,6 +295,15 @@ class TestEdges:
         network, data, W0 = below_the_conditions(0)
         assert gradient_flow(network, data, W0, max_time=1e-3).status is FlowStatus.MAX_TIME
         assert gradient_flow(network, data, W0, max_events=2).status is FlowStatus.MAX_EVENTS
+
+
+def test_no_solver_begins_at_the_longest_time() -> None:
+    """q = (v, -v), dv/ds = -tanh(v/2) while v < 0; the thirtieth step, after which the solver changes, ends at 100."""
+    network, data = TwoLayerNetwork([-1.0], LeakyReLU(0.5)), Dataset([[2.0], [-1.0]], [-1, -1])
+    flow = gradient_flow(network, data, [[-85.0]], max_time=100.0, rtol=1e-8, atol=1e-6)
+    assert (flow.status, flow.trajectory.s[-1]) == (FlowStatus.MAX_TIME, 100.0)
+    v = -2.0 * np.arcsinh(np.sinh(42.5) * np.exp(-50.0))
+    np.testing.assert_allclose(flow.trajectory.margins[-1], [v, -v], atol=1e-6)
 
 
 def test_scaling_the_data_by_a_power_of_two_changes_no_digit() -> None:

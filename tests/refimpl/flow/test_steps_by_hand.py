@@ -15,19 +15,20 @@ from refimpl.flow.independence import independent_samples
 from refimpl.flow.location import NOISE, _may_be_released, first_event
 from refimpl.flow.pattern import Pattern
 from refimpl.flow.segments import Segment
+from refimpl.flow.settings import Settings
 from refimpl.flow.sliding import SlidingUnits
 from refimpl.span import SpanCoordinates
 
 # --- collocation: dc/ds = e^{-c} has c = log(1 + s); dc/ds = c + 1 has c = e^s - 1 ----------------------
 
-DECAY = SimpleNamespace(q=np.zeros(1), M=np.ones((1, 1)), weights=lambda c: np.exp(-c))
-GROWS = SimpleNamespace(q=np.zeros(1), M=np.ones((1, 1)), weights=lambda c: c + 1.0)
+DECAY = SimpleNamespace(q=np.zeros(1), M=np.ones((1, 1)), w=np.ones(1), weights=lambda c: np.exp(-c))
+GROWS = SimpleNamespace(q=np.zeros(1), M=np.ones((1, 1)), w=np.ones(1), weights=lambda c: c + 1.0)
 
 
 @pytest.mark.parametrize("tolerance", [1e-6, 1e-10])
 @pytest.mark.parametrize(("segment", "end", "c"), [(DECAY, 50.0, np.log1p), (GROWS, 3.0, np.expm1)])
 def test_every_step_is_as_good_inside_as_the_tolerance_says(segment, end: float, c, tolerance: float) -> None:
-    solver, x = Explicit(segment, 0.0, end, tolerance, tolerance), np.linspace(0.0, 1.0, 101)
+    solver, x = Explicit(segment, Settings(0.0, end, tolerance, tolerance)), np.linspace(0.0, 1.0, 101)
     steps, length = 0, np.inf
     while solver.status == "running":
         before, start = solver.y.copy(), solver.t
@@ -50,7 +51,7 @@ def test_every_step_is_as_good_inside_as_the_tolerance_says(segment, end: float,
 @pytest.mark.parametrize("first", [8.0, 1.0, 0.5, 0.25])
 def test_a_step_that_is_too_long_is_taken_again(first: float) -> None:
     """Also where the iteration converges, to a polynomial of degree 5 that is not e^s - 1 to 1e-10."""
-    solver = Explicit(GROWS, 0.0, 10.0, 1e-10, 1e-10, first_step=first)
+    solver = Explicit(GROWS, Settings(0.0, 10.0, 1e-10, 1e-10, first))
     solver.step()
     assert 0.0 < solver.t < first
     assert solver.y[0] == pytest.approx(np.expm1(solver.t), rel=1e-9, abs=1e-10)

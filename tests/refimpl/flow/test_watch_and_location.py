@@ -31,6 +31,10 @@ def many() -> tuple[Segment, np.ndarray, np.ndarray]:
     return segment, W0 @ X.T, sample_weights(LogisticLoss(), segment.q)
 
 
+def near_units(segment: Segment) -> NearUnits:
+    return NearUnits(segment, segment.span.network.second_layer, segment.span.y)
+
+
 def scalar_rows(segment: Segment, Z: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
     """∂(P z)_ji/∂c = P_ji a_j y_k Φ_jk K_ik."""
     a, y, K = segment.span.network.second_layer, segment.span.y, segment.K
@@ -59,7 +63,7 @@ def scalar_reach(segment: Segment, Z: np.ndarray, r: np.ndarray) -> dict[tuple[i
 @pytest.mark.parametrize("size", [0.1, 1.0, 10.0, 100.0])
 def test_units_in_reach_are_those_whose_bound_says_so_and_have_scalar_distances(many, size: float) -> None:
     segment, Z, w = many
-    rows, units = scalar_rows(segment, Z), NearUnits(segment)
+    rows, units = scalar_rows(segment, Z), near_units(segment)
     C = size * np.column_stack([0.0 * w, 0.3 * w[::-1], w])
     distances = units.in_reach(C).T
     assert set(names(units)) >= {unit for unit in rows if abs(Z[unit]) + min(rows[unit] @ C) <= 0.0}
@@ -72,7 +76,7 @@ def test_units_in_reach_are_those_whose_bound_says_so_and_have_scalar_distances(
 
 def test_units_are_chosen_anew_when_c_leaves_the_reach(many) -> None:
     segment, Z, w = many
-    rows, units = scalar_rows(segment, Z), NearUnits(segment)
+    rows, units = scalar_rows(segment, Z), near_units(segment)
     units.in_reach(np.column_stack([0.0 * w, 0.01 * w]))
     near = len(names(units))
     units.in_reach(np.column_stack([0.01 * w, 0.02 * w]))  # within `AHEAD` times the first step
@@ -83,6 +87,35 @@ def test_units_are_chosen_anew_when_c_leaves_the_reach(many) -> None:
     assert len(names(units)) > near
     units.in_reach(np.column_stack([0.0 * w, 0.01 * w]))  # a short step after a long one
     assert len(names(units)) <= near + 1
+
+
+def test_what_the_path_is_off_from_the_flow_brings_units_into_reach(many) -> None:
+    """With ε_k = ∫ |dc_k/ds - w_k| ds a unit may come nearer by 2 |a_j| ‖x_i‖ Σ_k ‖x_k‖ ε_k more, over all steps."""
+    segment, Z, w = many
+    rows, units, sizes = scalar_rows(segment, Z), near_units(segment), np.sqrt(np.diagonal(segment.K))
+    C, drift = np.column_stack([0.0 * w, 0.01 * w]), 0.3 * w
+    reach, nearest = scalar_reach(segment, Z, watch.AHEAD * C[:, 1]), {}
+    units.in_reach(C, drift)
+    for j, i in rows:
+        nearest[j, i] = 2.0 * abs(segment.span.network.second_layer[j]) * sizes[i] * (sizes @ drift) * watch.AHEAD**2
+    assert set(names(units)) == {unit for unit in rows if abs(Z[unit]) <= (1.0 + 2e-6) * (reach[unit] + nearest[unit])}
+    assert any(abs(Z[unit]) > 2.0 * reach[unit] for unit in names(units))
+    few = near_units(segment)
+    few.in_reach(C, 0.0 * w)
+    before = len(names(few))
+    few.in_reach(np.column_stack([0.01 * w, 0.02 * w]), drift)  # not what they were chosen for
+    assert len(names(few)) > before
+
+
+def test_a_unit_that_changed_its_side_is_watched_though_it_was_out_of_reach(many) -> None:
+    segment, _, w = many
+    j, i = 2, 1
+    segment.units.in_reach(np.column_stack([0.0 * w, 1e-9 * w]))
+    assert (j, i) not in names(segment.units)
+    row = segment.pattern[j].copy()
+    row[i] *= -1
+    segment._set_row(j, row, np.arange(4) == i, segment.row_at(j, 0.0 * w))
+    assert (j, i) in names(segment.units)
 
 
 @pytest.mark.parametrize("side", [0, 1, -1])
