@@ -86,13 +86,13 @@ def claims_section(report: Report) -> Section:
         for row in report.claims
     ]
     head = ("claim", "verdict", "conclusion", "hypothesis (slack)", "measured", "value", "bound", "tolerance")
-    words = Table("What the verdicts mean", ("verdict", "meaning"), [(v.name, v.value) for v in Verdict])
+    words = [f"{verdict.name}: {verdict.value}" for verdict in Verdict]  # as a table too narrow on a phone
     full = [row_section(row) for row in report.claims]
     return Section(
         "Claims",
         [SLACK, BOUND],
         [Table("Claims of the theory on these data", head, rows, numbers=(5, 6, 7))],
-        more=[Section("What the verdicts mean", tables=[words]), *full],
+        more=[Section("What the verdicts mean", words), *full],
     )
 
 
