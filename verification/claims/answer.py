@@ -318,9 +318,7 @@ def _next(evidence: Evidence, rows: Sequence[ClaimResult], chosen: bool) -> str:
         empty = [row.id for row in rows if row.verdict is Verdict.VACUOUS]
         but = f", but the bound of {listed(empty)} says nothing" if empty else ""
         if chosen:
-            which = (
-                "hypothesis and conclusion of the one" if len(rows) == 1 else "all hypotheses and conclusions of those"
-            )
+            which = "hypothesis and conclusion of the one" if len(rows) == 1 else "hypotheses and conclusions of those"
             return f"Look next at the claims that --only (only) left out: {which} checked hold{but}."
         return f"Look next at smaller slopes or other data: here every hypothesis and every conclusion holds{but}."
     followed = evidence.known("flows") is not None and evidence.flow_error <= ROUNDING

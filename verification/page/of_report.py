@@ -32,8 +32,8 @@ CONCLUSION_TONES = {Conclusion.HOLDS: "good", Conclusion.FAILS: "bad", Conclusio
 HOLDS, HOLDS_NOT = Cell("holds", "good"), Cell("does not hold", "unmet")
 
 SLACK = (
-    "Slack is the factor by which all inner products of different samples could grow before the hypothesis fails: at "
-    "least 1 where it holds, 0.5 where they are twice too large."
+    "Slack is the factor by which what the hypothesis bounds from above, such as all inner products of different "
+    "samples, could grow before it fails: at least 1 where it holds, 0.5 where they are twice too large."
 )
 
 BOUND = "A conclusion holds where the value measured is at most the bound plus the tolerance."
