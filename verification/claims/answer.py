@@ -36,7 +36,11 @@ def conclude(evidence: Evidence) -> None:
 
 
 def five_sentences(
-    evidence: Evidence, rows: Sequence[ClaimResult], dataset: dict[str, Any], interrupted: bool = False
+    evidence: Evidence,
+    rows: Sequence[ClaimResult],
+    dataset: dict[str, Any],
+    interrupted: bool = False,
+    chosen: bool = False,
 ) -> tuple[str, ...]:
     """What the data are; which conditions hold; where the flow went; what is proven; what to look at.
 
@@ -50,6 +54,8 @@ def five_sentences(
         `Report.dataset`, in the units of the data as given.
     interrupted : bool
         Whether Ctrl-C ended the work.
+    chosen : bool
+        Whether the rows are those that were asked for, and others were not looked at.
     """
     by_id = {row.id: row for row in rows}
     return (
@@ -57,7 +63,7 @@ def five_sentences(
         _conditions(evidence),
         _flow(evidence, by_id),
         _proven(evidence, by_id),
-        INTERRUPTED.format(len(rows)) if interrupted else _next(evidence, rows),
+        INTERRUPTED.format(len(rows)) if interrupted else _next(evidence, rows, chosen),
     )
 
 
@@ -189,17 +195,23 @@ def _ranks(evidence: Evidence) -> str:
 
 
 def _tight(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
+    """Number of tight margins, with the tolerance of the row on them; nothing where no row looked at them."""
     row = rows.get("all-margins-tight")
-    if row is None or (row.conclusion is Conclusion.UNDECIDED and row.measurement.tolerance > ROUNDING):
+    if row is None:
+        return ""
+    m = row.measurement
+    if m.value is None or (row.conclusion is Conclusion.UNDECIDED and m.tolerance > ROUNDING):
         return "tight margins not decided"
-    tolerance = row.measurement.tolerance
     margins = [evidence.network.margins(limit.weights(), evidence.data) for limit in evidence.limits]
-    return f"{from_to(int(np.sum(np.abs(q - 1.0) <= tolerance)) for q in margins)} of {evidence.data.n} margins tight"
+    return f"{from_to(int(np.sum(np.abs(q - 1.0) <= m.tolerance)) for q in margins)} of {evidence.data.n} margins tight"
 
 
 def _boundary(rows: dict[str, ClaimResult]) -> str:
+    """What the row on the boundary found; nothing where no row looked at it."""
     row = rows.get("decision-boundary-linear")
-    if row is None or not row.measurement.details.get("points"):
+    if row is None:
+        return ""
+    if not row.measurement.details.get("points"):
         return "linear boundary not decided"
     if row.measurement.value:
         return "boundary not linear"
@@ -282,7 +294,7 @@ INTERRUPTED = "Look first at the interrupt: it came when {} rows were decided, a
 MORE_TIME = "--time-limit (time_limit) gives more"
 
 
-def _next(evidence: Evidence, rows: Sequence[ClaimResult]) -> str:
+def _next(evidence: Evidence, rows: Sequence[ClaimResult], chosen: bool) -> str:
     """The most serious thing first."""
     violated = [row.id for row in rows if row.verdict is Verdict.VIOLATED]
     if violated:
@@ -306,6 +318,9 @@ def _next(evidence: Evidence, rows: Sequence[ClaimResult]) -> str:
     if not unmet:
         empty = [row.id for row in rows if row.verdict is Verdict.VACUOUS]
         but = f", but the bound of {listed(empty)} says nothing" if empty else ""
+        if chosen:
+            which = "hypothesis and conclusion of the one" if len(rows) == 1 else "hypotheses and conclusions of those"
+            return f"Look next at the claims that --only (only) left out: {which} checked hold{but}."
         return f"Look next at smaller slopes or other data: here every hypothesis and every conclusion holds{but}."
     followed = evidence.known("flows") is not None and evidence.flow_error <= ROUNDING
     several = followed and different_limits(evidence) > 1

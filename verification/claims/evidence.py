@@ -131,6 +131,15 @@ class Evidence:
         ------
         InvalidParameterError
             For a name that is not a quantity of the evidence.
+
+        Examples
+        --------
+        >>> from verification import verify
+        >>> from refimpl import LeakyReLU
+        >>> network = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.5))
+        >>> evidence = verify(network, Dataset([[1.0, 0.1], [0.0, 1.0]], [1, -1]), only=["flow-zero-loss"]).evidence
+        >>> len(evidence.limits), len(evidence.supposing(flows=evidence.flows[:1]).limits)
+        (3, 1)
         """
         copy = replace(self)
         for name, value in quantities.items():

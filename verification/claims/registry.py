@@ -45,7 +45,8 @@ def load_claims(name: str) -> tuple[Claim, ...]:
     except (ImplicitBiasError, KeyboardInterrupt):
         raise
     except BaseException as error:  # whatever the module does when it is imported, SystemExit too
-        why = f"name a module that can be imported, such as package.module ({type(error).__name__}: {error})"
+        form = "package.module, without .py" if name.endswith(".py") else "package.module"
+        why = f"name a module that can be imported, such as {form} ({type(error).__name__}: {error})"
         raise InvalidParameterError("claims", why, name) from error
     return _claims_in(found, name)
 
@@ -127,7 +128,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(name, list(known), 1) or [full for full in known if name and name in full]
-    return f" (perhaps {', '.join(sorted(near))})" if near else ""
+    return f" (did you mean {', '.join(sorted(near))}?)" if near else ""
 
 
 def one_line(claim: Claim, width: int = 120) -> str:

@@ -75,9 +75,14 @@ class Report(ReportOnClaims):
 
     @classmethod
     def from_evidence(
-        cls, evidence: Evidence, claims: tuple[ClaimResult, ...], seconds: float, interrupted: bool = False
+        cls,
+        evidence: Evidence,
+        claims: tuple[ClaimResult, ...],
+        seconds: float,
+        interrupted: bool = False,
+        chosen: bool = False,
     ) -> Report:
-        """Collect what the rows do not say."""
+        """Collect what the rows do not say; `chosen` tells that others than these claims were not looked at."""
         data, network, found = evidence.data, evidence.network, evidence.hypotheses
         conditions = [
             condition.to_dict() | _reach_of(condition.name, evidence)
@@ -107,7 +112,7 @@ class Report(ReportOnClaims):
             claims=claims,
             seconds=seconds,
             interrupted=interrupted,
-            answer=five_sentences(evidence, claims, dataset, interrupted),
+            answer=five_sentences(evidence, claims, dataset, interrupted, chosen),
             certificate=certificate_record(evidence),
             evidence=evidence,
         )

@@ -156,7 +156,7 @@ def verify(
     except KeyboardInterrupt as stop:
         so_far = Report.from_evidence(evidence, tuple(rows), perf_counter() - began, interrupted=True)
         raise RunInterrupted(so_far) from stop
-    return Report.from_evidence(evidence, tuple(rows), perf_counter() - began)
+    return Report.from_evidence(evidence, tuple(rows), perf_counter() - began, chosen=only is not None)
 
 
 def speaks_about(claim: Claim, evidence: Evidence) -> bool:

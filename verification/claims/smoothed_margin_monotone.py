@@ -38,7 +38,7 @@ def measure(evidence: Evidence) -> Measurement:
     hidden = sum(int(np.sum(~tells)) for tells in telling)
     return Measurement(
         quantity="largest relative decrease",
-        value=float(drop[shown].max(initial=max(starts))),
+        value=float(drop[shown].max(initial=0.0)) if max(starts) > -np.inf else None,
         bound=0.0,
         tolerance=float(allowed[shown].max(initial=0.0)),
         tolerance_reason="error of one solver step in q, and rounding of q and ‖W‖, relative to the smoothed margin",

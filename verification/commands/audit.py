@@ -36,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "limit is, and which claims of the theory hold on its trajectory.",
         epilog=EXAMPLES,
     )
-    options.add_problem_options(parser)
+    options.add_problem_options(parser, neurons=options.WITH_WEIGHTS)
     parser.add_argument(
         "--weights",
         required=True,

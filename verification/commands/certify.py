@@ -47,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Decide over the rationals what is true of the max-margin problem on a data set.",
         epilog=EXAMPLES,
     )
-    options.add_problem_options(parser, slope=str)
+    options.add_problem_options(parser, slope=str, neurons=options.WITH_WEIGHTS)
     parser.add_argument("--out", metavar="FILE.json", help="write the certificate")
     parser.add_argument("--check", metavar="FILE.json", help="check a certificate against the data instead")
     parser.add_argument(

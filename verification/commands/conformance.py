@@ -87,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
     parts: list[Any] = [board.table()]
     if board.failed:
         parts.append(board.failures())
+    if board.diagnosis():
+        parts.append(sentence(board.diagnosis()))
     parts.append(sentence(board.summary()))
     if board.printed:
         parts.append(sentence(_printed(board.printed)))

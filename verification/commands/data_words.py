@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from refimpl.datasets import Dataset
+from refimpl.display import shown
 from refimpl.errors import ImplicitBiasError
 from refimpl.preparation import Conditioning, Prepared, conditioning, prepare
 
@@ -82,7 +83,7 @@ def gram_sentences(prepared: Prepared, found: Conditioning) -> tuple[list[str], 
         return remarks, []
     name = "cond(K), of its nonzero eigenvalues," if found.singular else "cond(K)"
     digits = f"up to {min(16, len(f'{found.condition:.0f}') - 1)} of 16 digits may be lost"
-    return remarks, [f"{name} is {found.condition:.1e}: {digits}; {_advice(data, steps, found.condition)}"]
+    return remarks, [f"{name} is {shown(found.condition)}: {digits}; {_advice(data, steps, found.condition)}"]
 
 
 def _advice(data: Dataset, steps: Sequence[str], condition: float) -> str:
@@ -93,7 +94,7 @@ def _advice(data: Dataset, steps: Sequence[str], condition: float) -> str:
         if after is not None and after < best:
             best, name = after, step
     if name:
-        return f"{option(name)} would make it {best:.1e}"
+        return f"{option(name)} would make it {shown(best)}"
     return "no step of preparation makes it much better: samples or columns are nearly dependent (--drop-column)"
 
 

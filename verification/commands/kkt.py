@@ -55,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Measure how far given first-layer weights are from a KKT point of the max-margin problem.",
         epilog=EXAMPLES,
     )
-    options.add_problem_options(parser)
+    options.add_problem_options(parser, neurons=options.WITH_WEIGHTS)
     parser.add_argument(
         "--weights", required=True, metavar="FILE", help="W (m, d): .npy, or .npz with W [, second_layer]"
     )

@@ -24,8 +24,10 @@ __all__ = [
 FILE_SLOPE, FILE_NEURONS = 0.1, 8
 """Slope, and neurons of each sign, for --data FILE when no option says otherwise."""
 
-NEURONS = f"default: of the preset, or of --weights with a second layer; else {FILE_NEURONS}"
-"""The help of --positive and --negative."""
+NEURONS = f"default: of the preset; {FILE_NEURONS} for --data"
+"""The default of --positive and --negative; `WITH_WEIGHTS` where a file of weights may tell it."""
+
+WITH_WEIGHTS = f"default: of --weights, if these have a second layer, else of the preset, or {FILE_NEURONS} for --data"
 
 PREPARATION = {
     "centre": "subtract the mean of the samples, which makes K singular",
@@ -40,8 +42,12 @@ def add_problem_options(
     parser: argparse.ArgumentParser,
     slope: Callable[[str], Any] = float,
     losses: str = "logistic (default) or exponential",
+    neurons: str = NEURONS,
 ) -> None:
-    """--preset or --data, and the network; `slope` reads the slope, `losses` is the help of --loss."""
+    """--preset or --data, and the network.
+
+    `slope` reads the slope, `losses` is the help of --loss, `neurons` tells the default of --positive and --negative.
+    """
     source = parser.add_mutually_exclusive_group()
     presets = [f"{preset.name}: {preset.description}" for preset in PRESETS.values()]
     listed = "\n".join(
@@ -84,8 +90,8 @@ def add_problem_options(
         metavar="GAMMA",
         help="slope of the leaky ReLU, in [0, 1] (default: of the preset; 0.1 for --data)",
     )
-    parser.add_argument("--positive", type=count, metavar="M1", help=f"number of neurons with a_j > 0 ({NEURONS})")
-    parser.add_argument("--negative", type=count, metavar="M2", help=f"number of neurons with a_j < 0 ({NEURONS})")
+    parser.add_argument("--positive", type=count, metavar="M1", help=f"number of neurons with a_j > 0 ({neurons})")
+    parser.add_argument("--negative", type=count, metavar="M2", help=f"number of neurons with a_j < 0 ({neurons})")
     parser.add_argument("--loss", default="logistic", metavar="NAME", help=losses)
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
 

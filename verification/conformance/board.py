@@ -135,8 +135,8 @@ class Scoreboard:
         return table
 
     def failures(self, of_each: int = 4) -> Table:
-        """The first failed items of each section, with why and where."""
-        table = Table("failed", "first that differs", "what was found")
+        """The first failed items of each section, with why and where; without frames, which leave words no room."""
+        table = Table("failed", "first that differs", "what was found", box=None, padding=(0, 2, 0, 0), pad_edge=False)
         shown = [item for item in self.failed if self._place(item) < of_each]
         for item in shown:
             what = f"{item.comment}: {item.message}" if item.comment else item.message
@@ -144,6 +144,28 @@ class Scoreboard:
         if len(self.failed) > len(shown):
             table.add_row("...", "", f"and {len(self.failed) - len(shown)} more (--json FILE has all of them)")
         return table
+
+    def diagnosis(self) -> str:
+        """What differs first, and in how many of the failures; what to do where nothing was asked; or nothing.
+
+        Examples
+        --------
+        >>> items = [Item(f"vectors/{k}", "vectors", Outcome.FAILED, "", "slope") for k in range(2)]
+        >>> items.append(Item("checks/a", "checks", Outcome.FAILED))
+        >>> Scoreboard("mine", tuple(items)).diagnosis()
+        'What differs first: slope in 2 of 3 failures.'
+        >>> Scoreboard("mine", (Item("checks/a", "checks", Outcome.NOT_OFFERED),)).diagnosis()
+        'Nothing was asked: it offers none of the operations that `implicit-bias conformance --help` lists.'
+        """
+        if self.count(Outcome.NOT_OFFERED) and not self.failed and not self.count(Outcome.PASSED):
+            return "Nothing was asked: it offers none of the operations that `implicit-bias conformance --help` lists."
+        found = Counter(item.first_difference for item in self.failed if item.first_difference)
+        if found:
+            told = ", ".join(f"{name} in {count}" for name, count in found.most_common())
+            return f"What differs first: {told} of {len(self.failed)} failures."
+        if self.failed and self.dtype != "float64":
+            return f"What differs first is looked for in float64 only, not in {self.dtype}."
+        return ""
 
     def _place(self, item: Item) -> int:
         """How many items of its section failed before it."""

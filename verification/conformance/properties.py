@@ -218,7 +218,10 @@ def _shown(case: Case) -> str:
 
 def _short(value: Any) -> str:
     if isinstance(value, np.ndarray):
-        return np.array2string(value, separator=",", max_line_width=10**6, threshold=60, precision=6).replace("\n", "")
+        kinds: Any = {"float_kind": lambda x: f"{x:.6g}"}
+        return np.array2string(value, separator=", ", max_line_width=10**6, threshold=60, formatter=kinds).replace(
+            "\n", ""
+        )
     return str(value)
 
 

@@ -33,8 +33,8 @@ CONCLUSION_TONES = {Conclusion.HOLDS: "good", Conclusion.FAILS: "bad", Conclusio
 HOLDS, HOLDS_NOT = TableCell("holds", "good"), TableCell("does not hold", "unmet")
 
 SLACK = (
-    "Slack is the factor by which all inner products of different samples could grow before the hypothesis fails: at "
-    "least 1 where it holds, 0.5 where they are twice too large."
+    "Slack is the factor by which what the hypothesis bounds from above, such as all inner products of different "
+    "samples, could grow before it fails: at least 1 where it holds, 0.5 where they are twice too large."
 )
 
 BOUND = "A conclusion holds where the value measured is at most the bound plus the tolerance."
@@ -87,13 +87,13 @@ def claims_section(report: Report) -> Section:
         for row in report.claims
     ]
     head = ("claim", "verdict", "conclusion", "hypothesis (slack)", "measured", "value", "bound", "tolerance")
-    words = Table("What the verdicts mean", ("verdict", "meaning"), [(v.name, v.value) for v in Verdict])
+    words = [f"{verdict.name}: {verdict.value}" for verdict in Verdict]  # as a table too narrow on a phone
     full = [row_section(row) for row in report.claims]
     return Section(
         "Claims",
         [SLACK, BOUND],
         [Table("Claims of the theory on these data", head, rows, numbers=(5, 6, 7))],
-        more=[Section("What the verdicts mean", tables=[words]), *full],
+        more=[Section("What the verdicts mean", words), *full],
     )
 
 

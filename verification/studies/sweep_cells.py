@@ -23,6 +23,7 @@ from refimpl.errors import FileFormatError
 from refimpl.flow import gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.network import TwoLayerNetwork
+from refimpl.preparation import STEPS, prepare
 from refimpl.spectrum import stable_rank_of, third_ratio
 from refimpl.tables import Choices
 from refimpl.validation import Array
@@ -143,7 +144,7 @@ def data_of(settings: dict[str, Any]) -> Dataset:
 
 
 def read_file(path: str | Path, how: dict[str, Any]) -> Dataset:
-    """A file of data as `verify --data` reads it; `how` holds the options (`sweep_grid.FileOfData`)."""
+    """A file of data as `verify --data` reads and prepares it; `how` holds the options (`sweep_grid.FileOfData`)."""
     dropped, classes = how.get("drop_column", ()), how.get("classes")
     positive = how.get("positive_label")
     choices = Choices(
@@ -154,7 +155,7 @@ def read_file(path: str | Path, how: dict[str, Any]) -> Dataset:
         drop_columns=tuple(dropped) if isinstance(dropped, list | tuple) else (dropped,),
     )
     data, _ = datasets.read(path, choices, how.get("labels"))
-    return data
+    return prepare(data, *(step for step in STEPS if how.get(step))).data
 
 
 @lru_cache(maxsize=2)

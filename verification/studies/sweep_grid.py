@@ -16,6 +16,7 @@ import numpy as np
 from refimpl.errors import FileFormatError, InvalidParameterError
 from refimpl.files import read_text
 from refimpl.flow import METHODS
+from refimpl.preparation import STEPS
 from refimpl.validation import as_choice, as_count, as_nonnegative, as_number, as_positive, as_unit_interval
 from verification.studies.sweep_cells import GENERATORS, WORK, read_file
 
@@ -89,7 +90,10 @@ def _data(name: str, value: Any) -> str | FileOfData:
 
 @dataclass(frozen=True)
 class FileOfData:
-    """A file of data, and how it is read: {file = "X.npy", labels = "y.npy"}, with the options of `verify --data`."""
+    """A file of data, and how it is read: {file = "X.npy", labels = "y.npy"}, with the options of `verify --data`.
+
+    They are those on how it is read, and the steps of preparation: {file = "a.csv", standardize = true}.
+    """
 
     file: str
     how: tuple[tuple[str, Any], ...] = ()
@@ -105,10 +109,11 @@ class FileOfData:
         """
         kinds = {"file": (str,), "labels": (str,), "header": (bool,), "label_column": (str, int)}
         kinds |= {"positive_label": (str, int, float), "classes": (list,), "drop_column": (str, int, list)}
+        kinds |= dict.fromkeys(STEPS, (bool,))
         for key, value in table.items():
             if key not in kinds:
                 raise InvalidParameterError(name, f"hold {', '.join(kinds)} where it is a table", key)
-            if not isinstance(value, kinds[key]) or (isinstance(value, bool) and key != "header"):
+            if not isinstance(value, kinds[key]) or (isinstance(value, bool) and bool not in kinds[key]):
                 words = " or ".join(
                     {"bool": "true or false", "str": "a text"}.get(k.__name__, k.__name__) for k in kinds[key]
                 )
@@ -118,10 +123,11 @@ class FileOfData:
         if "classes" in table and len(table["classes"]) != 2:
             raise InvalidParameterError(f"{name}.classes", "be two labels", table["classes"])
         how: dict[str, Any] = {k: tuple(map(str, v)) if isinstance(v, list) else v for k, v in table.items()}
+        how = {k: v for k, v in how.items() if k not in STEPS or v}
         return cls(how.pop("file"), tuple(how.items()))
 
     def settings(self, folder: Path) -> dict[str, Any]:
-        """What a cell knows of it: where it lies, how it is read, and what it holds."""
+        """What a cell knows of it: where it lies, how it is read and prepared, and what it then holds."""
         how: dict[str, Any] = {key: list(value) if isinstance(value, tuple) else value for key, value in self.how}
         if "labels" in how:
             how["labels"] = str(folder / how["labels"])

@@ -210,7 +210,7 @@ def cluster_workers(address: str) -> Iterator[Workers]:
     try:
         connect: Any = import_module("distributed").Client
     except ImportError as error:
-        raise MissingExtraError("distributed", "dask") from error
+        raise MissingExtraError("dask.distributed", "dask") from error
     try:
         client = connect(address, timeout=CONNECT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

@@ -90,6 +90,6 @@ def unit(z: Array) -> Array:
     """z/‖z‖, also where the square of an entry leaves the range of float64."""
     largest = float(np.abs(z).max(initial=0.0))
     if largest == 0.0:
-        raise InvalidParameterError("z", "not be 0: it has no boundary", z)
+        raise InvalidParameterError("z", "not be zero: it has no boundary", z)
     scaled = z / largest
     return np.asarray(scaled / np.linalg.norm(scaled))

@@ -301,6 +301,7 @@ def test_time_that_is_up_between_two_rows_keeps_what_was_decided(monkeypatch: py
     assert not any(late[:3])
     assert all(late[3:])
     assert report.answer[2].startswith("From 3 starts")
+    assert "tight margins not decided" in report.answer[2]  # a row that was not reached has no tolerance
     assert f"{len(seen) - 3} rows early" in report.answer[4]
 
 
@@ -380,6 +381,25 @@ def test_an_interrupt_before_anything_promises_nothing() -> None:
     assert report.claims == ()
     assert report.answer[2] == "The gradient flow was not followed."
     assert "0 rows were decided" in report.answer[4]
+
+
+@pytest.mark.parametrize("name", ["theorem", "correlated"])
+def test_what_was_not_asked_for_is_not_told(name: str) -> None:
+    """Neither tight margins nor boundary were looked at, and nothing is said of the hypotheses of other claims."""
+    report = verify(*CASES[name](), only=["loss-times-time"])
+    assert rows_of(report)["loss-times-time"].verdict.name == "HOLDS_NUMERICALLY"
+    assert "rank" in report.answer[2]
+    assert "decided" not in report.answer[2]
+    assert report.answer[4] == (
+        "Look next at the claims that --only (only) left out: hypothesis and conclusion of the one checked hold."
+    )
+
+
+def test_of_several_claims_asked_for_all_may_hold() -> None:
+    report = verify(*CASES["theorem"](), only=["loss-times-time", "all-margins-tight"])
+    assert "20 of 20 margins tight" in report.answer[2]
+    assert "boundary" not in report.answer[2]
+    assert report.answer[4].endswith("left out: hypotheses and conclusions of those checked hold.")
 
 
 def test_a_claim_from_elsewhere_is_refuted_and_no_fault() -> None:

@@ -71,7 +71,7 @@ def test_the_list_has_every_claim_and_each_is_explained(capsys) -> None:
     [
         (["--claims", "no_such_module_here"], "no_such_module_here"),
         (["--claims", "json"], "CLAIM"),
-        (["--only", "flow-zero-los"], "perhaps flow-zero-loss"),
+        (["--only", "flow-zero-los"], "did you mean flow-zero-loss?"),
         (["--explain", "nothing-like-it"], "--list-claims"),
     ],
 )
@@ -104,5 +104,5 @@ def test_entry_points_are_found(monkeypatch) -> None:
 
 
 def test_a_part_of_ids_names_them() -> None:
-    with pytest.raises(InvalidParameterError, match=r"\(perhaps all-margins-tight\)"):
+    with pytest.raises(InvalidParameterError, match=r"\(did you mean all-margins-tight\?\)"):
         registry.chosen(CLAIMS, "tight")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
+from refimpl.display import shown
 from refimpl.preparation import STEPS, conditioning, prepare
 from verification import cli, kkt_residuals, verify
 from verification.claims.base import Verdict
@@ -81,9 +82,9 @@ def test_bad_conditioning_has_its_number_and_advice_that_comes_true() -> None:
     remarks, (warning,) = gram_sentences(prepared, conditioning(data))
     assert "K is singular: n = 30 > d = 3" in remarks[0]
     condition = np.linalg.cond(data.X) ** 2
-    assert f"is {condition:.1e}" in warning
+    assert f"is {shown(condition)}: " in warning
     after = np.linalg.cond(prepare(data, "standardize").data.X) ** 2
-    assert f"--standardize would make it {after:.1e}" in warning
+    assert f"--standardize would make it {shown(after)}" in warning
     assert gram_sentences(prepare(data, "standardize"), conditioning(prepare(data, "standardize").data))[1] == []
     X = rng.standard_normal((4, 9))
     X[1] = X[0] + 1e-6 * rng.standard_normal(9)
@@ -140,11 +141,11 @@ def test_each_start_is_the_flow_of_its_own_seed(capsys) -> None:
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (["--starts", "0"], "starts"),
-        (["--starts", "2", "--plot", "a.png"], "starts"),
-        (["--starts", "2", "--save", "a.npz"], "starts"),
-        (["--time-limit", "0"], "time_limit"),
-        (["--time-limit", "nan"], "time_limit"),
+        (["--starts", "0"], "--starts"),
+        (["--starts", "2", "--plot", "a.png"], "--starts"),
+        (["--starts", "2", "--save", "a.npz"], "--starts"),
+        (["--time-limit", "0"], "--time-limit"),
+        (["--time-limit", "nan"], "--time-limit"),
     ],
 )
 def test_numbers_of_starts_and_times_that_cannot_be(options, word, capsys, tmp_path, monkeypatch) -> None:

@@ -109,7 +109,7 @@ def test_the_page_of_a_report_stands_alone_and_says_all_of_it(report: Report, pa
 
 def test_every_verdict_has_its_colour_and_stands_there_as_a_word(page: str) -> None:
     assert set(TONES) == set(Verdict)
-    assert all(verdict.value in Elements(page).words for verdict in Verdict)
+    assert all(f"{verdict.name}: {verdict.value}" in Elements(page).words for verdict in Verdict)
 
 
 def test_light_and_dark_both_have_every_colour(page: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from refimpl.errors import FileFormatError, ImplicitBiasError, InvalidParameterError
-from verification.studies.sweep_cells import cell_result
+from verification.studies.sweep_cells import cell_result, data_of
 from verification.studies.sweep_grid import KEYS, MOST_CELLS, cells_of, read_grid
 from verification.studies.sweep_run import sweep
 from verification.studies.sweep_store import SweepCell
@@ -146,6 +146,24 @@ def test_data_are_read_in_every_way_in_which_verify_reads_them(tmp_path) -> None
     assert cells[0]["read"] == {"labels": str(tmp_path / "y.npy")}
 
 
+def test_data_are_prepared_as_verify_prepares_them(tmp_path) -> None:
+    """Columns (1, 0), (0.1, 1) become ±1, and the two samples opposite; in the order of the steps, not of the table."""
+    written(tmp_path)
+    ways = ["", ", standardize = false", ", standardize = true", ", add_bias = true, centre = true"]
+    found = []
+    for way in ways:
+        grid = f'[grid]\ndata = {{file = "plain.csv"{way}}}\nslope = 0.5\nwidth = 3\nwhat = "descend"\nsteps = 1\n'
+        (tmp_path / "grid.toml").write_text(grid)
+        found += read_grid(tmp_path / "grid.toml")
+    X = [data_of(cell).X.tolist() for cell in found]
+    assert X[0] == X[1] == [[1.0, 0.1], [0.0, 1.0]]
+    np.testing.assert_allclose(X[2], [[1.0, -1.0], [-1.0, 1.0]], rtol=1e-15)
+    np.testing.assert_allclose(X[3], [[0.5, -0.45, 1.0], [-0.5, 0.45, 1.0]], rtol=1e-15)
+    assert found[0] == found[1]
+    assert len({SweepCell(cell, "descend", "1").key for cell in found}) == 3  # other numbers, another cell
+    assert [cell_result(cell)["descent_status"] for cell in found] == ["FINISHED"] * 4
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [
@@ -153,6 +171,7 @@ def test_data_are_read_in_every_way_in_which_verify_reads_them(tmp_path) -> None
         ('{file = "a.csv", lables = "y.npy"}', "`grid.data` must hold file, labels, header"),
         ('{file = "a.csv", classes = ["a"]}', "`grid.data.classes` must be two labels"),
         ('{file = "a.csv", header = 1}', "`grid.data.header` must be true or false"),
+        ('{file = "a.csv", standardize = 1}', "`grid.data.standardize` must be true or false"),
         ('{file = "a.csv", label_column = true}', "`grid.data.label_column` must be"),
         ('{file = "X.npy"}', "labels"),
         ('[{file = "X.npy", labels = "missing.npy"}]', "missing.npy"),
