@@ -6,6 +6,7 @@ product. A unit whose coefficients are all positive does not reach its kink (doc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
@@ -209,7 +210,7 @@ class Events:
 
         if inside(x_a) <= 0.0 or inside(x_b) >= 0.0:
             return (x_a if inside(x_a) <= 0.0 else x_b), side
-        return float(brentq(inside, x_a, x_b, xtol=SMALLEST_PART, rtol=1e-15)), side
+        return _zero(inside, x_a, x_b), side
 
     def _note_departures(self, x_end: float) -> None:
         """Note in `SlidingUnits.left` when effective slopes leave [γ, 1] by x_end: releases come later (`margins`)."""
@@ -225,9 +226,7 @@ class Events:
             if margin >= 0.0:
                 sliding.left.pop(unit, None)
             elif inside(self.x) > 0.0:
-                sliding.left[unit] = self.path.time(
-                    float(brentq(inside, self.x, x_end, xtol=SMALLEST_PART, rtol=1e-15))
-                )
+                sliding.left[unit] = self.path.time(_zero(inside, self.x, x_end))
             else:
                 sliding.left.setdefault(unit, self.path.time(self.x))
 
@@ -249,6 +248,11 @@ class Events:
 def first_event(segment: Segment, path: Path) -> Located | None:
     """The first event of a step, or None."""
     return Events(segment, path).first()
+
+
+def _zero(function: Callable[[float], float], x_a: float, x_b: float) -> float:
+    """Where the function, of opposite signs at the ends, is 0, or as near as its rounding lets the bracket shrink."""
+    return float(brentq(function, x_a, x_b, xtol=SMALLEST_PART, rtol=1e-15, disp=False))
 
 
 def _floor(segment: Segment, path: Path, B: Array, distances: Array, rows: Array, rounding: Array) -> Array:

@@ -269,10 +269,13 @@ class _PiecewiseRun:
         return isinstance(solver, Implicit) and self.landing is None and s_a < event.s < solver.t
 
     def land(self, c: Array, w: Array) -> None:
-        """Arrive at the event that was located; a release is one only if the slope is outside [γ, 1] now, too."""
+        """Arrive at the event that was located; a release is one only if the slope is outside [γ, 1] now, too.
+
+        By rounding more than `RELEASE_DELAY` is not asked: w may stay, to the last digit, over many landings.
+        """
         event, self.landing = self.landing, None
         assert event is not None
-        if event.side and np.min(self.segment.sliding.margins_of(event.neuron, event.sample, w)) > 0.0:
+        if event.side and np.min(self.segment.sliding.least_margins_of(event.neuron, event.sample, w)) > 0.0:
             self.segment.advance(c)
         else:
             self.carry_out(replace(event, c=c))

@@ -131,9 +131,9 @@ class SlidingUnits:
             low[dependent], high[dependent] = np.inf, np.inf
         return low, high
 
-    def margins_of(self, j: int, i: int, w: Array) -> tuple[Array, Array]:
-        """`margins` of unit (j, i)."""
-        return self.margins(w, np.flatnonzero((self.neurons == j) & (self.samples == i)))
+    def least_margins_of(self, j: int, i: int, w: Array) -> tuple[Array, Array]:
+        """`least_margins` of unit (j, i)."""
+        return self.least_margins(w, np.flatnonzero((self.neurons == j) & (self.samples == i)))
 
     def response(self, defect: Array, chosen: IndexArray) -> Array:
         """By how much the margins of the chosen units can change where w changes by at most `defect`."""

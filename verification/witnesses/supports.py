@@ -18,6 +18,10 @@ REPAIRS = 6
 """Rounds of correcting the support that nonnegative least squares found."""
 
 
+SINGULAR = 1e-60
+"""Rows of norm 1 are rounded to 1e-16: those that are independent by so little are dependent, and ξ would overflow."""
+
+
 def active_set(U: Array, b: Array, size: float = 1.0, lift: float = 0.0) -> Iterator[tuple[Array, Array]]:
     """(ξ, μ) of min ½‖ξ‖² subject to U ξ >= b by nonnegative least squares, better and better.
 
@@ -87,7 +91,7 @@ def _on_support(U: Array, b: Array, S: NDArray[np.intp], lift: float) -> tuple[A
     if not 0 < S.size <= U.shape[1]:
         return None
     Q, R = np.linalg.qr(U[S].T)
-    if np.abs(np.diagonal(R)).min() == 0.0:
+    if np.abs(np.diagonal(R)).min() < SINGULAR:
         return None
     target = solve_triangular(R, b[S], trans="T")
     mu = np.zeros(len(b))

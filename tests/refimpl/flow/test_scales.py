@@ -358,3 +358,15 @@ def test_the_norm_grows_by_the_weighted_margins() -> None:
     rate = 2.0 * np.sum(path.sample_weights * path.margins, axis=1)
     grown = np.sum(np.diff(path.s) * (rate[1:] + rate[:-1]) / 2.0)
     np.testing.assert_allclose(path.norm[-1] ** 2, path.norm[0] ** 2 + grown, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("eps", "seed", "rtol"), [(1e-4, 1, 1e-6), (1e-5, 5, 1e-4)])
+def test_releases_where_the_slope_stays_at_its_end_to_the_last_digit(eps: float, seed: int, rtol: float) -> None:
+    """x_1 and x_2 = (1, ε) have opposite labels: q = (w_1, -(w_1 + ε w_2)/2) must be (1, 1).
+
+    While w_1 slides its slope falls by less than a digit of float64 in a step: to a landing it was just above γ, to
+    the next step below, over and over; and the search for the place did not end for rounding.
+    """
+    W0 = np.random.default_rng(seed).standard_normal((1, 2))
+    data = Dataset([[1.0, 0.0], [1.0, eps]], [1, -1])
+    np.testing.assert_allclose(limit_of(network_of([1.0], 0.5), data, W0, max_steps=400), [[1.0, -3.0 / eps]], rtol)
