@@ -17,6 +17,7 @@ from vector_points import (
     grid,
     interval,
     kinks,
+    larger_sizes,
     margins,
     more_margins,
     normal,
@@ -67,7 +68,8 @@ def assert_sides_are_clear(p: Point) -> None:
 
 def forward_cases() -> Iterator[Case]:
     """f(x_i; W)."""
-    groups = (("shapes", shapes()), ("kinks", kinks()), ("scales", scales()), ("sizes", sizes()))
+    groups = [("shapes", shapes()), ("kinks", kinks()), ("scales", scales()), ("sizes", sizes())]
+    groups.append(("larger sizes", larger_sizes()))
     for group, points in groups:
         for p in points:
             found = oracle.forward(p.W, p.a, p.slope, p.X)
@@ -115,6 +117,8 @@ def points_with_loss() -> Iterator[tuple[str, Point, str]]:
         yield "sizes", p, ("logistic", "exponential")[k % 2]
     for p, loss in more_margins():
         yield "more margins", p, loss
+    for k, p in enumerate(larger_sizes()):
+        yield "larger sizes", p, ("logistic", "exponential")[k % 2]
 
 
 def descent_cases() -> Iterator[Case]:

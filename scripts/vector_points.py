@@ -28,6 +28,7 @@ __all__ = [
     "grid",
     "interval",
     "kinks",
+    "larger_sizes",
     "margins",
     "more_margins",
     "normal",
@@ -138,6 +139,16 @@ def sizes() -> Iterator[Point]:
         yield Point(
             f"one sample with label {sign:+g}", one.W, one.a, 0.3, one.X, np.array([sign]), ("single-sample", *rare)
         )
+
+
+def larger_sizes() -> Iterator[Point]:
+    """Widths, dimensions and counts beyond any block of 64 or 256; slopes between 1/2 and 9/10."""
+    many = ("many-neurons", "unbalanced-signs")
+    yield drawn("67 neurons, slope 3/4", 130, 67, 1, 1, 0.75, flags=("single-sample", *many))
+    yield drawn("259 neurons, slope 1/16", 131, 259, 1, 1, 0.0625, flags=("single-sample", *many))
+    yield drawn("261 dimensions, slope 5/8", 132, 1, 1, 261, 0.625, flags=("single-neuron", "single-sample"))
+    flags = ("dependent-samples", "many-samples", "single-neuron")
+    yield drawn("259 samples, slope 4/5", 133, 1, 259, 1, 0.8, flags=flags)
 
 
 def drawn(

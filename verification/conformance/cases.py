@@ -27,6 +27,7 @@ __all__ = [
     "inactive_support_problem",
     "kinks",
     "last_crossing_problem",
+    "lasting_start",
     "margins",
     "matrices",
     "points",
@@ -110,6 +111,23 @@ def starts() -> Iterator[tuple[str, Case]]:
         limit = W / network.margins(W, data).min()
         start = {"W0": W / 8.0, "loss": "exponential", "limit": limit}
         yield f"start of the {name}", _case_of(network, data) | start
+    for loss, slope, second, Z0 in (
+        ("exponential", 0.125, [-2.0, 1.5], [[0.3125, 0.09375], [0.3125, 2.0**-8]]),
+        ("logistic", 0.25, [-2.0, 1.5], [[0.5, 0.09375], [0.5, 2.0**-8]]),
+        ("logistic", 0.25, [-3.0, 4.0], [[0.8125, 0.0625], [2.0**-8, 0.0625]]),
+        ("exponential", 0.25, [-3.0, 4.0], [[0.15625, 0.03125], [2.0**-12, 0.03125]]),
+    ):
+        yield f"{loss} loss, the scale decides", lasting_start(np.array([[5.0, 0.0], second]), np.array(Z0), slope, loss)
+
+
+def lasting_start(X: Array, Z0: Array, slope: float, loss: str) -> Case:
+    """A start of two equal neurons with these preactivations, all positive, that stay so: q_i = 2 w·x_i = 1 at last.
+
+    `lasting.pattern_lasts` says whether they do; a start of another scale, or the other loss, may go elsewhere.
+    """
+    network, data = TwoLayerNetwork(np.ones(2), LeakyReLU(slope)), Dataset(X, np.ones(2))
+    limit = np.tile(np.linalg.solve(X, np.full(2, 0.5)), (2, 1))
+    return _case_of(network, data) | {"W0": np.linalg.solve(X, Z0.T).T, "loss": loss, "limit": limit}
 
 
 def points() -> Iterator[tuple[str, Case]]:

@@ -102,6 +102,7 @@ def test_properties_catch_what_they_are_about() -> None:
         "descent": "stale gradient",
         "max_margin": "flipped multiplier",
         "flow_limit_from_start": "flow limit is always the closed form",
+        "flow_limit_of_two_samples": "limit from a smaller start",
     }
     by_name = {prop.name: prop for prop in PROPERTIES}
     for name, mistake in catches.items():

@@ -78,6 +78,13 @@ def test_conditions_that_hold_and_fail() -> None:
     ]
 
 
+class Computed(SimpleNamespace):
+    """Quantities that have been computed, as `Evidence.known` gives them."""
+
+    def known(self, quantity, otherwise=None):
+        return getattr(self, quantity, otherwise)
+
+
 @pytest.fixture(scope="module")
 def flows() -> list:
     network = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.5))
@@ -88,7 +95,7 @@ def flows() -> list:
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_three_flows_are_drawn_and_all_are_told(flows, count: int) -> None:
     starts = [{"scale": k + 1.0, "status": "CONVERGED", "events": 1000 * k, "message": "m"} for k in range(count)]
-    section = of_report.flow_section(SimpleNamespace(starts=starts), SimpleNamespace(flows=tuple(flows[:count])))
+    section = of_report.flow_section(SimpleNamespace(starts=starts), Computed(flows=tuple(flows[:count])))
     assert [cells[0] for cells in section.tables[0].rows] == [str(k + 1) for k in range(count)]
     assert section.tables[0].rows[-1][2] == f"{1000 * (count - 1):,}"
     assert len(section.pictures) == 4 + 1  # of the first flow, and the limits
@@ -115,7 +122,7 @@ def test_samples_of_a_limit_are_counted_from_one(flows) -> None:
 def test_the_gram_matrix_of_few_samples_is_drawn(n: int, drawn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of_report, "MOST_GRAM", 3)
     data = Dataset(np.eye(n), [1.0] + [-1.0] * (n - 1))
-    sections = list(of_report.evidence_sections(SimpleNamespace(data=data)))
+    sections = list(of_report.evidence_sections(Computed(data=data)))
     assert [section.title for section in sections] == (["Gram matrix"] if drawn else [])
     assert not drawn or f"{n} samples, 1 of them of label +1" in sections[0].pictures[0].says
 
@@ -127,7 +134,7 @@ def test_the_first_descent_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
         SimpleNamespace(scale=scale, result=SimpleNamespace(trajectory=SimpleNamespace(step=np.array([0, 1500]))))
         for scale in (0.25, 4.0)
     ]
-    evidence = SimpleNamespace(data=Dataset(np.eye(2), [1.0, -1.0]), descents=runs)
+    evidence = Computed(data=Dataset(np.eye(2), [1.0, -1.0]), descents=runs)
     (section,) = of_report.evidence_sections(evidence)
     assert section.sentences == ["1,500 steps of gradient descent from the start of scale 0.25."]
 

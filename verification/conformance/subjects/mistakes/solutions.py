@@ -176,7 +176,7 @@ class EqualSizes(_OwnResiduals):
         return np.asarray(np.sign(a) * np.sqrt(np.mean(a**2)))
 
 
-@wrong("flow limit of mean margin 1", "checks/flow_limit_is_kkt", ())
+@wrong("flow limit of mean margin 1", "checks/flow_limit_is_kkt", ("flow_limit",))
 class MeanMargin(ReferenceImplementation):
     """Scales by the mean of the margins, which is the smallest one where all are tight."""
 
@@ -184,3 +184,39 @@ class MeanMargin(ReferenceImplementation):
         """The limit, too short."""
         W = super().flow_limit(W0, a, slope, X, y, loss)
         return W / np.mean(y * self.forward(W, a, slope, X))
+
+
+@wrong("limit from a smaller start", "checks/flow_limit_depends_on_the_start", ("flow_limit",))
+class SmallerStart(ReferenceImplementation):
+    """Takes the limit of small starts for that of every start."""
+
+    def flow_limit(self, W0: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
+        """The limit from W0/10."""
+        return super().flow_limit(W0 / 10.0, a, slope, X, y, loss)
+
+
+@wrong("limit from a larger start", "checks/flow_limit_depends_on_the_start", ("flow_limit",))
+class LargerStart(ReferenceImplementation):
+    """Normalizes the weights, as some initializations do."""
+
+    def flow_limit(self, W0: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
+        """The limit from a start of norm 10."""
+        return super().flow_limit(10.0 * W0 / np.linalg.norm(W0), a, slope, X, y, loss)
+
+
+@wrong("limit of the logistic loss always", "checks/flow_limit_depends_on_the_start", ("flow_limit",))
+class LogisticLimit(ReferenceImplementation):
+    """Takes the limit for the same with both losses, as it is for linear networks."""
+
+    def flow_limit(self, W0: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
+        """The limit for the logistic loss."""
+        return super().flow_limit(W0, a, slope, X, y, "logistic")
+
+
+@wrong("limit of the exponential loss always", "checks/flow_limit_depends_on_the_start", ("flow_limit",))
+class ExponentialLimit(ReferenceImplementation):
+    """The same with the simpler one."""
+
+    def flow_limit(self, W0: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
+        """The limit for the exponential loss."""
+        return super().flow_limit(W0, a, slope, X, y, "exponential")
