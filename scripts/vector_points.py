@@ -149,6 +149,14 @@ def larger_sizes() -> Iterator[Point]:
     yield drawn("261 dimensions, slope 5/8", 132, 1, 1, 261, 0.625, flags=("single-neuron", "single-sample"))
     flags = ("dependent-samples", "many-samples", "single-neuron")
     yield drawn("259 samples, slope 4/5", 133, 1, 259, 1, 0.8, flags=flags)
+    for k, (m, n, d) in enumerate([(5, 5, 5), (5, 5, 2), (5, 2, 5), (2, 5, 5)]):
+        flags = ("dependent-samples",) if n > d else ()
+        yield drawn(f"equal sizes: m={m}, n={n}, d={d}", 140 + k, m, n, d, 0.3, flags=flags)
+    yield drawn("negative neurons only", 150, 4, 3, 3, 0.3, positive=0, flags=("unbalanced-signs",))
+    for label in (1.0, -1.0):
+        p = drawn("", 151, 4, 5, 3, 0.3)
+        flags = ("dependent-samples", "unbalanced-labels")
+        yield Point(f"all labels {label:+g}", p.W, p.a, p.slope, p.X, np.full(5, label), flags)
 
 
 def drawn(

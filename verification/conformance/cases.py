@@ -164,6 +164,7 @@ def _case_of(network: TwoLayerNetwork, data: Dataset) -> Case:
 
 SIZES = [(3, 4, 5, 0.25), (4, 1, 2, 0.1), (1, 3, 3, 0.5), (6, 5, 2, 0.9), (5, 3, 40, 0.5), (1, 1, 1, 0.5)]
 SIZES += [(67, 3, 2, 0.75), (3, 2, 261, 0.625)]  # widths and dimensions beyond any block of 64 or 256
+SIZES += [(5, 5, 5, 0.25), (9, 9, 4, 0.375), (9, 4, 9, 0.2), (4, 9, 9, 0.3)]  # axes that could be exchanged
 SIZES += [(11, 9, 3, 2.0**-9), (17, 37, 2, 1e-3), (3, 67, 4, 0.0), (9, 33, 1, 1.0), (2, 131, 3, 1e-6)]
 """m, n, d, γ: small ones, and numbers that are multiples of nothing."""
 
@@ -177,6 +178,8 @@ def sizes() -> Iterator[tuple[str, Case]]:
     for label in (1.0, -1.0):
         yield f"one label {-label:+g} of 12", smooth_case(3, 12, 5, 0.25) | {"y": np.append(np.full(11, label), -label)}
         yield f"one sample with label {label:+g}", smooth_case(3, 1, 2, 0.25) | {"y": np.array([label])}
+        yield f"all labels {label:+g}", case | {"y": np.full(4, label)}
+        yield f"all a_j of sign {label:+g}", case | {"a": label * np.abs(case["a"])}
 
 
 def both_losses() -> Iterator[tuple[str, Case]]:
@@ -251,8 +254,10 @@ def runs() -> Iterator[tuple[str, Case]]:
     ):
         case = smooth_case(*shape, 0.25)
         yield what, case | {"X": scale * case["X"], "step_size": step_size, "steps": count}
+    yield "260 steps", orthogonal | {"step_size": 0.0625, "steps": 260}
     short = orthogonal | {"X": 16.0 * np.eye(2), "W": np.array([[1.0, 1.0], [-1.0, -1.0]])}
     yield "a gradient of norm 2e-8", short | {"step_size": 64.0, "steps": 40}
+    yield "long steps", short | {"step_size": 2.0**14, "steps": 3}
 
 
 def matrices() -> Iterator[tuple[str, Case]]:
@@ -260,6 +265,8 @@ def matrices() -> Iterator[tuple[str, Case]]:
     for m, d in ((3, 5), (14, 13), (2, 40)):
         yield f"{m} x {d}", {"W": rng.standard_normal((m, d))}
     yield "the identity of size 23", {"W": np.eye(23)}
+    yield "two nearly equal singular values", {"W": np.diag([1.0, 1.0 - 2.0**-20])}
+    yield "small singular values", {"W": np.diag([1.0] + [1e-5] * 20)}
 
 
 def anything() -> Iterator[tuple[str, Case]]:
