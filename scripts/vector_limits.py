@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from vector_points import LIMIT, Case, grid, normal, single
+from vector_points import LIMIT, Case, grid, normal, on_grid, single
 from vector_solutions import problems
 
-from refimpl import LeakyReLU, TwoLayerNetwork
+from refimpl import LeakyReLU, TwoLayerNetwork, datasets
 from refimpl.datasets import Dataset
 from refimpl.validation import Array
 from verification.conformance.lasting import pattern_lasts
@@ -35,6 +35,14 @@ def flow_limit_cases() -> Iterator[Case]:
     yield from trapped_cases()
     yield from two_sample_cases()
     yield from slack_cases()
+    yield from relu_cases()
+    data = on_grid(datasets.nearly_orthogonal(9, 17, 1.25, 0.5, np.random.default_rng([7, 100]), norm_ratio=1.5))
+    network, flags = (
+        TwoLayerNetwork.with_signs(6, 5, LeakyReLU(0.5)),
+        ("many-neurons", "many-samples", "unbalanced-signs"),
+    )
+    W0 = 0.125 * normal(np.random.default_rng([7, 101]), 11, 17)
+    yield one_limit("larger sizes", "eleven neurons, nine samples", network, data, W0, 0, flags)
 
 
 def trapped_cases() -> Iterator[Case]:
@@ -84,6 +92,12 @@ def two_sample_cases() -> Iterator[Case]:
         W0 = grid(np.linalg.solve(X, np.array(Z0).T).T)
         comment = f"slope {slope:g}, {loss} loss: another limit from {what}"
         yield one_of_two("scale and loss", comment, slope, X, W0, loss)
+    start = [[0.84375, 0.03125], [2.0**-8, 0.03125]]
+    W0 = grid(np.linalg.solve(even, np.array(start).T).T)
+    twice = "a sample that occurs twice: another limit if it counts once"
+    yield one_of_two("scale and loss", twice, 0.25, even, W0, "exponential", copies=(2, 1))
+    W0 = grid(np.linalg.solve(even, np.array([[0.125, 0.0625], [0.25, 0.03125]]).T).T)
+    yield one_of_two("scale and loss", "all labels -1 and all a_j negative", 0.25, even, W0, "logistic", sign=-1.0)
 
 
 def slack_cases() -> Iterator[Case]:
@@ -133,9 +147,7 @@ class Start:
     @property
     def q(self) -> list[Fraction]:
         Z, Phi = self.Z, self.Phi
-        return [
-            F(y) * sum(F(a) * Phi[j][i] * Z[j][i] for j, a in enumerate(self.a)) for i, y in enumerate(self.y)
-        ]
+        return [F(y) * sum(F(a) * Phi[j][i] * Z[j][i] for j, a in enumerate(self.a)) for i, y in enumerate(self.y)]
 
     def pulls(self) -> Iterator[tuple[int, list[Fraction]]]:
         """For each unit: its side, ±1, and the coefficients of its speed, z_ji' = Σ_k pull_k w_k."""
@@ -186,12 +198,44 @@ def one_trapped(comment: str, a: Array, slope: float, X: Array, y: Array, W0: Ar
     return start.case("several limits", comment, "exponential", lam, ("below-conditions", "unbalanced-labels"))
 
 
-def one_of_two(group: str, comment: str, slope: float, X: Array, W0: Array, loss: str) -> Case:
-    """The limit for two samples of label 1 and a = (1, 1), whose pattern `pattern_lasts` proves to last."""
-    assert pattern_lasts(slope, X, W0, loss), f"{comment}: a unit may reach its kink"
-    start = Start(W0, np.ones(2), slope, X, np.ones(2))
+def relu_cases() -> Iterator[Case]:
+    """γ = 0 and orthogonal samples: the limit is that of the units alive at the start (docs/theory.md (15.6))."""
+    X, y, a = np.diag([1.0, 2.0, 0.5]), np.array([1.0, -1.0, 1.0]), np.array([1.0, -0.5, 0.5])
+    for comment, Z0 in (
+        ("every unit alive", np.array([[1.0, 2.0, 0.5], [0.25, 1.0, 2.0], [0.5, 0.5, 1.0]])),
+        ("some units dead", np.array([[1.0, -2.0, -0.5], [-0.25, 1.0, -2.0], [-0.5, 0.5, 1.0]])),
+    ):
+        W = np.zeros((3, 3))
+        for i in range(3):
+            alive = (a * y[i] > 0.0) & (Z0[:, i] > 0.0)
+            W[:, i] = np.where(alive, a * y[i], 0.0) / (X[i, i] * np.sum(a[alive] ** 2))
+        inputs = {"W0": Z0 / np.diagonal(X), "a": a, "slope": 0.0, "X": X, "y": y, "loss": "logistic"}
+        flags = ("slope-zero", "unequal-second-layer", "unbalanced-signs", "below-conditions")
+        tolerance = {"absolute": 1e-6 * np.abs(W).max(), "reason": LIMIT}
+        yield Case("a ReLU network", comment, inputs, flags, {"value": W, "error": np.spacing(np.abs(W))}, tolerance)
+
+
+def one_of_two(
+    group: str,
+    comment: str,
+    slope: float,
+    X: Array,
+    W0: Array,
+    loss: str,
+    copies: tuple[int, int] = (1, 1),
+    sign: float = 1.0,
+) -> Case:
+    """The limit for two samples of one label, a = ± (1, 1) of its sign, whose pattern `pattern_lasts` proves to last.
+
+    Copies of a sample change its weight on the way, and not the limit of a pattern.
+    """
+    assert pattern_lasts(slope, X, W0, loss, copies), f"{comment}: a unit may reach its kink"
+    start = Start(W0, np.full(2, sign), slope, X, np.full(2, sign))
     lam = solve_rationals(start.M, [F(1), F(1)])
-    return start.case(group, comment, loss, lam, ("below-conditions", "unbalanced-labels"))
+    case = start.case(group, comment, loss, lam, ("below-conditions", "unbalanced-labels"))
+    for name, rows in (("X", X), ("y", start.y)):
+        case.inputs[name] = np.repeat(rows, copies, axis=0)
+    return case
 
 
 def one_rising(group: str, comment: str, start: Start, loss: str) -> Case:

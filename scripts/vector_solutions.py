@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from vector_points import PROGRAM, RESIDUAL, Case, drawn, grid, normal, on_grid, power_of_ten, single
+from vector_points import PROGRAM, RESIDUAL, Case, drawn, grid, normal, on_grid, power_of_ten
 
 from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from refimpl.datasets import Dataset
@@ -61,6 +61,10 @@ def max_margin_cases() -> Iterator[Case]:
         yield one_max_margin("below the conditions", f"a common direction, n={n}, d={d}", balanced, data, flags)
     for comment, network, data, flags in one_sided():
         yield one_max_margin("one label, one sign, many samples", comment, network, data, flags)
+    many = on_grid(datasets.gaussian(17, 40, np.random.default_rng([10, 17])))
+    flags = ("many-neurons", "many-samples", "unbalanced-signs")
+    network = TwoLayerNetwork.with_signs(6, 5, LeakyReLU(0.25))
+    yield one_max_margin("larger sizes", "eleven neurons, n=17, d=40", network, many, flags)
 
 
 def one_sided() -> Iterator[tuple[str, TwoLayerNetwork, Dataset, tuple[str, ...]]]:
@@ -148,15 +152,7 @@ def whole_points() -> Iterator[tuple[str, Array, float, Array, Array, Array, tup
     labels = np.array([1.0, 1.0, -1.0, 1.0])
     flags = ("dependent-samples",)
     yield "more samples than dimensions", opposite, 0.25, tall, labels, np.array([[2.0, 1.0], [-1.0, -2.0]]), flags
-    yield (
-        "a margin below 0",
-        opposite,
-        0.25,
-        tall,
-        labels,
-        np.array([[2.0, -3.0], [-1.0, -2.0]]),
-        (*flags, "infeasible"),
-    )
+    yield "a smallest margin of 1/4", opposite, 0.25, tall, labels, np.array([[2.0, -3.0], [-1.0, -2.0]]), flags
     yield (
         "a margin of 0",
         np.ones(1),
@@ -166,6 +162,16 @@ def whole_points() -> Iterator[tuple[str, Array, float, Array, Array, Array, tup
         np.array([[1.0, 0.0]]),
         ("infeasible", "kink-at-zero", "single-neuron"),
     )
+    for comment, W in (
+        ("one margin below 0", np.array([[2.0, -6.0], [-1.0, -2.0]])),
+        ("every margin below 0", np.array([[-2.0, -1.0], [1.0, 2.0]])),
+    ):
+        yield comment, opposite, 0.25, tall, labels, W, (*flags, "infeasible")
+    many = np.where(np.arange(11) < 6, 1.0, -1.0)
+    W = np.outer(many, [1.0, 0.5, 0.25]) + np.arange(33.0).reshape(11, 3) / 64.0
+    flags = ("many-neurons", "unbalanced-signs", "infeasible")
+    yield "eleven neurons", many / 4.0, 0.25, np.eye(3) + 0.125, np.array([1.0, -1.0, 1.0]), W, flags
+    yield "eleven neurons, margins above 0", many / 4.0, 0.25, np.eye(3) + 0.125, np.ones(3), W, flags[:2]
 
 
 def one_kkt(

@@ -12,8 +12,8 @@ from refimpl.validation import Array
 __all__ = ["pattern_lasts"]
 
 
-def pattern_lasts(slope: float, X: Array, W0: Array, loss: str) -> bool:
-    """Whether no unit of a = (1, 1), y = (1, 1) ever comes to its kink, by an interval that r = g₂/g₁ never leaves.
+def pattern_lasts(slope: float, X: Array, W0: Array, loss: str, copies: tuple[int, int] = (1, 1)) -> bool:
+    """Whether no unit of a = (1, 1), y = (1, 1) ever comes to its kink: r = n₂g₂/(n₁g₁) never leaves an interval.
 
     While the pattern lasts, q_i' is proportional to R_i(r) = M_i1 + M_i2 r (docs/theory.md (7.2)), and (log r)' to
     σ₁ R₁ - σ₂ R₂ with σ = -g'/g: 1 for the exponential loss, 1/(1 + e^{-q}) for the logistic one. Where R₁, R₂ > 0 the
@@ -29,6 +29,8 @@ def pattern_lasts(slope: float, X: Array, W0: Array, loss: str) -> bool:
     W0 : ndarray, shape (2, d)
         No unit on its kink.
     loss : {"logistic", "exponential"}
+    copies : (int, int)
+        How often each sample occurs: n₁, n₂.
 
     Returns
     -------
@@ -49,6 +51,7 @@ def pattern_lasts(slope: float, X: Array, W0: Array, loss: str) -> bool:
     s, r = 1.0, float(np.exp(q[0] - q[1]))
     if loss == "logistic":
         s, r = 1.0 / (1.0 + float(np.exp(-q.min()))), float((1.0 + np.exp(q[0])) / (1.0 + np.exp(q[1])))
+    r *= copies[1] / copies[0]
     if not min(s * M[1, 1] - M[0, 1], s * M[0, 0] - M[1, 0]) > 0.0:
         return False
     roots = ((s * M[0, 0] - M[1, 0]) / (M[1, 1] - s * M[0, 1]), (M[0, 0] - s * M[1, 0]) / (s * M[1, 1] - M[0, 1]))
