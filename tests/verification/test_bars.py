@@ -15,7 +15,7 @@ from refimpl.flow import bounds
 from verification import check_hypotheses, verify
 from verification.bars import BAR, Bars, progress, tell_passes
 from verification.printing import PlainConsole
-from verification.progress import FlowTold, StepsTold, Told
+from verification.progress import FlowTold, Steps, StepsTold, Told
 
 
 class Clock:
@@ -121,6 +121,18 @@ def test_steps_are_counted() -> None:
     tell = StepsTold(told.append, "descent", 40)
     tell(10)
     assert (told[0], told[0].part) == ("descent: step 10 of 40", 0.25)
+
+
+def test_runs_count_only_where_they_were_counted() -> None:
+    counted, others = Steps(1, 2), Steps(1)
+    for steps in (counted, others):
+        for _ in range(2):
+            steps.finish_run()
+        assert steps.told == ((2, 3) if steps is counted else (0, 1))
+        for _ in range(2):
+            steps.finish()
+        assert steps.told == ((3, 3) if steps is counted else (1, 1))
+    assert Steps().told is None
 
 
 def test_verify_tells_its_steps_and_the_most_time() -> None:

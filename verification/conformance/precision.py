@@ -215,9 +215,9 @@ def _descent(case: scalar.Case, form: Format) -> Bounds:
         local = alpha * float(np.linalg.norm(found[2])) + 4.0 * form.u * float(np.linalg.norm(W)) + form.smallest
         error = (1.0 + 2.0 * alpha * lipschitz) * error + local
         W = W - alpha * scalar.gradient(now)
-    if error > 0.5 * float(np.linalg.norm(W - case["W"])):
+    if case["steps"] and error > 0.5 * float(np.linalg.norm(W - case["W"])):
         return f"the bound of the rounding in {form.name} is larger than half the way: nothing can be told"
-    return W, W, error
+    return W, W, max(error, form.smallest)
 
 
 def _stable_rank(case: scalar.Case, form: Format) -> Bounds:

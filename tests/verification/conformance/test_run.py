@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -213,6 +214,13 @@ def test_the_words_for_what_an_error_looks_like() -> None:
     assert judge(kink, Answer(kink.high)).right
     assert judge(plain, Answer(None)).message == "valid inputs were refused"
     assert "not finite" in judge(plain, Answer(np.full_like(plain.low, np.inf))).message
+
+
+def test_what_is_exact_is_right_where_no_error_is_allowed() -> None:
+    case = next(case for case in load_vectors("descent") if case.inputs["steps"] == 0)
+    none = replace(case, tolerance=replace(case.tolerance, absolute=np.zeros(())), error=np.zeros_like(case.low))
+    assert judge(none, Answer(case.low)).right
+    assert not judge(none, Answer(np.nextafter(case.low, 9.0))).right
 
 
 def test_intermediates_in_answers_name_the_first_that_differs() -> None:
