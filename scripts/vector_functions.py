@@ -186,7 +186,7 @@ def descent_rounding(p: Point, loss: str, step_size: float, steps: int) -> float
         lipschitz = float(np.mean(weights_of(q, loss) * size**2) * np.sum(p.a**2))
         local = step_size * float(np.linalg.norm(gradient_rounding(q, loss))) + 2.0 * EPS * float(np.linalg.norm(W))
         error = (1.0 + step_size * lipschitz) * error + local
-    return max(error, NORMAL)
+    return max(error, 2.0 * EPS * float(np.linalg.norm(p.W)))  # the latter where there is no step
 
 
 def stable_rank_cases() -> Iterator[Case]:

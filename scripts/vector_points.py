@@ -148,7 +148,9 @@ def larger_sizes() -> Iterator[Point]:
     yield drawn("259 neurons, slope 1/16", 131, 259, 1, 1, 0.0625, flags=("single-sample", *many))
     yield drawn("261 dimensions, slope 5/8", 132, 1, 1, 261, 0.625, flags=("single-neuron", "single-sample"))
     flags = ("dependent-samples", "many-samples", "single-neuron")
-    yield drawn("259 samples, slope 4/5", 133, 1, 259, 1, 0.8, flags=flags)
+    p = drawn("", 133, 1, 259, 1, 0.8)
+    y = np.where(p.X[:, 0] > 0.0, 1.0, -1.0)  # so that samples that a short format rounds to one have one label
+    yield Point("259 samples, slope 4/5", p.W, p.a, p.slope, p.X, y, flags)
     for k, (m, n, d) in enumerate([(5, 5, 5), (5, 5, 2), (5, 2, 5), (2, 5, 5)]):
         flags = ("dependent-samples",) if n > d else ()
         yield drawn(f"equal sizes: m={m}, n={n}, d={d}", 140 + k, m, n, d, 0.3, flags=flags)

@@ -12,7 +12,7 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gaussian_weights, gradient_flow
 from refimpl.flow import bounds
-from verification import check_hypotheses, verify
+from verification import bars, check_hypotheses, verify
 from verification.bars import BAR, Bars, progress, tell_passes
 from verification.printing import PlainConsole
 from verification.progress import FlowTold, Steps, StepsTold, Told
@@ -163,6 +163,7 @@ def test_a_terminal_shows_bars_and_what_lasts(monkeypatch) -> None:
                 seen = until(terminal, "tiles of columns: 2 of 5")
                 assert "flow-zero-loss: HOLDS" in seen
             tell_passes(3, 5)  # nobody is there
+            assert bars._PASSES == []
     finally:
         os.close(terminal)
 
