@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 from vector_functions import descent_cases, forward_cases, gradient_cases, loss_cases, stable_rank_cases
+from vector_limits import flow_limit_cases
 from vector_points import Case
-from vector_solutions import flow_limit_cases, kkt_cases, max_margin_cases, refusal_cases
+from vector_solutions import kkt_cases, max_margin_cases, refusal_cases
 
 from refimpl.documents import as_plain
 from refimpl.errors import ImplicitBiasError

@@ -17,6 +17,7 @@ from vector_points import (
     grid,
     interval,
     kinks,
+    larger_sizes,
     margins,
     more_margins,
     normal,
@@ -67,7 +68,8 @@ def assert_sides_are_clear(p: Point) -> None:
 
 def forward_cases() -> Iterator[Case]:
     """f(x_i; W)."""
-    groups = (("shapes", shapes()), ("kinks", kinks()), ("scales", scales()), ("sizes", sizes()))
+    groups = [("shapes", shapes()), ("kinks", kinks()), ("scales", scales()), ("sizes", sizes())]
+    groups.append(("larger sizes", larger_sizes()))
     for group, points in groups:
         for p in points:
             found = oracle.forward(p.W, p.a, p.slope, p.X)
@@ -115,6 +117,8 @@ def points_with_loss() -> Iterator[tuple[str, Point, str]]:
         yield "sizes", p, ("logistic", "exponential")[k % 2]
     for p, loss in more_margins():
         yield "more margins", p, loss
+    for k, p in enumerate(larger_sizes()):
+        yield "larger sizes", p, ("logistic", "exponential")[k % 2]
 
 
 def descent_cases() -> Iterator[Case]:
@@ -129,6 +133,10 @@ def descent_cases() -> Iterator[Case]:
         yield one_descent("long runs", p, "logistic", step_size, steps)
     for k, p in enumerate(sizes()):
         yield one_descent("sizes", p, ("logistic", "exponential")[k % 2], 0.0625, 2)
+    for k, p in enumerate(larger_sizes()):
+        yield one_descent("larger sizes", p, ("logistic", "exponential")[k % 2], 2.0**-6, 2)
+    for p, step_size, steps in more_runs():
+        yield one_descent("more runs", p, "logistic", step_size, steps)
 
 
 def long_runs() -> Iterator[tuple[Point, float, int]]:
@@ -146,6 +154,17 @@ def long_runs() -> Iterator[tuple[Point, float, int]]:
     rising = Point("the loss falls from 1.19 to 0.36, and rises", base.W, base.a, 0.25, 2.0 * base.X, base.y, flags)
     for steps in (3, 4):
         yield rising, 8.0, steps
+
+
+def more_runs() -> Iterator[tuple[Point, float, int]]:
+    """More steps than a byte counts, steps that are very long and very short, a run that ends where it begins."""
+    even = Point("orthogonal samples", np.full((2, 2), 0.5), np.array([1.0, -0.5]), 0.5, np.eye(2), np.ones(2))
+    yield even, 0.0625, 260
+    signs = np.array([[1.0, 1.0], [-1.0, -1.0]])
+    yield Point("a gradient of norm 2e-8", signs, even.a, 0.5, 16.0 * np.eye(2), np.ones(2)), 2.0**14, 3
+    p = drawn("", 160, 3, 4, 5, 0.1)
+    yield Point("a short step", p.W, p.a, p.slope, p.X, p.y), 2.0**-16, 3
+    yield Point("no step", p.W, p.a, p.slope, p.X, p.y), 0.25, 0
 
 
 def one_descent(group: str, p: Point, loss: str, step_size: float, steps: int) -> Case:
@@ -167,7 +186,7 @@ def descent_rounding(p: Point, loss: str, step_size: float, steps: int) -> float
         lipschitz = float(np.mean(weights_of(q, loss) * size**2) * np.sum(p.a**2))
         local = step_size * float(np.linalg.norm(gradient_rounding(q, loss))) + 2.0 * EPS * float(np.linalg.norm(W))
         error = (1.0 + step_size * lipschitz) * error + local
-    return error
+    return max(error, 2.0 * EPS * float(np.linalg.norm(p.W)))  # the latter where there is no step
 
 
 def stable_rank_cases() -> Iterator[Case]:
@@ -190,6 +209,9 @@ def stable_rank_cases() -> Iterator[Case]:
     matrices.append(("the identity of size 12", np.eye(12), ()))
     matrices.append(("Gaussian, 13 x 11", normal(rng, 13, 11), ("many-neurons",)))
     matrices.append(("eleven equal singular values and a larger one", np.diag([2.0] + [1.0] * 11), ()))
+    matrices.append(("Gaussian, 67 x 3", normal(rng, 67, 3), ("many-neurons",)))
+    matrices.append(("Gaussian, 5 x 67", normal(rng, 5, 67), ()))
+    matrices.append(("22 equal singular values and a larger one", np.diag([2.0] + [1.0] * 22), ("many-neurons",)))
     for comment, W, flags in matrices:
         found = oracle.stable_rank(W)
         tolerance = {"absolute": 64.0 * max(W.shape) * EPS * float(found.value), "reason": SPECTRUM}

@@ -28,6 +28,7 @@ __all__ = [
     "grid",
     "interval",
     "kinks",
+    "larger_sizes",
     "margins",
     "more_margins",
     "normal",
@@ -138,6 +139,26 @@ def sizes() -> Iterator[Point]:
         yield Point(
             f"one sample with label {sign:+g}", one.W, one.a, 0.3, one.X, np.array([sign]), ("single-sample", *rare)
         )
+
+
+def larger_sizes() -> Iterator[Point]:
+    """Widths, dimensions and counts beyond any block of 64 or 256; slopes between 1/2 and 9/10."""
+    many = ("many-neurons", "unbalanced-signs")
+    yield drawn("67 neurons, slope 3/4", 130, 67, 1, 1, 0.75, flags=("single-sample", *many))
+    yield drawn("259 neurons, slope 1/16", 131, 259, 1, 1, 0.0625, flags=("single-sample", *many))
+    yield drawn("261 dimensions, slope 5/8", 132, 1, 1, 261, 0.625, flags=("single-neuron", "single-sample"))
+    flags = ("dependent-samples", "many-samples", "single-neuron")
+    p = drawn("", 133, 1, 259, 1, 0.8)
+    y = np.where(p.X[:, 0] > 0.0, 1.0, -1.0)  # so that samples that a short format rounds to one have one label
+    yield Point("259 samples, slope 4/5", p.W, p.a, p.slope, p.X, y, flags)
+    for k, (m, n, d) in enumerate([(5, 5, 5), (5, 5, 2), (5, 2, 5), (2, 5, 5)]):
+        flags = ("dependent-samples",) if n > d else ()
+        yield drawn(f"equal sizes: m={m}, n={n}, d={d}", 140 + k, m, n, d, 0.3, flags=flags)
+    yield drawn("negative neurons only", 150, 4, 3, 3, 0.3, positive=0, flags=("unbalanced-signs",))
+    for label in (1.0, -1.0):
+        p = drawn("", 151, 4, 5, 3, 0.3)
+        flags = ("dependent-samples", "unbalanced-labels")
+        yield Point(f"all labels {label:+g}", p.W, p.a, p.slope, p.X, np.full(5, label), flags)
 
 
 def drawn(

@@ -1,20 +1,19 @@
-"""Golden vectors of what is solved: max margin, limits of the flow, KKT residuals; and what must be refused."""
+"""Golden vectors of what is solved: max margin, KKT residuals; and what must be refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from vector_points import LIMIT, PROGRAM, RESIDUAL, Case, drawn, grid, normal, on_grid, power_of_ten, single
+from vector_points import PROGRAM, RESIDUAL, Case, drawn, grid, normal, on_grid, power_of_ten
 
 from refimpl import LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from refimpl.datasets import Dataset
 from refimpl.validation import Array
 from verification.exact import oracle
 
-__all__ = ["flow_limit_cases", "kkt_cases", "max_margin_cases", "refusal_cases"]
+__all__ = ["kkt_cases", "max_margin_cases", "problems", "refusal_cases"]
 
 
 def problems() -> Iterator[tuple[str, TwoLayerNetwork, Dataset, tuple[str, ...]]]:
@@ -62,6 +61,10 @@ def max_margin_cases() -> Iterator[Case]:
         yield one_max_margin("below the conditions", f"a common direction, n={n}, d={d}", balanced, data, flags)
     for comment, network, data, flags in one_sided():
         yield one_max_margin("one label, one sign, many samples", comment, network, data, flags)
+    many = on_grid(datasets.gaussian(17, 40, np.random.default_rng([10, 17])))
+    flags = ("many-neurons", "many-samples", "unbalanced-signs")
+    network = TwoLayerNetwork.with_signs(6, 5, LeakyReLU(0.25))
+    yield one_max_margin("larger sizes", "eleven neurons, n=17, d=40", network, many, flags)
 
 
 def one_sided() -> Iterator[tuple[str, TwoLayerNetwork, Dataset, tuple[str, ...]]]:
@@ -98,106 +101,6 @@ def one_max_margin(group: str, comment: str, network: TwoLayerNetwork, data: Dat
     expected = {"value": np.array([v.value, u.value]), "error": np.array([v.error, u.error])}
     tolerance = {"absolute": 1e-6 * float(np.abs(expected["value"]).max()), "reason": PROGRAM}
     return Case(group, comment, inputs, flags, expected, tolerance)
-
-
-def flow_limit_cases() -> Iterator[Case]:
-    """The limit of gradient flow, from starts of several scales."""
-    for k, (comment, network, data, flags) in enumerate(problems()):
-        rng = np.random.default_rng([7, k])
-        scale = 2.0 ** (-20, -7, 0, 5)[k % 4]
-        W0 = np.ldexp(scale * normal(rng, network.m, data.d), -int(np.frexp(data.R_max)[1]))
-        yield one_limit("starts", f"{comment}; start of scale {scale:g}", network, data, W0, k, flags)
-    network = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.25))
-    data = Dataset(np.array([[1.0, 0.125, 0.0], [0.0, 1.0, 0.125]]), np.array([1.0, -1.0]))
-    W0 = grid(np.linalg.lstsq(data.X, np.array([[-300.0, 1.0], [-1.0, 2.0]]), rcond=None)[0].T)
-    yield one_limit("late crossing", "z_00 starts at -300", network, data, W0, 0, ("late-crossing",))
-    yield from trapped_cases()
-
-
-def trapped_cases() -> Iterator[Case]:
-    """Data with several limits: section 14's family, from starts whose pattern provably lasts for ever."""
-    X = np.array([[5.0, 0.0], [-3.0, 4.0]])
-    for slope in (0.25, 0.125):
-        special = np.array([X[0] + slope * X[1], X[1] + slope * X[0]])
-        common = np.tile(X.sum(axis=0), (2, 1))
-        for name, W0, nudge in (
-            ("specialists", special, 0.0),
-            ("specialists", special, 0.125),
-            ("common", common, 0.0),
-        ):
-            moved = W0 + nudge * np.array([[1.0, 0.0], [0.0, -1.0]])
-            comment = f"two limits, slope {slope:g}: the {name}" + (", from near them" if nudge else "")
-            yield one_trapped(comment, np.array([1.0, 1.0]), slope, X, np.ones(2), moved / 8.0)
-    rows = np.eye(3) - 0.25  # K = 11/16 and -5/16
-    W0 = 0.5 * (rows.sum(axis=0) + rows)  # slope 1 on the own sample, 1/2 on the others
-    yield one_trapped("rank three", np.ones(3), 0.5, rows, np.ones(3), W0)
-
-
-def one_trapped(comment: str, a: Array, slope: float, X: Array, y: Array, W0: Array) -> Case:
-    """The limit of the flow from W0, exponential loss, by docs/theory.md, sections 7 and 14, over the rationals.
-
-    With W0's slopes Φ: λ solves M λ = 1, w* = λ/Σλ. KL(w*‖w) does not increase while the pattern lasts (7.6), and
-    ‖w - w*‖₁ ≤ √(2 KL) (Pinsker), so the pattern lasts for ever if at w* every z_ji goes away from its kink faster than
-    that times the largest |coefficient| of its speed.
-    """
-    F = Fraction
-    n, m, gamma = len(y), len(a), F(slope)
-    exact = [[F(x) for x in row] for row in X]
-    start = [[F(w) for w in row] for row in W0]
-    Z = [[sum(w * x for w, x in zip(row, sample, strict=True)) for sample in exact] for row in start]
-    assert all(z != 0 for row in Z for z in row), comment
-    Phi = [[F(1) if z > 0 else gamma for z in row] for row in Z]
-    K = [[sum(p * q for p, q in zip(x, z, strict=True)) for z in exact] for x in exact]
-    S = [[F(y[i] * y[k]) * K[i][k] for k in range(n)] for i in range(n)]
-    M = [[S[i][k] * sum(F(a[j]) ** 2 * Phi[j][i] * Phi[j][k] for j in range(m)) for k in range(n)] for i in range(n)]
-    lam = solve_rationals(M, [F(1)] * n)
-    assert min(lam) > 0, comment
-    star = [x / sum(lam) for x in lam]
-    q = [F(y[i]) * sum(F(a[j]) * Phi[j][i] * Z[j][i] for j in range(m)) for i in range(n)]
-    weights = np.exp(-np.array([float(x - min(q)) for x in q]))
-    weights /= weights.sum()
-    kl = sum(float(s) * np.log(float(s) / w) for s, w in zip(star, weights, strict=True))
-    reach = 1.001 * np.sqrt(2.0 * max(kl, 0.0)) + 1e-9
-    for j in range(m):
-        for i in range(n):
-            # speed of y_i a_j z_ji: Σ_k a_j² Φ_jk S_ik w_k
-            pull = [F(a[j]) ** 2 * Phi[j][k] * S[i][k] for k in range(n)]
-            away = sum(p * s for p, s in zip(pull, star, strict=True)) * (1 if y[i] * a[j] * Z[j][i] > 0 else -1)
-            assert float(away) > reach * float(max(map(abs, pull))), f"{comment}: unit {j}, {i} may reach its kink"
-    W = np.array(
-        [
-            [float(sum(lam[i] * F(y[i] * a[j]) * Phi[j][i] * exact[i][k] for i in range(n))) for k in range(X.shape[1])]
-            for j in range(m)
-        ]
-    )
-    expected = {"value": W, "error": np.spacing(np.abs(W))}
-    inputs = {"W0": W0, "a": a, "slope": slope, "X": X, "y": y, "loss": "exponential"}
-    tolerance = {"absolute": 1e-6 * float(np.abs(W).max()), "reason": LIMIT}
-    return Case("several limits", comment, inputs, ("below-conditions", "unbalanced-labels"), expected, tolerance)
-
-
-def solve_rationals(A: list[list[Fraction]], b: list[Fraction]) -> list[Fraction]:
-    """x with A x = b, by Gauss and Jordan."""
-    rows = [[*row, value] for row, value in zip(A, b, strict=True)]
-    for k in range(len(rows)):
-        pivot = next(i for i in range(k, len(rows)) if rows[i][k] != 0)
-        rows[k], rows[pivot] = rows[pivot], rows[k]
-        rows[k] = [x / rows[k][k] for x in rows[k]]
-        for i in range(len(rows)):
-            if i != k:
-                rows[i] = [x - rows[i][k] * p for x, p in zip(rows[i], rows[k], strict=True)]
-    return [row[-1] for row in rows]
-
-
-def one_limit(
-    group: str, comment: str, network: TwoLayerNetwork, data: Dataset, W0: Array, k: int, flags: tuple[str, ...]
-) -> Case:
-    found = oracle.flow_limit(network.second_layer, network.slope, data.X, data.y)
-    assert found is not None, f"{comment}: no condition holds"
-    inputs = {"W0": W0, "a": network.second_layer, "slope": network.slope, "X": data.X, "y": data.y}
-    loss = ("logistic", "exponential")[k % 2]
-    tolerance = {"absolute": 1e-6 * float(np.abs(found.value).max()), "reason": LIMIT}
-    return Case(group, f"{comment}, {loss} loss", inputs | {"loss": loss}, flags, single(found), tolerance)
 
 
 def kkt_cases() -> Iterator[Case]:
@@ -249,15 +152,7 @@ def whole_points() -> Iterator[tuple[str, Array, float, Array, Array, Array, tup
     labels = np.array([1.0, 1.0, -1.0, 1.0])
     flags = ("dependent-samples",)
     yield "more samples than dimensions", opposite, 0.25, tall, labels, np.array([[2.0, 1.0], [-1.0, -2.0]]), flags
-    yield (
-        "a margin below 0",
-        opposite,
-        0.25,
-        tall,
-        labels,
-        np.array([[2.0, -3.0], [-1.0, -2.0]]),
-        (*flags, "infeasible"),
-    )
+    yield "a smallest margin of 1/4", opposite, 0.25, tall, labels, np.array([[2.0, -3.0], [-1.0, -2.0]]), flags
     yield (
         "a margin of 0",
         np.ones(1),
@@ -267,6 +162,16 @@ def whole_points() -> Iterator[tuple[str, Array, float, Array, Array, Array, tup
         np.array([[1.0, 0.0]]),
         ("infeasible", "kink-at-zero", "single-neuron"),
     )
+    for comment, W in (
+        ("one margin below 0", np.array([[2.0, -6.0], [-1.0, -2.0]])),
+        ("every margin below 0", np.array([[-2.0, -1.0], [1.0, 2.0]])),
+    ):
+        yield comment, opposite, 0.25, tall, labels, W, (*flags, "infeasible")
+    many = np.where(np.arange(11) < 6, 1.0, -1.0)
+    W = np.outer(many, [1.0, 0.5, 0.25]) + np.arange(33.0).reshape(11, 3) / 64.0
+    flags = ("many-neurons", "unbalanced-signs", "infeasible")
+    yield "eleven neurons", many / 4.0, 0.25, np.eye(3) + 0.125, np.array([1.0, -1.0, 1.0]), W, flags
+    yield "eleven neurons, margins above 0", many / 4.0, 0.25, np.eye(3) + 0.125, np.ones(3), W, flags[:2]
 
 
 def one_kkt(

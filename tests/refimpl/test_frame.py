@@ -48,6 +48,20 @@ def test_the_frame_has_the_same_samples_in_other_units() -> None:
     assert 1.0 <= frame.data.R_max < 2.0
 
 
+@pytest.mark.parametrize("limit", [None, 100])
+def test_the_frame_does_not_depend_on_the_order_of_the_samples(limit: int | None, monkeypatch) -> None:
+    """Up to a size; beyond it the samples stay as they are."""
+    data = datasets.gaussian(6, 40, 0)
+    turned = Dataset(data.X[::-1].copy(), data.y[::-1].copy())
+    if limit is not None:
+        monkeypatch.setattr("refimpl.frame.ORDERED_UP_TO", limit)
+    frame, other = frame_of(data), frame_of(turned)
+    same = limit is None
+    assert frame.ordered is other.ordered is same
+    assert np.array_equal(frame.data.X, other.data.X) is same
+    assert np.array_equal(frame.data.X, other.data.X[::-1]) is not same
+
+
 def test_what_is_kept_is_not_pickled() -> None:
     data = datasets.gaussian(6, 40, 0)
     size = len(pickle.dumps(data))

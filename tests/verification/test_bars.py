@@ -12,10 +12,10 @@ import pytest
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gaussian_weights, gradient_flow
 from refimpl.flow import bounds
-from verification import check_hypotheses, verify
+from verification import bars, check_hypotheses, verify
 from verification.bars import BAR, Bars, progress, tell_passes
 from verification.printing import PlainConsole
-from verification.progress import FlowTold, StepsTold, Told
+from verification.progress import FlowTold, Steps, StepsTold, Told
 
 
 class Clock:
@@ -123,6 +123,18 @@ def test_steps_are_counted() -> None:
     assert (told[0], told[0].part) == ("descent: step 10 of 40", 0.25)
 
 
+def test_runs_count_only_where_they_were_counted() -> None:
+    counted, others = Steps(1, 2), Steps(1)
+    for steps in (counted, others):
+        for _ in range(2):
+            steps.finish_run()
+        assert steps.told == ((2, 3) if steps is counted else (0, 1))
+        for _ in range(2):
+            steps.finish()
+        assert steps.told == ((3, 3) if steps is counted else (1, 1))
+    assert Steps().told is None
+
+
 def test_verify_tells_its_steps_and_the_most_time() -> None:
     network, data = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(0.5)), Dataset(np.eye(3), [1, -1, 1])
     told: list[Told] = []
@@ -151,6 +163,7 @@ def test_a_terminal_shows_bars_and_what_lasts(monkeypatch) -> None:
                 seen = until(terminal, "tiles of columns: 2 of 5")
                 assert "flow-zero-loss: HOLDS" in seen
             tell_passes(3, 5)  # nobody is there
+            assert bars._PASSES == []
     finally:
         os.close(terminal)
 

@@ -27,6 +27,7 @@ __all__ = [
     "inactive_support_problem",
     "kinks",
     "last_crossing_problem",
+    "lasting_start",
     "margins",
     "matrices",
     "points",
@@ -77,6 +78,10 @@ def programs() -> Iterator[tuple[str, Case]]:
     for label in (1.0, -1.0):
         one_class = Dataset(many.X[:3], np.full(3, label))
         yield f"all labels {label:+g}", _case_of(network, one_class)
+    yield "a linear network", _case_of(TwoLayerNetwork.with_signs(1, 2, LeakyReLU(1.0)), many)
+    yield "samples times 2^40", _case_of(network, Dataset(2.0**40 * many.X, many.y))
+    tall = Dataset(np.array([[3.0, 1.0], [-2.0, 0.5], [2.0, -1.0]]), np.array([1.0, -1.0, 1.0]))
+    yield "more samples than dimensions", _case_of(network, tall)
     for sign in (1, -1):
         one_sign = TwoLayerNetwork(sign * np.array([0.5, 1.0]), LeakyReLU(0.25))
         yield f"all a_j of sign {sign:+d}", _case_of(one_sign, Dataset(many.X[:3], many.y[:3]))
@@ -110,6 +115,34 @@ def starts() -> Iterator[tuple[str, Case]]:
         limit = W / network.margins(W, data).min()
         start = {"W0": W / 8.0, "loss": "exponential", "limit": limit}
         yield f"start of the {name}", _case_of(network, data) | start
+    for loss, slope, second, Z0 in (
+        ("exponential", 0.125, [-2.0, 1.5], [[0.3125, 0.09375], [0.3125, 2.0**-8]]),
+        ("logistic", 0.25, [-2.0, 1.5], [[0.5, 0.09375], [0.5, 2.0**-8]]),
+        ("logistic", 0.25, [-3.0, 4.0], [[0.8125, 0.0625], [2.0**-8, 0.0625]]),
+        ("exponential", 0.25, [-3.0, 4.0], [[0.15625, 0.03125], [2.0**-12, 0.03125]]),
+    ):
+        yield (
+            f"{loss} loss, the scale decides",
+            lasting_start(np.array([[5.0, 0.0], second]), np.array(Z0), slope, loss),
+        )
+    even = np.array([[5.0, 0.0], [-3.0, 4.0]])
+    case = lasting_start(even, np.array([[0.84375, 0.03125], [2.0**-8, 0.03125]]), 0.25, "exponential")
+    yield "a sample twice", case | {name: np.repeat(case[name], [2, 1], axis=0) for name in ("X", "y")}
+    case = lasting_start(even, np.array([[0.125, 0.0625], [0.25, 0.03125]]), 0.25, "logistic")
+    yield "all labels -1", case | {"a": -case["a"], "y": -case["y"]}
+    eye = {"W0": np.array([[1.0, -2.0], [-1.0, 0.5]]), "slope": 0.0, "X": np.eye(2)}
+    eye |= {"y": np.array([1.0, -1.0]), "loss": "logistic"}  # the limit is that of docs/theory.md (15.6)
+    yield "slope 0, unequal |a_j|", eye | {"a": np.array([1.0, -0.5]), "limit": np.diag([1.0, 2.0])}
+
+
+def lasting_start(X: Array, Z0: Array, slope: float, loss: str) -> Case:
+    """A start of two equal neurons with these preactivations, all positive, that stay so: q_i = 2 w·x_i = 1 at last.
+
+    `lasting.pattern_lasts` says whether they do; a start of another scale, or the other loss, may go elsewhere.
+    """
+    network, data = TwoLayerNetwork(np.ones(2), LeakyReLU(slope)), Dataset(X, np.ones(2))
+    limit = np.tile(np.linalg.solve(X, np.full(2, 0.5)), (2, 1))
+    return _case_of(network, data) | {"W0": np.linalg.solve(X, Z0.T).T, "loss": loss, "limit": limit}
 
 
 def points() -> Iterator[tuple[str, Case]]:
@@ -129,10 +162,17 @@ def points() -> Iterator[tuple[str, Case]]:
 
 
 def far() -> Iterator[tuple[str, Case]]:
-    """w = (3, -1), x = (1, 0), (1, 1): least squares has λ = (4, -1); λ ≥ 0 leaves (0, -1) of (3, -1)."""
+    """w = (3, -1), x = (1, 0), (1, 1): least squares has λ = (4, -1); λ ≥ 0 leaves (0, -1) of (3, -1).
+
+    The margins are 3 and 2, so w/2 has λ = (3/2, 0) and the excess 3/2 · 1/2; its square is 5/2, the rest's 1/4.
+    """
     network = TwoLayerNetwork(np.ones(1), LeakyReLU(0.5))
     data = Dataset(np.array([[1.0, 0.0], [1.0, 1.0]]), np.ones(2))
-    yield "a multiplier at 0", _case_of(network, data) | {"W": np.array([[3.0, -1.0]]), "stationarity": 0.1**0.5}
+    stated = {"W": np.array([[3.0, -1.0]]), "residuals": np.array([0.1**0.5, 0.0, 0.5, 0.7])}
+    yield "a multiplier at 0", _case_of(network, data) | stated
+    feasibility = 0.5 / 10.0**0.5  # the margins of (1, -2) are 1 and -1/2
+    stated = {"W": np.array([[1.0, -2.0]]), "residuals": np.array([np.inf, feasibility, np.inf, np.inf])}
+    yield "a margin below 0", _case_of(network, data) | stated
 
 
 def _opposed(slope: float) -> tuple[TwoLayerNetwork, Dataset]:
@@ -145,7 +185,12 @@ def _case_of(network: TwoLayerNetwork, data: Dataset) -> Case:
 
 
 SIZES = [(3, 4, 5, 0.25), (4, 1, 2, 0.1), (1, 3, 3, 0.5), (6, 5, 2, 0.9), (5, 3, 40, 0.5), (1, 1, 1, 0.5)]
-SIZES += [(67, 3, 2, 0.75), (3, 2, 261, 0.625)]  # widths and dimensions beyond any block of 64 or 256
+SIZES += [
+    (67, 3, 2, 0.75),
+    (3, 2, 261, 0.625),
+    (1, 259, 1, 0.8),
+]  # widths, dimensions, counts beyond any block of 64 or 256
+SIZES += [(5, 5, 5, 0.25), (9, 9, 4, 0.375), (9, 4, 9, 0.2), (4, 9, 9, 0.3)]  # axes that could be exchanged
 SIZES += [(11, 9, 3, 2.0**-9), (17, 37, 2, 1e-3), (3, 67, 4, 0.0), (9, 33, 1, 1.0), (2, 131, 3, 1e-6)]
 """m, n, d, γ: small ones, and numbers that are multiples of nothing."""
 
@@ -159,6 +204,8 @@ def sizes() -> Iterator[tuple[str, Case]]:
     for label in (1.0, -1.0):
         yield f"one label {-label:+g} of 12", smooth_case(3, 12, 5, 0.25) | {"y": np.append(np.full(11, label), -label)}
         yield f"one sample with label {label:+g}", smooth_case(3, 1, 2, 0.25) | {"y": np.array([label])}
+        yield f"all labels {label:+g}", case | {"y": np.full(4, label)}
+        yield f"all a_j of sign {label:+g}", case | {"a": label * np.abs(case["a"])}
 
 
 def both_losses() -> Iterator[tuple[str, Case]]:
@@ -224,6 +271,12 @@ def runs() -> Iterator[tuple[str, Case]]:
     for case, counts in ((smooth_case(3, 4, 5, 0.25), (0, 1, 5)), (smooth_case(4, 1, 2, 0.1), (1, 5))):
         for count in counts:
             yield f"{count} steps", case | {"step_size": 0.125, "steps": count}
+    yield (
+        "5 steps, exponential loss",
+        smooth_case(3, 4, 5, 0.25) | {"loss": "exponential", "step_size": 2.0**-10, "steps": 5},
+    )
+    for m, n, d in ((67, 3, 2), (3, 2, 261), (2, 131, 3)):
+        yield f"m={m} n={n} d={d}", smooth_case(m, n, d, 0.25) | {"step_size": 2.0**-8, "steps": 2}
     orthogonal = {"W": 0.5 * np.ones((2, 2)), "a": np.array([1.0, -0.5]), "slope": 0.5, "X": np.eye(2)}
     orthogonal |= {"y": np.array([1.0, 1.0]), "loss": "logistic"}
     yield "150 steps", orthogonal | {"step_size": 0.0625, "steps": 150}
@@ -233,8 +286,10 @@ def runs() -> Iterator[tuple[str, Case]]:
     ):
         case = smooth_case(*shape, 0.25)
         yield what, case | {"X": scale * case["X"], "step_size": step_size, "steps": count}
+    yield "260 steps", orthogonal | {"step_size": 0.0625, "steps": 260}
     short = orthogonal | {"X": 16.0 * np.eye(2), "W": np.array([[1.0, 1.0], [-1.0, -1.0]])}
     yield "a gradient of norm 2e-8", short | {"step_size": 64.0, "steps": 40}
+    yield "long steps", short | {"step_size": 2.0**14, "steps": 3}
 
 
 def matrices() -> Iterator[tuple[str, Case]]:
@@ -242,6 +297,8 @@ def matrices() -> Iterator[tuple[str, Case]]:
     for m, d in ((3, 5), (14, 13), (2, 40)):
         yield f"{m} x {d}", {"W": rng.standard_normal((m, d))}
     yield "the identity of size 23", {"W": np.eye(23)}
+    yield "two nearly equal singular values", {"W": np.diag([1.0, 1.0 - 2.0**-20])}
+    yield "small singular values", {"W": np.diag([1.0] + [1e-5] * 20)}
 
 
 def anything() -> Iterator[tuple[str, Case]]:

@@ -212,9 +212,9 @@ CHECKS: dict[str, Check] = {
         ),
         Check(
             "kkt_residuals_far",
-            "the distance from the nearest combination with λ >= 0",
+            "residuals of points that are none, λ >= 0",
             ("kkt_residuals",),
-            relations.stationarity_error,
+            relations.stated_residuals_error,
             cases.far,
             SOLVED,
         ),

@@ -82,7 +82,8 @@ def _compared(case: VectorCase, value: Array) -> Judgement:
     with np.errstate(over="ignore", invalid="ignore"):
         outside = np.maximum(np.maximum(case.low - value, value - case.high), 0.0)
         outside = np.where(np.isinf(case.low) & np.isinf(value), 0.0, outside)
-        excess = outside / (case.tolerance.absolute + case.error)
+        allowed = case.tolerance.absolute + case.error
+        excess = np.divide(outside, allowed, out=np.where(outside > 0.0, np.inf, 0.0), where=allowed > 0.0)
     measured = float(excess.max())
     if measured <= 1.0:
         return Judgement(True, measured)

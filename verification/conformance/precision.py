@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.errors import InvalidParameterError
+from refimpl.datasets import Dataset
+from refimpl.errors import InvalidDataError, InvalidParameterError
 from refimpl.validation import Array
 from verification.conformance import scalar
 from verification.conformance.calls import ArgumentChangedError, WrongTypeError
@@ -110,6 +111,8 @@ def case_in(case: VectorCase, form: Format) -> VectorCase | str:
     inputs = {name: form.round(x) if isinstance(x, float | np.ndarray) else x for name, x in case.inputs.items()}
     if not all(np.isfinite(x).all() for x in inputs.values() if isinstance(x, float | np.ndarray)):
         return f"its inputs overflow in {form.name}"
+    if "y" in inputs and not _is_data(inputs):
+        return f"rounded to {form.name}, equal samples have opposite labels, or one is 0: it may be refused"
     with np.errstate(all="ignore"):
         try:
             found = _BOUNDS[case.kind](inputs, form)
@@ -126,6 +129,15 @@ def case_in(case: VectorCase, form: Format) -> VectorCase | str:
     return replace(
         case, inputs=inputs, low=low, high=high, error=np.zeros(low.shape), intermediates={}, tolerance=tolerance
     )
+
+
+def _is_data(inputs: dict[str, Any]) -> bool:
+    """Whether X and y are data after rounding."""
+    try:
+        Dataset(inputs["X"], inputs["y"])
+    except InvalidDataError:
+        return False
+    return True
 
 
 def cases_in(dtype: str) -> list[VectorCase]:
@@ -215,9 +227,9 @@ def _descent(case: scalar.Case, form: Format) -> Bounds:
         local = alpha * float(np.linalg.norm(found[2])) + 4.0 * form.u * float(np.linalg.norm(W)) + form.smallest
         error = (1.0 + 2.0 * alpha * lipschitz) * error + local
         W = W - alpha * scalar.gradient(now)
-    if error > 0.5 * float(np.linalg.norm(W - case["W"])):
+    if case["steps"] and error > 0.5 * float(np.linalg.norm(W - case["W"])):
         return f"the bound of the rounding in {form.name} is larger than half the way: nothing can be told"
-    return W, W, error
+    return W, W, max(error, 4.0 * form.u * float(np.linalg.norm(W)))  # the latter where there is no step
 
 
 def _stable_rank(case: scalar.Case, form: Format) -> Bounds:

@@ -17,6 +17,8 @@ from refimpl.errors import MissingExtraError
 from refimpl.network import TwoLayerNetwork
 from verification.conformance import relations
 from verification.conformance.calls import raised
+from verification.conformance.cases import lasting_start
+from verification.conformance.lasting import pattern_lasts
 from verification.conformance.scalar import Case
 
 try:
@@ -188,6 +190,23 @@ def _starts(draw: st.DrawFn) -> Case:
 
 
 @st.composite
+def _two_samples(draw: st.DrawFn) -> Case:
+    """Two samples that repel each other, and a unit next to its kink that provably does not cross it.
+
+    The weights of the samples decide, and with them the scale of the start and the loss: another one may cross.
+    """
+    second, near = draw(st.sampled_from([([-2.0, 1.5], 1), ([-3.0, 4.0], 0)]))
+    X = np.array([[5.0, 0.0], second])
+    large = draw(st.integers(4, 10)) / 8.0
+    Z0 = np.array([[large, 0.0625], [large, 0.0625]])
+    Z0[1, near] = 2.0 ** -draw(st.integers(8, 12))
+    slope, loss = draw(st.sampled_from([0.125, 0.25])), draw(st.sampled_from(["logistic", "exponential"]))
+    case = lasting_start(X, draw(st.sampled_from([0.25, 0.5, 1.0])) * Z0, slope, loss)
+    assume(pattern_lasts(slope, X, case["W0"], loss))
+    return case
+
+
+@st.composite
 def _at_kinks(draw: st.DrawFn) -> Case:
     kink = draw(strategies.weights_at_exact_kinks())
     return _inputs(kink.network, kink.data) | {"W": kink.W, "loss": "logistic"}
@@ -280,6 +299,15 @@ PROPERTIES: tuple[Property, ...] = (
         relations.start_error,
         FLOW,
         12,
+    ),
+    Property(
+        "flow_limit_of_two_samples",
+        "a unit next to its kink that does not cross: scale and loss decide",
+        ("flow_limit",),
+        _two_samples(),
+        relations.other_limit_error,
+        FLOW,
+        16,
     ),
     Property(
         "kkt_residuals",

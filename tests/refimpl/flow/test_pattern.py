@@ -55,6 +55,17 @@ def test_the_matrix_follows_any_change_of_a_pattern(seed: int) -> None:
     assert matrix.bend >= (np.abs(matrix.M - start) @ matrix.ahead).max() * (1.0 - 1e-9)
 
 
+def test_a_slope_that_changes_bends_the_margins_of_other_samples() -> None:
+    """K = (1, 10; 10, 101), E_0 from 1/2 to 1: ΔM = (3/4, 5; 5, 0), and with c_0 to go by 1 that is (3/4, 5)."""
+    K, a_y, sides = np.array([[1.0, 10.0], [10.0, 101.0]]), np.ones(2), np.array([-1, 1], dtype=np.int8)
+    none = np.zeros(0, dtype=np.intp)
+    before, after = Pattern.of(a_y, 0.5, K, sides, none), Pattern.of(a_y, 0.5, K, np.abs(sides), none)
+    matrix = MarginMatrix(K, before.part_of_matrix)
+    matrix.ahead = np.array([1.0, 0.0])
+    matrix.exchange(before, after, np.array([0]))
+    assert matrix.bend == pytest.approx(5.0)
+
+
 def test_a_unit_that_arrives_while_others_slide_does_what_the_least_squares_problem_says() -> None:
     answers = []
     for seed in range(400):

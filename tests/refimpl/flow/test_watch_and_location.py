@@ -85,7 +85,7 @@ def test_units_are_chosen_anew_when_c_leaves_the_reach(many) -> None:
     units.in_reach(C)
     assert set(names(units)) >= {unit for unit in rows if abs(Z[unit]) + min(rows[unit] @ C) <= 0.0}
     assert len(names(units)) > near
-    units.in_reach(np.column_stack([0.0 * w, 0.01 * w]))  # a short step after a long one
+    units.in_reach(np.column_stack([0.02 * w, 0.03 * w]))  # a short step after a long one, within its reach
     assert len(names(units)) <= near + 1
 
 

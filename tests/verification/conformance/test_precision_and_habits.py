@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,17 @@ def test_expected_values_are_those_of_the_rounded_inputs() -> None:
             assert np.all(single.high >= case.high - room), case.id
             compared += 1
     assert compared > 60
+
+
+def test_samples_that_rounding_makes_one_are_not_asked_with_two_labels() -> None:
+    case = next(case for case in load_vectors("loss") if case.inputs["X"].shape == (2, 2))
+    X = np.array([[1.0, 2.0], [1.0 + 2.0**-20, 2.0]])
+    for y, asked in (([1.0, -1.0], False), ([1.0, 1.0], True)):
+        other = replace(case, inputs=case.inputs | {"X": X, "y": np.array(y)})
+        found = case_in(other, FORMATS["float16"])
+        assert isinstance(found, str) is not asked
+        assert asked or "opposite labels" in found
+        assert not isinstance(case_in(other, FORMATS["float32"]), str)
 
 
 def test_mistakes_that_float32_hides_are_small_or_belong_to_what_is_not_asked() -> None:

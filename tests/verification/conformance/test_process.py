@@ -196,7 +196,7 @@ def test_the_longest_time_limit_can_be_held(subject: Path) -> None:
 @pytest.mark.parametrize("limit", ["inf", "1e300"])
 def test_a_time_limit_that_no_timer_can_hold_is_refused_in_one_sentence(limit: str, capsys) -> None:
     assert cli.main(["conformance", "--implementation", "spoiled:speaks", "--time-limit", limit]) == 2
-    assert "`time_limit` must be a positive number of seconds, at most 1e+06" in " ".join(
+    assert "`--time-limit` must be a positive number of seconds, at most 1e+06" in " ".join(
         capsys.readouterr().err.split()
     )
 

@@ -6,9 +6,12 @@ import pytest
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork
 from refimpl.errors import InvalidDataError
 from verification.witnesses import least_norm as module
+from verification.witnesses import multipliers, supports
 from verification.witnesses.convex_program import linear_max_margin, max_margin
 from verification.witnesses.least_norm import SolveStatus, least_norm
 from verification.witnesses.limit_formula import closed_form
+from verification.witnesses.supports import active_set
+from verification.witnesses.unit_rows import Program
 
 NETWORK = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5))
 
@@ -83,3 +86,51 @@ def test_the_closed_form_is_singular_exactly_where_its_rank_cannot_be_n():
     assert closed_form(one_sign, pair).status is SolveStatus.SINGULAR
     assert closed_form(NETWORK, pair).status is SolveStatus.SOLVED
     assert closed_form(NETWORK, three).status is SolveStatus.SINGULAR
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1)[:, None]
+
+
+def test_each_support_has_a_singular_value_of_its_own():
+    U = unit(np.random.default_rng(5).standard_normal((4, 6)))
+    program = Program(U, np.ones(4), 1e-15)
+    for rows in ([0, 1], [2, 3], [0, 1, 2, 3], [0, 1]):
+        S = np.isin(np.arange(4), rows)
+        assert program.smallest_singular_value(S) == np.linalg.svd(U[S], compute_uv=False)[-1]
+
+
+@pytest.mark.parametrize("k", [60, 150])
+def test_many_rows_that_are_not_all_tight(k: int):
+    """110 rows of which 20 are: in 60 dimensions they are dependent, in 150 all could be tight."""
+    G, x = with_known_optimum(np.random.default_rng(6), 110, k, 20)
+    size = np.linalg.norm(G, axis=1)
+    xi, mu = list(active_set(G / size[:, None], 1.0 / size, float(np.linalg.norm(x))))[-1]
+    np.testing.assert_allclose(xi, x, rtol=0.0, atol=1e-9 * np.linalg.norm(x))
+    np.testing.assert_array_equal(mu > 0.0, np.arange(110) < 20)
+
+
+def test_a_support_is_repaired():
+    """x >= 1, y >= 1 and the slack (x + y + z)/√3 >= 1: (1, 1, 0), whatever support one begins with; and lifted."""
+    U, b = unit(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]])), np.ones(3)
+    for first in ([0], [1], [0, 2], [0, 1, 2]):
+        xi, mu = list(supports._repaired(U, b, np.array(first), 0.0))[-1]
+        np.testing.assert_allclose(xi, [1.0, 1.0, 0.0], atol=1e-14)
+        np.testing.assert_allclose(mu, [1.0, 1.0, 0.0], atol=1e-14)
+    xi, _ = list(supports._repaired(U, b, np.array([0]), 1e-3))[-1]
+    np.testing.assert_allclose(xi[:2], 1.0 + 1e-3 * 2.0**0.5, atol=1e-14)
+
+
+def test_multipliers_of_many_rays_are_those_of_few(monkeypatch):
+    """W = Σ λ_i y_i x_i with λ_0 = -1: the nearest has λ_0 = 0, also where all are looked at at once."""
+    X = np.random.default_rng(7).standard_normal((110, 130))
+    data = Dataset(X, np.ones(110))
+    lam = np.append(-1.0, np.ones(109))
+    rays = multipliers.Rays(TwoLayerNetwork([1.0], LeakyReLU(0.5)), data, X, np.ones((1, 110), dtype=np.int8))
+    W = (lam @ X)[None] / np.linalg.norm(lam @ X)
+    found = multipliers.best_fit(rays, W, np.zeros(110)).multipliers
+    monkeypatch.setattr(multipliers, "ALL_AT_ONCE", 1000)
+    expected = multipliers.best_fit(rays, W, np.zeros(110)).multipliers
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert expected[0] == 0.0
+    assert expected[1:].min() > 0.0

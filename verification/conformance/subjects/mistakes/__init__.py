@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from verification.conformance.subjects.mistakes import backward, forward, memory, runs, sizes, solutions
+from verification.conformance.subjects.mistakes import axes, backward, forward, limits, memory, runs, sizes, solutions
 from verification.conformance.subjects.mistakes.registry import MISTAKES, Mistake
 
 __all__ = [
     "MISTAKES",
     "WRONG",
     "Mistake",
+    "axes",
     "backward",
     "forward",
+    "limits",
     "memory",
     "runs",
     "sizes",
@@ -30,7 +32,7 @@ WRONG: dict[str, Any] = {title: mistake.implementation for title, mistake in MIS
 
 def __getattr__(name: str) -> Any:
     """A mistake by the name of its class, as `--implementation` asks for it."""
-    for module in (backward, forward, memory, runs, sizes, solutions):
+    for module in (axes, backward, forward, limits, memory, runs, sizes, solutions):
         if name in vars(module):
             return vars(module)[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -83,3 +83,78 @@ class Momentum(Einsum):
             velocity = 1e-3 * velocity - step_size * self.gradient(W, a, slope, X, y, loss)
             W = W + velocity
         return W
+
+
+@wrong("steps counted in a byte", "checks/descent_steps", ("descent",), "step")
+class StepsInByte(Einsum):
+    """A counter that begins anew after 255."""
+
+    def descent(
+        self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str, step_size: float, steps: int
+    ) -> Array:
+        """W after `steps` mod 256 steps."""
+        return super().descent(W, a, slope, X, y, loss, step_size, steps % 256)
+
+
+@wrong("step size at most 100", "checks/descent_steps", ("descent",), "step")
+class BoundedStep(_Schedule):
+    """Keeps long steps short."""
+
+    def _step(self, step_size: float, k: int, G: Array) -> Array:
+        return -min(step_size, 100.0) * G
+
+
+@wrong("descent of the logistic loss always", "checks/descent_steps", ("descent",))
+class LogisticDescent(Einsum):
+    """Forgets to pass the loss on."""
+
+    def descent(
+        self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str, step_size: float, steps: int
+    ) -> Array:
+        """W after `steps` steps for the logistic loss."""
+        return super().descent(W, a, slope, X, y, "logistic", step_size, steps)
+
+
+@wrong("weight decay", "checks/descent_steps", ("descent",), "step")
+class WeightDecay(Einsum):
+    """A penalty of 10⁻³ that is on by default."""
+
+    def descent(
+        self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str, step_size: float, steps: int
+    ) -> Array:
+        """W after `steps` steps, each of which shortens it."""
+        W = np.array(W)
+        for _ in range(steps):
+            W = (1.0 - 1e-3 * step_size) * W - step_size * self.gradient(W, a, slope, X, y, loss)
+        return W
+
+
+@wrong("ends where every margin is 3", "checks/descent_steps", ("descent",), "step")
+class StopsWhenFitted(Einsum):
+    """Good enough."""
+
+    def descent(
+        self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str, step_size: float, steps: int
+    ) -> Array:
+        """W after at most `steps` steps."""
+        W = np.array(W)
+        for _ in range(steps):
+            if np.min(y * self.forward(W, a, slope, X)) > 3.0:
+                break
+            W = W - step_size * self.gradient(W, a, slope, X, y, loss)
+        return W
+
+
+@wrong("one neuron after another", "checks/descent_steps", ("descent",), "step")
+class NeuronByNeuron(Einsum):
+    """Each neuron moves with the gradient after the ones before have moved."""
+
+    def descent(
+        self, W: Array, a: Array, slope: float, X: Array, y: Array, loss: str, step_size: float, steps: int
+    ) -> Array:
+        """W after `steps` rounds."""
+        W = np.array(W)
+        for _ in range(steps):
+            for j in range(len(a)):
+                W[j] -= step_size * self.gradient(W, a, slope, X, y, loss)[j]
+        return W

@@ -164,7 +164,7 @@ class ClippedFromBelow(Einsum):
         return np.asarray(np.exp(-np.logaddexp(0.0, q)) if loss == "logistic" else np.exp(-q))
 
 
-@wrong("neurons beyond 64 left out", "checks/forward_scalar_loops", ())
+@wrong("neurons beyond 64 left out", "checks/forward_scalar_loops", ("forward", "loss"))
 class SixtyFourNeurons(Einsum):
     """As a block of fixed size that was never looped over."""
 
@@ -173,7 +173,7 @@ class SixtyFourNeurons(Einsum):
         return super().forward(W[:64], a[:64], slope, X)
 
 
-@wrong("dimensions beyond 256 left out", "checks/forward_scalar_loops", ())
+@wrong("dimensions beyond 256 left out", "checks/forward_scalar_loops", ("forward", "loss"))
 class Dimensions256(Einsum):
     """The same over the inputs."""
 
@@ -182,7 +182,7 @@ class Dimensions256(Einsum):
         return super().forward(W[:, :256], a, slope, X[:, :256])
 
 
-@wrong("slopes between 1/2 and 9/10 taken as 1/2", "checks/forward_scalar_loops", ())
+@wrong("slopes between 1/2 and 9/10 taken as 1/2", "checks/forward_scalar_loops", ("forward", "loss"))
 class SlopeAtMostHalf(Einsum):
     """A range check of another parametrization."""
 

@@ -8,11 +8,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from refimpl.datasets import Dataset
-from refimpl.flow import gradient_flow
 from refimpl.flow.cell import Cell, simplex_minimizer
-from refimpl.losses import loss_by_name
 from refimpl.validation import Array
-from verification.conformance.subjects.mistakes.memory import _as_c_ordered
 from verification.conformance.subjects.mistakes.registry import wrong
 from verification.conformance.subjects.reference import ReferenceImplementation, network
 from verification.witnesses.limit_formula import closed_form
@@ -44,40 +41,6 @@ class FlippedMultiplier(ReferenceImplementation):
         c, c_prime = np.where(y > 0.0, 1.0, slope), np.where(y > 0.0, slope, 1.0)
         root_m = math.sqrt(net.m)
         return (lam * y * c) @ X / root_m, -(lam * y * c_prime) @ X / root_m
-
-
-@wrong("limit before the last crossing", "checks/flow_limit_is_kkt", ("flow_limit",))
-class LimitBeforeLastCrossing(ReferenceImplementation):
-    """Reads the limit off the first stationary velocity: check (b) of docs/theory.md, section 7, is skipped."""
-
-    def flow_limit(self, W0: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
-        """The velocity as soon as check (a) holds to 1e-8, though units may still be on their way to a kink."""
-        net, data = network(a, slope), Dataset(X, y)
-        flow = gradient_flow(net, data, W0, loss_by_name(loss))
-        for s, w in zip(flow.trajectory.s, flow.trajectory.sample_weights, strict=True):
-            cell = Cell(net, data.y, data.gram, flow.pattern_at(float(s)))
-            if cell.growth_gap(w) <= 1e-8:
-                break
-        return np.asarray(cell.velocity(w) @ X / (cell.matrix @ w).min())
-
-
-@wrong("stable rank from the ten largest singular values", "checks/stable_rank_values", ("stable_rank",))
-class TenSingularValues(ReferenceImplementation):
-    """A truncated decomposition."""
-
-    def stable_rank(self, W: Array) -> float:
-        """Σ_{k ≤ 10} σ_k²/σ₁²."""
-        sigma = np.linalg.svd(W / np.abs(W).max(), compute_uv=False)
-        return float(np.sum((sigma[:10] / sigma[0]) ** 2))
-
-
-@wrong("stable rank takes W for C-ordered", "checks/layouts", ())
-class RankTakenForCOrdered(ReferenceImplementation):
-    """Passes the address of W on, without its strides."""
-
-    def stable_rank(self, W: Array) -> float:
-        """‖W‖_F²/σ₁² for C-ordered W."""
-        return super().stable_rank(_as_c_ordered(W))
 
 
 @wrong("max margin: sign of u where all labels are +1", "checks/max_margin_kkt", ("max_margin",))
@@ -121,15 +84,6 @@ class ZerosForRefusal(ReferenceImplementation):
             return super().max_margin(a, slope, X, y)
         except Exception:
             return np.zeros(X.shape[1]), np.zeros(X.shape[1])
-
-
-@wrong("flow limit is always the closed form", "checks/flow_limit_depends_on_the_start", ("flow_limit",))
-class AlwaysClosedForm(ReferenceImplementation):
-    """Leaves the start out."""
-
-    def flow_limit(self, W0: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
-        """The solution of (C) for every start."""
-        return closed_form(network(a, slope), Dataset(X, y)).weights()
 
 
 class _OwnResiduals(ReferenceImplementation):
@@ -176,11 +130,51 @@ class EqualSizes(_OwnResiduals):
         return np.asarray(np.sign(a) * np.sqrt(np.mean(a**2)))
 
 
-@wrong("flow limit of mean margin 1", "checks/flow_limit_is_kkt", ())
-class MeanMargin(ReferenceImplementation):
-    """Scales by the mean of the margins, which is the smallest one where all are tight."""
+@wrong("residuals: feasibility not relative", "checks/kkt_residuals_far", ("kkt_residuals",))
+class AbsoluteFeasibility(ReferenceImplementation):
+    """The smallest margin as it is."""
 
-    def flow_limit(self, W0: Array, a: Array, slope: float, X: Array, y: Array, loss: str) -> Array:
-        """The limit, too short."""
-        W = super().flow_limit(W0, a, slope, X, y, loss)
-        return W / np.mean(y * self.forward(W, a, slope, X))
+    def kkt_residuals(self, W: Array, a: Array, slope: float, X: Array, y: Array) -> tuple[float, float, float, float]:
+        """Stationarity, max(0, -min q), complementarity, duality gap."""
+        found = super().kkt_residuals(W, a, slope, X, y)
+        return found[0], max(0.0, -float(np.min(y * self.forward(W, a, slope, X)))), found[2], found[3]
+
+
+@wrong("residuals of weights that are not scaled", "checks/kkt_residuals_far", ("kkt_residuals",))
+class NotScaled(ReferenceImplementation):
+    """Compares margins with 1 before W has smallest margin 1."""
+
+    def kkt_residuals(self, W: Array, a: Array, slope: float, X: Array, y: Array) -> tuple[float, float, float, float]:
+        """Stationarity, feasibility, Σλ(q - 1)/Σλ of W as given, duality gap."""
+        found = super().kkt_residuals(W, a, slope, X, y)
+        smallest = float(np.min(y * self.forward(W, a, slope, X)))
+        return found[0], found[1], smallest * (found[2] + 1.0) - 1.0 if smallest > 0.0 else found[2], found[3]
+
+
+@wrong("residuals: 1 for what is infinite", "checks/kkt_residuals_far", ("kkt_residuals",))
+class AtMostOne(ReferenceImplementation):
+    """Keeps numbers finite."""
+
+    def kkt_residuals(self, W: Array, a: Array, slope: float, X: Array, y: Array) -> tuple[float, float, float, float]:
+        """The four residuals, at most 1 where a margin is not positive."""
+        one, two, three, four = super().kkt_residuals(W, a, slope, X, y)
+        return (one, two, three, four) if np.isfinite(one) else (1.0, two, 1.0, 1.0)
+
+
+@wrong("max margin: |a_j| taken as equal", "checks/max_margin_kkt", ("max_margin",))
+class EqualMasses(ReferenceImplementation):
+    """Keeps the signs of a_j only, and their mean square."""
+
+    def max_margin(self, a: Array, slope: float, X: Array, y: Array) -> tuple[Array, Array]:
+        """(v, u) of another network."""
+        return super().max_margin(np.sign(a) * np.sqrt(np.mean(a**2)), slope, X, y)
+
+
+@wrong("max margin: no u for a linear network", "checks/max_margin_kkt", ("max_margin",))
+class OneVector(ReferenceImplementation):
+    """One vector is enough where the network is linear, but it is another one."""
+
+    def max_margin(self, a: Array, slope: float, X: Array, y: Array) -> tuple[Array, Array]:
+        """(v, 0) for slope 1."""
+        v, u = super().max_margin(a, slope, X, y)
+        return v, u * (slope < 1.0)
