@@ -6,6 +6,7 @@ product. A unit whose coefficients are all positive does not reach its kink (doc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
@@ -197,7 +198,7 @@ class Events:
 
         if inside(x_a) <= 0.0 or inside(x_b) >= 0.0:
             return (x_a if inside(x_a) <= 0.0 else x_b), side
-        return float(brentq(inside, x_a, x_b, xtol=SMALLEST_PART, rtol=1e-15)), side
+        return _zero(inside, x_a, x_b), side
 
     def _note_departures(self, x_end: float) -> None:
         """Note in `SlidingUnits.left` when effective slopes leave [γ, 1] by x_end: releases come later (`margins`)."""
@@ -213,9 +214,7 @@ class Events:
             if margin >= 0.0:
                 sliding.left.pop(unit, None)
             elif inside(self.x) > 0.0:
-                sliding.left[unit] = self.path.time(
-                    float(brentq(inside, self.x, x_end, xtol=SMALLEST_PART, rtol=1e-15))
-                )
+                sliding.left[unit] = self.path.time(_zero(inside, self.x, x_end))
             else:
                 sliding.left.setdefault(unit, self.path.time(self.x))
 
@@ -232,6 +231,11 @@ class Events:
             middle = inside + (x_end - inside) / 2.0
             inside, x_end = (middle, x_end) if stays(middle) else (inside, middle)
         return x_end
+
+
+def _zero(f: Callable[[float], float], a: float, b: float) -> float:
+    """Where f changes its sign; Brent's method halves now and then only, more than a hundred times over in all."""
+    return float(brentq(f, a, b, xtol=SMALLEST_PART, rtol=1e-15, maxiter=10_000))
 
 
 def first_event(segment: Segment, path: Path) -> Located | None:
