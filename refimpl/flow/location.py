@@ -245,6 +245,11 @@ class Events:
         return x_end
 
 
+def _zero(f: Callable[[float], float], a: float, b: float) -> float:
+    """Where f changes its sign; Brent's method halves now and then only, more than a hundred times over in all."""
+    return float(brentq(f, a, b, xtol=SMALLEST_PART, rtol=1e-15, maxiter=10_000))
+
+
 def first_event(segment: Segment, path: Path) -> Located | None:
     """The first event of a step, or None."""
     return Events(segment, path).first()

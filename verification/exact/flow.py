@@ -4,7 +4,8 @@ Validated integration from event to event in ball arithmetic. Within one pattern
 c = ∫w, and dc/ds = w(q + M c) is solved by Taylor series of w = softmax(log g) with Lagrange's remainder over a box
 that w does not leave (19.2), (19.4). Errors of W do not grow within a pattern; at an event they grow by the time by
 which it may be early or late. At the end the pattern is a trap (19.5), and its KKT point is proven as in `point.py`.
-`verification/exact/flow_checker.py` integrates again, in another way, and shares nothing with this.
+`verification/exact/flow_checker.py` integrates again, in another way, and shares nothing with this; what it refuses
+is not given out.
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ from refimpl.descent import as_initial_weights
 from refimpl.flow.cell import simplex_minimizer
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.validation import Array
+from verification.exact.checker import check_certificate
 from verification.exact.documents import NotProven, Sealed
 from verification.exact.pattern import PatternDynamics
 from verification.exact.point import PointCertificate, SignedProblem, point_of_pattern, signed_problem
-from verification.exact.rational import flint
+from verification.exact.rational import flint, midpoint, power_of_two
 from verification.exact.steps import Step, event_within, taylor_step
 
 __all__ = ["FlowCertificate", "ProvenEvent", "certify_flow"]
 
-FIRST_BITS, LAST_BITS, LAST_BITS_OF_A_TIE = 80, 1280, 160
-"""Precision, doubled while balls are too wide; where two events are not told apart it is not doubled as often."""
+FIRST_BITS, LAST_BITS, LAST_BITS_OF_A_TIE, LAST_BITS_REFUSED = 80, 1280, 160, 320
+"""Precision, doubled while balls are too wide; where two events are not told apart, or the checker refuses what was
+found, it is not doubled as often."""
 
 BITS_PER_UNIT = 1.5
 """The first precision is so much more for each unit, since each event costs a bit or so."""
@@ -46,8 +49,9 @@ MOST_STEPS = 20_000
 
 STEPS_PER_REPORT = 25
 
-RADIUS_BITS = 40
-"""Events are enclosed to 2^-40 of loss-normalized time."""
+RADIUS_BITS, RADIUS_ROOM = 40, 2**12
+"""Events are enclosed to 2^-40 of loss-normalized time at least; where more is proven, to so many times that, since
+the checker's errors are larger at times."""
 
 POINT_FIELDS = ("denominator", "multipliers", "pattern", "at_kinks", "margins_above_one", "objective", "rank")
 
@@ -117,7 +121,7 @@ class FlowCertificate(Sealed):
             "start": [[x.hex() for x in row] for row in self.start],
             "bits": self.bits,
             "legs": legs,
-            "last": self._ticks(self.time - clock),
+            "last": self._ticks(power_of_two(self.time - clock)),
             "point": {name: point[name] for name in POINT_FIELDS},
             "verdict": "proven_flow_limit",
         }
@@ -186,13 +190,24 @@ def certify_flow(
     while True:
         try:
             with flint().ctx.workprec(bits + 32):
-                return _Integration(problem, network, data, W0, bits, progress).run()
+                found = _Integration(problem, network, data, W0, bits, progress).run()
+            progress(f"what was found with {bits} bits is checked")
+            refusal = _refusal(found, data)
+            if not refusal:
+                return found
+            raise _UndecidedError(f"the checker does not find it proven ({refusal})", LAST_BITS_REFUSED)
         except ZeroDivisionError as error:
             return NotProven(f"UNDECIDED: {error}")
         except _UndecidedError as stop:
             if bits >= stop.last_bits:
                 return NotProven(f"UNDECIDED: {stop.reason}")
             bits *= 2
+
+
+def _refusal(found: FlowCertificate, data: Dataset) -> str:
+    """Why the checker refuses a proof; nothing if it accepts it."""
+    result = check_certificate(found.to_json(), data.X, data.y)
+    return "" if result.accepted else result.reason
 
 
 class _Integration:
@@ -318,7 +333,7 @@ class _Integration:
 
     def _happen(self, unit: tuple[int, int, int], rate: Any, h: Fraction) -> None:
         """The event at the end of a step: its time enclosed, what it adds to e, and the next pattern."""
-        cell, (j, i, side) = self.cell, unit
+        cell, bits, (j, i, side) = self.cell, self.bits, unit
         w = cell.widened(cell.weights(self.t), self.e, 0)
         left = cell.guard_value(j, i, side, w) if side else abs(self.t[j][i]) + cell.error(j, i, self.e)
         self.window = (abs(left).upper() / abs(rate).lower()).upper()
@@ -330,9 +345,11 @@ class _Integration:
             sides[j, k] = other
         following = cell.with_sides(sides)
         turn = self.window * (cell.spread + following.spread)
-        radius = Fraction(1, 2**RADIUS_BITS)
-        if not (8 * self.window < cell.ball(min(h / 64, radius)) and turn < cell.ball(Fraction(1, 128))):
+        widest = Fraction(1, 2**RADIUS_BITS)
+        if not (8 * self.window < cell.ball(min(h / 64, widest)) and turn < cell.ball(Fraction(1, 128))):
             raise _UndecidedError("errors exceed the radii of event times")
+        least = midpoint(self.window) + Fraction(1, 2**bits)
+        radius = min(widest, power_of_two(RADIUS_ROOM * least))
         moving = [*also, *([i] if kind == "crossed" else [])]
         jump = sum((w[k] * (1 - cell.ball(self.problem.gamma)) * cell.radii[k] for k in moving), cell.ball(0))
         if kind == "released":
@@ -346,7 +363,7 @@ class _Integration:
         self.fresh = {(j, k): "crossed" for k in also} | (dict.fromkeys(together, kind) if to else {})
         self.events += [ProvenEvent(self.clock, radius, p, i, kind, to) for p, _ in together]
         self.events += [ProvenEvent(self.clock, radius, j, k, "released", other) for k, other in also.items()]
-        self.progress(f"event {len(self.events)} at s = {float(self.clock):.6g}, {self.bits} bits")
+        self.progress(f"event {len(self.events)} at s = {float(self.clock):.6g}, {bits} bits")
 
     def _fate(self, j: int, i: int, w: list[Any]) -> tuple[str, int, dict[int, int]]:
         """What a unit does that arrives at its kink, and which sliding units of its neuron it releases.

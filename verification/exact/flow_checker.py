@@ -17,8 +17,7 @@ from verification.exact.point_checker import checked_network, checked_point
 KEYS = {"schema", "schema_version", "data", "network", "loss", "start", "bits", "legs", "last", "point"}
 KEYS |= {"verdict", "seal"}
 POINT_KEYS = {"denominator", "multipliers", "pattern", "at_kinks", "margins_above_one", "objective", "rank"}
-MOST_BITS, MOST_LEGS, MOST_HALVINGS = 2048, 2000, 60
-MOST_WORK = 2**34  # steps times bits² m n
+MOST_BITS, MOST_LEGS, MOST_HALVINGS, MOST_WORK = 2048, 2000, 60, 2**34  # work: steps times bits² m n
 FLOAT = re.compile(r"-?0x[01]\.[0-9a-f]{13}p[+-]\d{1,4}")
 
 
@@ -45,7 +44,7 @@ def recomputed_flow(document: Any, rows: Any, labels: list[float], S: Any, scale
         flow = Flow(flint, network, signed, labels, rows, W, bits)
         made = [flow.leg(leg) for leg in legs]
         last = integers([document["last"]], 4 * bits + 512)[0]
-        require(last > 0, "the last leg is not positive")
+        require(last > 0 == last & (last - 1), "the last leg is not a power of two")
         flow.follow(last, None, None)
         flow.trap(point)
     shown = {key: value for key, value in point.document.items() if key in POINT_KEYS}
@@ -119,7 +118,6 @@ class Flow:
 
     def taylor(self, w: list[Any], h: Any, x: Any) -> list[Any]:
         """∫w over h = xτ: Taylor coefficients by w' = -w∘(M'w - wᵀM'w), and the remainder (19.4)."""
-        x = x.upper()
         order = next(N for N in range(4, 4 * self.bits) if x**N < self.arb(2) ** (-self.bits))
         A = [[h * y for y in row] for row in self.centred]
         om, u, g = ([[x] for x in w], *([list[Any]() for _ in w] for _ in range(2)))
@@ -140,9 +138,10 @@ class Flow:
         ticks, radius = (integers([leg[key]], 4 * self.bits + 512)[0] for key in ("duration", "radius"))
         unit, kind, side, also = (leg[key] for key in ("unit", "kind", "side", "also"))
         require(type(also) is list and all(type(x) is list and len(x) == 2 for x in [unit, *also]), "no units")
-        require(all(type(x) is int for x in [side, *unit, *(x for pair in also for x in pair)]), "no units")
+        require({*map(type, [side, *unit, *(x for pair in also for x in pair)])} == {int}, "no units")
         require(0 <= unit[0] < self.m and all(0 <= i < self.n for i in [unit[1], *(x[0] for x in also)]), "no units")
-        require(kind in ("crossed", "began to slide", "released") and ticks > 0 < radius, "no event")
+        require(kind in ("crossed", "began to slide", "released") and ticks > 0, "no event")
+        require(0 < radius << 40 <= 1 << self.bits and radius & (radius - 1) == 0, "a radius is not 2^-40, 2^-41, ..")
         self.follow(ticks, (*unit, kind, side, also), self.dyadic(radius))
         return {**leg, "duration": hex(ticks), "radius": hex(radius)}
 
@@ -199,7 +198,7 @@ class Flow:
                 ending = velocity
             elif not {"released": rate, "crossed": velocity}.get(self.fresh.get(unit, ""), low) > 0:
                 return False
-        self.move(self.taylor(w, h, h / tau))
+        self.move(self.taylor(w, h, (h / tau).upper()))
         self.fresh, self.window = {}, self.arb(0)
         if event is not None:
             require(ending is not None, "the unit of an event is not one that can end the pattern")
@@ -218,7 +217,8 @@ class Flow:
     def happen(self, event: Any, ending: Any, h: Any, radius: Any) -> None:
         """The event: by how much it may be early or late, what that adds to e, and the next pattern."""
         (j, i, kind, side, also), ended = event, self.together(event)
-        w, before, sliding = self.widened(self.weights(), self.arb(0)), self.sides[j][i], self.sides[j].count(0)
+        w, before = self.widened(self.weights(), self.arb(0)), self.sides[j][i]
+        spread, speed, sliding = self.spread, self.speed, self.sides[j].count(0)
         left = self.t[j][i] + self.arb(0, self.error((j, i)).upper())
         left = self.dot(dict(self.slopes((j, i)))[side], w) if kind == "released" else left
         self.window = (abs(left).upper() / abs(ending).lower()).upper()
@@ -226,6 +226,7 @@ class Flow:
         jumps = {k: w[k] * (1 - self.arb(self.gamma)) for k, _ in also} | {i: self.arb(0)}
         if kind == "released":
             require(side in (-1, 1) and not also, "a unit is released to no side")
+            require(ended[:1] == [(j, i)], "a unit is released of which another neuron's should be named")
             jumps[i] = 2 * self.window * abs(ending)
         elif kind == "crossed":
             require(side == -before, "a unit crosses to the side from which it came")
@@ -236,11 +237,10 @@ class Flow:
             unique = sliding == 1 or self.orient[j][i] < 0
             require(unique and k != i and self.sides[j][k] == 0 and to in (-1, 1), "a unit is not released with it")
             self.sides[j][k] = to
-        require(len(jumps) == len(also) + 1 <= sliding + 1, "a unit is released twice")
+        require(len(jumps) == len(also) + 1, "a unit is released twice")
         self.fresh = {(j, k): "crossed" for k, _ in also} | (dict.fromkeys(ended, kind) if side != 0 else {})
         for p, _ in ended:
             self.sides[p][i] = side
-        spread, speed = self.spread, self.speed
         self.enter()
         turn = self.window * (spread + self.spread)
         require(bool(turn < self.arb(1) / 64), "an event is not located well enough")

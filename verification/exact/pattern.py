@@ -51,6 +51,8 @@ class PatternDynamics:
             (*unit, side): list(map(self.ball, self._guard(*unit, side))) for unit in self.slopes for side in SIDES
         }
         columns = list(zip(*self.rational, strict=True))
+        middle = [(max(column) + min(column)) / 2 for column in columns]  # softmax(log w - Mc) does not change by it
+        self.centred = [[self.ball(x - y) for x, y in zip(row, middle, strict=True)] for row in self.rational]
         self.spread = self.ball(max(max(column) - min(column) for column in columns) or max(map(max, columns))).upper()
         self.inverse = _inverse(self.rational)
         self.speed = self.ball(max(self.rational[i][i] for i in range(n))).sqrt()
@@ -138,9 +140,8 @@ class PatternDynamics:
         return sum((x * y for x, y in zip(self.D[j][i], w, strict=True)), self.ball(0))
 
     def together(self, j: int, i: int, side: int) -> list[tuple[int, int]]:
-        """The unit of an event, first, and with a release (side not 0) those of neurons with the same slopes there."""
-        same = [(p, i) for p in range(self.m) if side and p != j and self.slopes.get((p, i)) == self.slopes[j, i]]
-        return [(j, i), *same]
+        """The unit of an event; with a release (side not 0) those of all neurons of the same slopes there, in order."""
+        return [(p, i) for p in range(self.m) if p == j or (side and self.slopes.get((p, i)) == self.slopes[j, i])]
 
     def _guard(self, j: int, i: int, side: int) -> list[Fraction]:
         """What w_i(1 - θ_ji) (side 1) or w_i(θ_ji - γ) (side -1) of (19.3) is, as a linear function of w."""

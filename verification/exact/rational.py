@@ -1,4 +1,4 @@
-"""Linear algebra over Q by python-flint, for Python's fractions."""
+"""Linear algebra over Q by python-flint, for Python's fractions; and dyadic numbers, of any exponent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from refimpl.errors import MissingExtraError
 
-__all__ = ["consistent_solution", "flint", "rational_rank"]
+__all__ = ["consistent_solution", "flint", "midpoint", "power_of_two", "rational_rank"]
 
 
 @cache
@@ -64,6 +64,32 @@ def rational_rank(A: Sequence[Sequence[Fraction]]) -> int:
     1
     """
     return int(flint().fmpz_mat([_integers(row) for row in A]).rank())
+
+
+def midpoint(ball: Any) -> Fraction:
+    """The midpoint of a ball, exactly.
+
+    Examples
+    --------
+    >>> midpoint(flint().arb(0.75)), midpoint(flint().arb(3) * flint().arb(2) ** -2000) == Fraction(3, 2**2000)
+    (Fraction(3, 4), True)
+    """
+    mantissa, exponent = (int(part) for part in ball.mid().man_exp())
+    return Fraction(mantissa) * Fraction(2) ** exponent
+
+
+def power_of_two(value: Fraction) -> Fraction:
+    """The least power of two that is no smaller than a positive number.
+
+    Examples
+    --------
+    >>> [power_of_two(Fraction(*x)) for x in [(5, 1), (4, 1), (1, 3)]]
+    [Fraction(8, 1), Fraction(4, 1), Fraction(1, 2)]
+    """
+    power = Fraction(2) ** (value.numerator.bit_length() - value.denominator.bit_length() - 1)
+    while power < value:
+        power *= 2
+    return power
 
 
 def _integers(row: Sequence[Fraction]) -> list[int]:

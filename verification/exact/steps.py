@@ -10,7 +10,7 @@ import numpy as np
 
 from refimpl.validation import Array
 from verification.exact.pattern import Balls, PatternDynamics
-from verification.exact.rational import flint
+from verification.exact.rational import flint, midpoint
 
 __all__ = ["Event", "Step", "event_within", "taylor_step"]
 
@@ -41,7 +41,7 @@ def taylor_step(cell: PatternDynamics, w: Balls, h: Fraction, bits: int, change:
     """c(h) = ∫w of dc/ds = softmax(log w - M c), with Lagrange's remainder where log w changes by `change` (19.2)."""
     arb, order = flint().arb, bits // BITS_PER_ORDER + 4
     logs, width = [x.log() for x in w], cell.ball(h)
-    Mh = [[x * width for x in row] for row in cell.M]
+    Mh = [[x * width for x in row] for row in cell.centred]
     c, speeds = _series(logs, Mh, order)
     with flint().ctx.workprec(BOX_BITS):
         around = arb(0, change.upper())
@@ -127,5 +127,4 @@ def _newton(coefficients: Balls, x: float) -> Fraction:
         if down == 0:
             break
         root = (root - flint_poly(root) / down).mid()
-    mantissa, exponent = (int(part) for part in root.man_exp())
-    return Fraction(mantissa) * Fraction(2) ** exponent
+    return midpoint(root)

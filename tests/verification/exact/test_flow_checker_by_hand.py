@@ -55,12 +55,31 @@ def test_a_start_on_a_kink_is_refused() -> None:
         ({"loss": "logistic"}, "the keys are not those of a flow"),
         ({"bits": 32}, "the bits are not between 64 and 2048"),
         ({"bits": 4096}, "the bits are not between 64 and 2048"),
-        ({"last": "0x0"}, "the last leg is not positive"),
+        ({"last": "0x0"}, "the last leg is not a power of two"),
         ({"start": []}, "the start has not m rows"),
     ],
 )
 def test_a_flow_has_the_exponential_loss_and_its_numbers(fields: dict[str, Any], reason: str) -> None:
     assert reason in refusal(changed(**fields))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"last": 3}, "the last leg is not a power of two"),
+        ({"radius": 3 << 12}, "a radius is not 2^-40"),
+        ({"radius": 1 << (proof()["bits"] - 40)}, ""),
+        ({"radius": 1 << (proof()["bits"] - 39)}, "a radius is not 2^-40"),
+        ({"radius": 1}, "an event is not where it is said to be"),
+    ],
+)
+def test_times_state_no_more_digits_than_are_needed(changes: dict[str, int], reason: str) -> None:
+    """A last leg and radii of one bit; a radius wider than 2^-40 is none."""
+    document = changed()
+    for key, ticks in changes.items():
+        (document if key == "last" else document["legs"][1])[key] = hex(ticks)
+    found = refusal(document)
+    assert reason in found if reason else not found
 
 
 def flow_at_an_event(kind_of_unit: int, before: int) -> Any:
@@ -147,3 +166,12 @@ def test_the_trap_is_about_the_pattern_of_the_point() -> None:
     with pytest.raises(ValueError, match="the last pattern is not that of the KKT point"):
         flow.trap(SimpleNamespace(sides=[[-1]], lam=[flow_checker.Fraction(1)]))
     flow.trap(SimpleNamespace(sides=[[1]], lam=[flow_checker.Fraction(1)]))
+
+
+def test_the_trap_needs_strict_inequalities() -> None:
+    """w = w* = 1, so the right side of (19.5) is 0; a unit that stands still has 0 on the left as well."""
+    flow, point = flow_at_an_event(1, 1), SimpleNamespace(sides=[[1]], lam=[flow_checker.Fraction(1)])
+    flow.trap(point)
+    flow.D = [[[flow.arb(0)]]]
+    with pytest.raises(ValueError, match="the trap does not hold"):
+        flow.trap(point)
