@@ -111,19 +111,27 @@ def test_the_rounding_of_recorded_margins_against_the_rationals(e, sign, monkeyp
     from verification.claims.smoothed_margin_monotone import rounding, weight_passed
 
     off: list[tuple[list[float], float]] = []
-    record = piecewise._PiecewiseRun.record
+    record, record_event = piecewise._PiecewiseRun.record, piecewise._PiecewiseRun.record_event
 
-    def compared(run, c):
+    def compare(run, c, written, norm):
         segment, (a, gamma) = run.segment, (run.span.network.second_layer, run.span.network.slope)
         C, K, Z0 = (np.vectorize(Fraction)(A) for A in (segment.coefficients(c), segment.K, run.span.Z0))
         Z = Z0 + C @ K
         outputs = np.vectorize(Fraction)(a) @ np.where(Z > 0, Z, Fraction(gamma) * Z)
         q = run.span.y.astype(int) * outputs
-        of_q = [abs(float(x - Fraction(v))) for x, v in zip(q, segment.margins(c).tolist(), strict=True)]
-        off.append((of_q, abs(segment.norm(c) - run.span.norm(segment.coefficients(c)))))
+        of_q = [abs(float(x - Fraction(v))) for x, v in zip(q, written.tolist(), strict=True)]
+        off.append((of_q, abs(norm - run.span.norm(segment.coefficients(c)))))
+
+    def compared(run, c):
+        compare(run, c, run.segment.margins(c), run.segment.norm(c))
         record(run, c)
 
+    def compared_at_event(run):
+        compare(run, np.zeros(run.span.n), run.segment.q, run.segment.size)
+        record_event(run)
+
     monkeypatch.setattr(piecewise._PiecewiseRun, "record", compared)
+    monkeypatch.setattr(piecewise._PiecewiseRun, "record_event", compared_at_event)
     evidence, old = two_nearby(e, sign), 0
     for flow in evidence.flows:
         path, allowed = flow.trajectory, rounding(flow, evidence)
