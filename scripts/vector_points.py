@@ -147,7 +147,7 @@ def larger_sizes() -> Iterator[Point]:
     yield drawn("67 neurons, slope 3/4", 130, 67, 1, 1, 0.75, flags=("single-sample", *many))
     yield drawn("259 neurons, slope 1/16", 131, 259, 1, 1, 0.0625, flags=("single-sample", *many))
     yield drawn("261 dimensions, slope 5/8", 132, 1, 1, 261, 0.625, flags=("single-neuron", "single-sample"))
-    flags = ("dependent-samples", "many-samples", "single-neuron")
+    flags: tuple[str, ...] = ("dependent-samples", "many-samples", "single-neuron")
     p = drawn("", 133, 1, 259, 1, 0.8)
     y = np.where(p.X[:, 0] > 0.0, 1.0, -1.0)  # so that samples that a short format rounds to one have one label
     yield Point("259 samples, slope 4/5", p.W, p.a, p.slope, p.X, y, flags)

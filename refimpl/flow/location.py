@@ -245,19 +245,17 @@ class Events:
         return x_end
 
 
-def _zero(f: Callable[[float], float], a: float, b: float) -> float:
-    """Where f changes its sign; Brent's method halves now and then only, more than a hundred times over in all."""
-    return float(brentq(f, a, b, xtol=SMALLEST_PART, rtol=1e-15, maxiter=10_000))
-
-
 def first_event(segment: Segment, path: Path) -> Located | None:
     """The first event of a step, or None."""
     return Events(segment, path).first()
 
 
 def _zero(function: Callable[[float], float], x_a: float, x_b: float) -> float:
-    """Where the function, of opposite signs at the ends, is 0, or as near as its rounding lets the bracket shrink."""
-    return float(brentq(function, x_a, x_b, xtol=SMALLEST_PART, rtol=1e-15, disp=False))
+    """Where the function, of opposite signs at the ends, is 0, or as near as its rounding lets the bracket shrink.
+
+    Brent's method halves now and then only, more than a hundred times over in all.
+    """
+    return float(brentq(function, x_a, x_b, xtol=SMALLEST_PART, rtol=1e-15, maxiter=10_000, disp=False))
 
 
 def _floor(segment: Segment, path: Path, B: Array, distances: Array, rows: Array, rounding: Array) -> Array:
