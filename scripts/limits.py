@@ -1,4 +1,4 @@
-"""Limits of random flows, most of them below every condition: are they KKT points of docs/theory.md (3.1)?
+"""Limits of random flows, most of them below every condition: are they KKT points (docs/theory.md, section 2)?
 
     OMP_NUM_THREADS=1 python scripts/limits.py --instances 3000       # hours; Ctrl-C prints what has been found
     OMP_NUM_THREADS=1 python scripts/limits.py --first 1000 --instances 100 --time-limit 600
