@@ -35,6 +35,9 @@ __all__ = ["Found", "any_instance", "residual_of_limit", "summary"]
 GATE = 1e-9
 INSTANCES, PROCESSES = 3000, 2
 
+TELL_EVERY = 20
+"""Instances after which what has been found is said on standard error, in case the rest is cut off."""
+
 
 class Found(NamedTuple):
     """What the flow of one instance led to: `residual` is None where it has no limit."""
@@ -125,6 +128,8 @@ def main(arguments: list[str] | None = None) -> int:
             for one in all_found(range(first, first + number), processes, limit):
                 found.append(one)
                 tell(Told("limits", f"{len(found)} of {number}", len(found) / number))
+                if len(found) % TELL_EVERY == 0:
+                    print(summary(found, number), file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print(summary(found, number))
         return 130
