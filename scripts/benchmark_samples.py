@@ -28,7 +28,7 @@ __all__ = ["LARGEST", "Growth", "growth_by_samples"]
 LARGEST = 500
 SLOPE, NEURONS = 0.5, 64
 EVENTS, STEPS = 400, 100
-VERIFIED_UP_TO = 500
+VERIFIED_UP_TO = 250
 
 
 class Growth(NamedTuple):

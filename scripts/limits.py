@@ -1,4 +1,4 @@
-"""Limits of random flows, most of them below every condition: are they KKT points of docs/theory.md (3.1)?
+"""Limits of random flows, most of them below every condition: are they KKT points (docs/theory.md, section 2)?
 
     OMP_NUM_THREADS=1 python scripts/limits.py --instances 3000       # hours; Ctrl-C prints what has been found
     OMP_NUM_THREADS=1 python scripts/limits.py --first 1000 --instances 100 --time-limit 600
@@ -34,6 +34,9 @@ __all__ = ["Found", "any_instance", "residual_of_limit", "summary"]
 
 GATE = 1e-9
 INSTANCES, PROCESSES = 3000, 2
+
+TELL_EVERY = 20
+"""Instances after which what has been found is said on standard error, in case the rest is cut off."""
 
 
 class Found(NamedTuple):
@@ -125,6 +128,8 @@ def main(arguments: list[str] | None = None) -> int:
             for one in all_found(range(first, first + number), processes, limit):
                 found.append(one)
                 tell(Told("limits", f"{len(found)} of {number}", len(found) / number))
+                if len(found) % TELL_EVERY == 0:
+                    print(summary(found, number), file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print(summary(found, number))
         return 130

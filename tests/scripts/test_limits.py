@@ -38,6 +38,12 @@ def test_what_was_found_is_printed_after_an_interruption(monkeypatch, capsys) ->
     assert "1 of 9 instances" in capsys.readouterr().out
 
 
+def test_what_was_found_is_said_on_the_way(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(limits, "all_found", lambda *_: [found(1e-14, k) for k in range(2 * limits.TELL_EVERY + 1)])
+    assert limits.main(["--instances", "41"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().err.splitlines() if " of 41 " in line] == ["20", "40"]
+
+
 @pytest.mark.parametrize("option", ["--instances=0", "--first=-1", "--processes=0", "--time-limit=-1"])
 def test_numbers_that_cannot_be_are_refused(option: str, capsys) -> None:
     assert limits.main([option]) == 2
