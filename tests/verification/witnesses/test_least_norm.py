@@ -133,7 +133,7 @@ def test_one_sign_of_neurons_and_a_tiny_slope():
 @pytest.mark.parametrize("e", [1e-150, 1e-200, 1e-300, 5e-324])
 @pytest.mark.parametrize("factor", [-2.0, 0.5])
 def test_rows_that_are_independent_by_less_than_any_rounding(e, factor):
-    """(1, 0) and (f, e): a solution has entries of size 1/e, whose squares overflow; none is known, and none is said."""
+    """(1, 0) and (f, e): a solution has entries of size 1/e, whose squares overflow; none is found or refuted."""
     expected = SolveStatus.UNDECIDED if factor < 0.0 else SolveStatus.SOLVED
     assert least_norm(np.array([[1.0, 0.0], [factor, e]])).status is expected
 
