@@ -723,8 +723,8 @@ def test_rounding_of_a_unit_that_crosses_to_a_tiny_slope_is_tiny_too() -> None:
     """One sample, one neuron, γ = 1e-7: w falls through 0 at slope 1, and then grows at the rate γ for a time of 1/γ².
 
     By hand, with x = a = 1 and y = -1: w(s) = w0 - s until it is 0 at s = w0, then w(s) = -γ (s - w0), and q = -Φ w. So
-    C has terms w0 + γ(s - w0) and q has γ times those, and γ times the start. Q/‖W‖ is γ, but the first one recorded after
-    the kink holds no digit of it in some flows, and the norm grows 1e12 times to the next: the claim has no verdict.
+    C has terms w0 + γ(s - w0) and q has γ times those, and γ times the start. Q/‖W‖ is γ, but the first recorded
+    after the kink has few digits of it in some flows, and the norm grows 1e12 times to the next: there is no verdict.
     """
     from verification.claims.smoothed_margin_monotone import rounding
 
