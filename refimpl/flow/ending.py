@@ -17,6 +17,12 @@ from refimpl.validation import Array
 
 __all__ = ["Ending", "Jump", "Limit", "NoLimit", "Release", "ending"]
 
+EPS = float(np.finfo(np.float64).eps)
+
+LOOK_AHEAD_EVERY = 200, 5
+"""Steps without an event between two looks for a limit that w has not reached yet; and for one where rounding of the
+margins, through w, hides whether check (a) holds."""
+
 JUMP_DRIFT = 1e-6
 """A jump at constant velocity may last as long as differences of margins drift by at most this."""
 
@@ -71,7 +77,7 @@ Ending = Limit | NoLimit | Jump | Release
 
 
 def ending(
-    segment: Segment, c: Array, w: Array, X: Array, ahead: bool, released: Collection[tuple[int, int]], atol: float
+    segment: Segment, c: Array, w: Array, X: Array, calm_steps: int, released: Collection[tuple[int, int]], atol: float
 ) -> Ending | None:
     """What check (a) and check (b) say; None if the flow is to be integrated on.
 
@@ -82,8 +88,8 @@ def ending(
         c since the last event, and the sample weights there.
     X : ndarray, shape (n, d)
         The samples, for the limit.
-    ahead : bool
-        Whether to look for a limit that w has not reached yet, `limit_ahead`.
+    calm_steps : int
+        Steps since the last event.
     released : collection of (neuron, sample)
         Units that are not released again for the sake of the limit.
     atol : float
@@ -95,7 +101,7 @@ def ending(
         return NoLimit(why_vanished(segment.cell()))
     gap = mean - float(growth.min())
     if gap > GROWTH_GAP_TOLERANCE * mean:  # (a), docs/theory.md (7.7)
-        if not ahead or not _loss_tends_to_zero(segment, c):
+        if not _looks_ahead(segment, c, gap, calm_steps) or not _loss_tends_to_zero(segment, c):
             return None
         limit = limit_ahead(segment.cell(), segment.preactivations(c), segment.margins(c), w, X)
         return None if limit is None else Limit(limit, 0.0)
@@ -105,10 +111,16 @@ def ending(
         limit = limit_from_cell(cell, w, X)
         release = None if limit.polished else _late_release(cell, released)
         return Limit(limit, _until_zero_loss(segment, c, growth)) if release is None else release
-    rounding = 64.0 * float(np.finfo(np.float64).eps) * float(np.diagonal(segment.M).max())
+    rounding = 64.0 * EPS * float(np.diagonal(segment.M).max())
     if gap * wait > JUMP_DRIFT or gap > max(JUMP_GAP * atol * mean, rounding):
         return None
     return Jump(wait, j, i)
+
+
+def _looks_ahead(segment: Segment, c: Array, gap: float, calm_steps: int) -> bool:
+    """Whether to look now for a limit that w has not reached yet, or not to the digits that check (a) asks for."""
+    rounding = 64.0 * EPS * float(np.abs(segment.margins(c)).max()) * float(np.diagonal(segment.M).max())
+    return calm_steps % LOOK_AHEAD_EVERY[int(gap <= rounding)] == 0
 
 
 def _late_release(cell: Cell, released: Collection[tuple[int, int]]) -> Release | None:

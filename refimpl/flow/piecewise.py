@@ -59,9 +59,6 @@ event. The explicit one is stable up to about 3."""
 LONGEST_SEGMENT = 30.0
 """Where rtol Σc exceeds this many atol, c is counted afresh, so that errors of q stay absolute."""
 
-LOOK_AHEAD_EVERY = 200
-"""Steps without an event between two looks for a limit that w has not reached yet, or not to check (a)'s digits."""
-
 
 def piecewise_flow(span: SpanCoordinates, loss: Loss, X: Array, bounds: Bounds, marks: Array) -> FlowResult:
     """Follow the flow from C = 0 from event to event until the limit is known.
@@ -321,9 +318,7 @@ class _PiecewiseRun:
 
     def look_for_limit(self, c: Array, w: Array) -> Ending | None:
         """What `ending` says, which `end` carries out."""
-        return ending(
-            self.segment, c, w, self.X, self.calm_steps % LOOK_AHEAD_EVERY == 0, self.released_late, self.bounds.atol
-        )
+        return ending(self.segment, c, w, self.X, self.calm_steps, self.released_late, self.bounds.atol)
 
     def end(self, found: Ending, c: Array, w: Array) -> Outcome | None:
         """Go to the limit, or to the next event before it; the outcome if the flow ended."""

@@ -56,7 +56,10 @@ HIDDEN = "At {} of {} recorded times rounding of the margins hides whether it de
 
 
 def decreases(flow: FlowResult, evidence: Evidence) -> tuple[Array, Array, float]:
-    """The relative decreases while L < ℓ(0)/n, what may be error of each, and 0, or -inf where L stays above."""
+    """The relative decreases while L < ℓ(0)/n, what may be error of each, and 0, or -inf where L stays above.
+
+    Errors are of both ends of a step, where ‖W‖ is the same. It may grow by far within one, when W starts near 0.
+    """
     path = flow.trajectory
     late = np.flatnonzero(path.log_loss < log_threshold(evidence))
     if late.size == 0:
@@ -70,7 +73,8 @@ def decreases(flow: FlowResult, evidence: Evidence) -> tuple[Array, Array, float
     through_norm = np.maximum(margin, 0.0) / norm * np.sum(passed * rounded, axis=1)  # Q (Σ c_i δ_i)/‖W‖²
     stored = ROUNDING * EPS * value  # Q comes from log L: dQ = ℓ/g d(log L), ℓ/g <= 2 log 2 and |log ℓ| <= 1 + Q
     error = error_of_steps(flow, evidence)[late] + np.sum(part * rounded, axis=1) + through_norm + stored
-    return drops, error[1:] / value[1:], 0.0
+    grown = np.maximum(norm[1:] / norm[:-1] - 1.0, 0.0)  # Q/‖W‖ before, its error too, times ‖W‖ after
+    return drops, (error[1:] + grown * error[:-1]) / value[1:], 0.0
 
 
 def error_of_steps(flow: FlowResult, evidence: Evidence) -> Array:

@@ -370,3 +370,11 @@ def test_releases_where_the_slope_stays_at_its_end_to_the_last_digit(eps: float,
     W0 = np.random.default_rng(seed).standard_normal((1, 2))
     data = Dataset([[1.0, 0.0], [1.0, eps]], [1, -1])
     np.testing.assert_allclose(limit_of(network_of([1.0], 0.5), data, W0, max_steps=400), [[1.0, -3.0 / eps]], rtol)
+
+
+@pytest.mark.parametrize("seed", [1, 5])
+def test_a_limit_that_rounding_hides_from_the_growth_gap(seed: int) -> None:
+    """q = (w_1, -γ(w_1 + ε w_2)) must be (1, 1): near it margins grow at 1e-8, and rounding of q moves Mw by more."""
+    W0 = np.random.default_rng(seed).standard_normal((1, 2))
+    data = Dataset([[1.0, 0.0], [1.0, 1e-3]], [1, -1])
+    np.testing.assert_allclose(limit_of(network_of([1.0], 0.1), data, W0), [[1.0, -1.1e4]], rtol=1e-6)
