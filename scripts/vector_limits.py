@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from vector_points import LIMIT, Case, grid, normal, on_grid, single
@@ -250,7 +251,7 @@ def one_rising(group: str, comment: str, start: Start, loss: str) -> Case:
     return start.case(group, comment, loss, lam, ("inactive-constraint", "unbalanced-labels", "below-conditions"))
 
 
-def dot(a: object, b: object) -> Fraction:
+def dot(a: Iterable[Any], b: Iterable[Any]) -> Fraction:
     """Σ a_k b_k over the rationals."""
     return sum((F(p) * F(q) for p, q in zip(a, b, strict=True)), F(0))
 
