@@ -152,13 +152,13 @@ def larger_sizes() -> Iterator[Point]:
     y = np.where(p.X[:, 0] > 0.0, 1.0, -1.0)  # so that samples that a short format rounds to one have one label
     yield Point("259 samples, slope 4/5", p.W, p.a, p.slope, p.X, y, flags)
     for k, (m, n, d) in enumerate([(5, 5, 5), (5, 5, 2), (5, 2, 5), (2, 5, 5)]):
-        flags = ("dependent-samples",) if n > d else ()
-        yield drawn(f"equal sizes: m={m}, n={n}, d={d}", 140 + k, m, n, d, 0.3, flags=flags)
+        dependent = ("dependent-samples",) if n > d else ()
+        yield drawn(f"equal sizes: m={m}, n={n}, d={d}", 140 + k, m, n, d, 0.3, flags=dependent)
     yield drawn("negative neurons only", 150, 4, 3, 3, 0.3, positive=0, flags=("unbalanced-signs",))
     for label in (1.0, -1.0):
         p = drawn("", 151, 4, 5, 3, 0.3)
-        flags = ("dependent-samples", "unbalanced-labels")
-        yield Point(f"all labels {label:+g}", p.W, p.a, p.slope, p.X, np.full(5, label), flags)
+        one_class = ("dependent-samples", "unbalanced-labels")
+        yield Point(f"all labels {label:+g}", p.W, p.a, p.slope, p.X, np.full(5, label), one_class)
 
 
 def drawn(
