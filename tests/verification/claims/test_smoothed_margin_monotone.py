@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork
+from refimpl import Dataset, LeakyReLU, LogisticLoss, TwoLayerNetwork, gradient_flow
 from refimpl.flow import piecewise
 from verification.claims import Verdict
 from verification.claims.evidence import Evidence
