@@ -507,7 +507,12 @@ def examples(command: str) -> list[list[str]]:
 
 
 EXAMPLES = [(command, words) for command in cli.COMMANDS for words in examples(command)]
-SLOW = ("search --seconds 60", "verify --preset correlated", "conformance --implementation verification.adapters")
+SLOW = (
+    "search --seconds 60",
+    "self-test --dtype",
+    "verify --preset correlated",
+    "conformance --implementation verification.adapters",
+)
 
 
 def test_every_command_has_examples() -> None:

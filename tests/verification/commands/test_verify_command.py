@@ -116,7 +116,7 @@ def test_the_report_names_the_preparation_and_what_it_costs(folder) -> None:
 
 def test_the_report_warns_of_bad_conditioning_with_the_number(folder) -> None:
     (folder / "table.csv").write_text("1e6,1,0,1\n1e6,0,1,-1\n1e6,1,1,1\n")
-    done = started("--data", "table.csv", *PROBLEM[2:], "--json", "report.json")
+    done = started("--data", "table.csv", *PROBLEM[2:], "--time-limit", "3", "--json", "report.json")
     report = json.loads((folder / "report.json").read_text())
     warned = [words for words in report["remarks"] if words.startswith("Warning: cond(K) is ")]
     X = np.array([[1e6, 1, 0], [1e6, 0, 1], [1e6, 1, 1]])
