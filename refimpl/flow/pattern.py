@@ -20,7 +20,7 @@ _EPS = float(np.finfo(np.float64).eps)
 
 def slopes_of(sides: IntArray | Array, slope: float) -> Array:
     """Φ: 1 on the side +1, γ on -1, and 0 for 0, where a unit slides and adds nothing to q."""
-    return np.where(sides > 0, 1.0, np.where(sides < 0, slope, 0.0))
+    return np.asarray(np.array([0.0, 1.0, slope])[np.asarray(sides, dtype=np.intp)])  # -1 is the last one
 
 
 @dataclass(frozen=True, eq=False)
