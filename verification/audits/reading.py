@@ -249,6 +249,12 @@ def _from_safetensors(path: str) -> _Content:
     return _Content(arrays, formats, step)
 
 
+def _check_numbers(path: str, count: int) -> None:
+    """Refuse so many numbers as would be too large as float64: views of tensors may repeat few bytes."""
+    if 8 * count > LIMIT_BYTES:
+        raise FileFormatError(path, f"its tensors would take more than {LIMIT_BYTES / 2**30:.3g} GiB as float64")
+
+
 def _from_torch(path: str) -> _Content:
     try:
         torch: Any = import_module("torch")
@@ -275,8 +281,7 @@ def _from_torch(path: str) -> _Content:
                 step = value.item() if isinstance(value, torch.Tensor) else value
         elif isinstance(value, torch.Tensor) and value.is_floating_point() and value.layout == torch.strided:
             tensors[name or "W"] = value
-    if 8 * sum(value.numel() for value in tensors.values()) > LIMIT_BYTES:  # views may repeat few bytes
-        raise FileFormatError(path, f"its tensors would take more than {LIMIT_BYTES / 2**30:.3g} GiB as float64")
+    _check_numbers(path, sum(value.numel() for value in tensors.values()))
     if not tensors:
         raise FileFormatError(path, "it holds no tensors of real numbers")
     stored = {name: as_stored(name, value) for name, value in tensors.items()}

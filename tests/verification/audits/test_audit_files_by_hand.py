@@ -12,7 +12,7 @@ import pytest
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork
 from refimpl.errors import FileFormatError, InvalidParameterError
 from refimpl.validation import remember
-from verification.audits import report, words
+from verification.audits import reading, report, words
 from verification.audits.checkpoint import Checkpoint, check_together, from_bfloat16
 from verification.audits.frame import CheckpointFrame
 from verification.audits.layers import Names, find_layers
@@ -195,6 +195,13 @@ def test_a_road_of_no_length() -> None:
 def test_the_number_of_a_name(name: str, step: int | None) -> None:
     """That after "step" or "iter", else the last one, of the file and not of its folder or format."""
     assert step_in_name(name) == step
+
+
+def test_numbers_of_tensors_count_as_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verification.audits.reading.LIMIT_BYTES", 16_000)
+    reading._check_numbers("W.pt", 2_000)
+    with pytest.raises(FileFormatError, match="its tensors would take more than"):
+        reading._check_numbers("W.pt", 2_001)
 
 
 def test_a_tensor_that_repeats_its_bytes_counts_as_float64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

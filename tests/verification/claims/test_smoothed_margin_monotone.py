@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from time import perf_counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from verification.claims import Verdict
 from verification.claims.evidence import Evidence
 from verification.claims.hypotheses import log_threshold
 from verification.claims.run import DEFAULT_SCALES, _starts
+from verification.claims.smoothed_margin_monotone import stretches
 
 from .given import BY_ID, HOLD, fresh, measured, verdict, with_paths
 
@@ -154,6 +156,15 @@ def test_the_rounding_of_recorded_margins_against_the_rationals(e, sign, monkeyp
         old += int(np.sum(found.max(axis=1) > 16.0 * np.finfo(np.float64).eps * through))
     assert len(off) == 0
     assert old > 0  # rounding relative to ‖a‖ R_max ‖W‖ is no bound
+
+
+def test_a_unit_that_was_on_slope_1_within_a_stretch_counts_so() -> None:
+    """It goes from -1 to +1 and back before the cut at the event before the last one."""
+    events = [SimpleNamespace(s=s, neuron=0, sample=k, side=side) for s, k, side in ((1, 0, 1), (2, 0, -1), (3, 1, 1))]
+    path = SimpleNamespace(s=np.array([0.0, 1.0, 2.0, 3.0, 4.0]))
+    flow = SimpleNamespace(trajectory=path, events=events, initial_pattern=np.array([[-1, -1]]))
+    found = [(part.start, part.stop, high.tolist()) for part, high in stretches(flow)]
+    assert found == [(0, 3, [[True, False]]), (3, 4, [[False, True]]), (4, 5, [[False, True]])]
 
 
 def test_rounding_of_a_unit_that_crosses_to_a_tiny_slope_is_tiny_too() -> None:

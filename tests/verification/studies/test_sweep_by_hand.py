@@ -48,7 +48,7 @@ def test_draws_of_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_violated_claims_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    verdicts = ["VIOLATED", "HOLDS_NUMERICALLY", "VIOLATED", "VACUOUS"]
+    verdicts = ["VIOLATED", "HOLDS_NUMERICALLY", "VIOLATED", "VACUOUS", "VIOLATED"]
     rows = [
         SimpleNamespace(id=str(k), verdict=SimpleNamespace(name=name), measurement=SimpleNamespace(value=float(k)))
         for k, name in enumerate(verdicts)
@@ -63,8 +63,8 @@ def test_violated_claims_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("verification.claims.run.verify", lambda *a, **k: asked.append(k) or answer(k["only"]))
     (cell,) = sweep_grid.cells_of(PLAIN | {"what": "verify", "init_scale": 2.0, "steps": 20})
     found = sweep_cells.cell_result(cell)
-    assert (found["violated"], found["slacks"]) == (2, {"instance_wise": 0.5})
-    assert found["value"] == {str(k): float(k) for k in range(4)}
+    assert (found["violated"], found["slacks"]) == (3, {"instance_wise": 0.5})
+    assert found["value"] == {str(k): float(k) for k in range(5)}
     assert asked[0]["scales"] == [2.0 * scale for scale in __import__("verification").claims.run.DEFAULT_SCALES]
     sweep_cells.cell_result(cell | {"claim": "1,2"})
     assert [options["only"] for options in asked] == [None, ["1", "2"]]
