@@ -34,10 +34,14 @@ __all__ = [
     "read_npy",
     "read_npz",
     "save_archive",
+    "save_run",
     "with_prefix",
 ]
 
 Result = TypeVar("Result")
+
+RUN_VERSION = 1
+"""Of the archives of flows and descents."""
 
 LIMIT_BYTES = 2**31
 """The arrays of one file may take at most 2 GiB as float64; `datasets.load_npy_pair` maps larger ones."""
@@ -77,6 +81,15 @@ def save_archive(path: str | Path, meta: dict[str, Any], arrays: Mapping[str, An
     """
     with open_output(path, force) as handle:
         np.savez(handle, meta=np.array(json.dumps(as_plain(meta), allow_nan=False)), **arrays)
+
+
+def save_run(
+    path: str | Path, run: Any, arrays: Mapping[str, Any], force: bool = False, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write status, message, diagnostics and trajectory of a run, with `arrays` and `more` of its kind."""
+    meta = {"version": RUN_VERSION, "status": run.status.name, "message": run.message, "diagnostics": run.diagnostics}
+    trajectory = {f"trajectory_{name}": value for name, value in vars(run.trajectory).items()}
+    save_archive(path, meta | dict(more or {}), trajectory | dict(arrays), force)
 
 
 def load_archive(path: str | Path, maker: str, build: Callable[[dict[str, Any], dict[str, Array]], Result]) -> Result:

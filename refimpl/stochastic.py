@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.archive import load_archive, save_archive, with_prefix
+from refimpl.archive import load_archive, save_run, with_prefix
 from refimpl.dataset import Dataset, as_dataset, in_memory
 from refimpl.descent import DescentStatus, as_initial_weights
 from refimpl.errors import RunInterrupted, ShapeError
@@ -27,8 +27,6 @@ from refimpl.spectrum import frobenius_norm, stable_rank_by_norms
 from refimpl.validation import Array, as_callback, as_count, as_generator, as_positive, check_memory, check_steps
 
 __all__ = ["StochasticResult", "StochasticTrajectory", "stochastic_gradient_descent"]
-
-FILE_VERSION = 1
 
 NUMBERS_AN_EPOCH = 64
 """What a row of the trajectory takes, in units of 8 bytes: eight Python floats and a tuple, and the arrays."""
@@ -100,14 +98,7 @@ class StochasticResult:
         OutputFileError
             If the file exists and `force` is not set, or cannot be written.
         """
-        meta = {
-            "version": FILE_VERSION,
-            "status": self.status.name,
-            "message": self.message,
-            "diagnostics": self.diagnostics,
-        }
-        arrays = {f"trajectory_{name}": value for name, value in vars(self.trajectory).items()}
-        save_archive(path, meta, arrays | {"final_weights": self.final_weights}, force)
+        save_run(path, self, {"final_weights": self.final_weights}, force)
 
     @classmethod
     def load(cls, path: str | Path) -> StochasticResult:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.archive import load_archive, save_archive, with_prefix
+from refimpl.archive import load_archive, save_run, with_prefix
 from refimpl.display import Displayed, frame, shown
 from refimpl.documents import as_plain
 from refimpl.span import weights_from_coefficients
@@ -18,8 +18,6 @@ from refimpl.tiles.npy import write_combination
 from refimpl.validation import Array
 
 __all__ = ["DescentResult", "DescentStatus", "DescentTrajectory"]
-
-FILE_VERSION = 1
 
 LENGTHS = ("norm", "neuron_norms", "singular_values", "increment_norms")
 """What of a trajectory is measured like W."""
@@ -181,14 +179,7 @@ class DescentResult(Displayed):
         OutputFileError
             If the file exists and `force` is not set, or cannot be written.
         """
-        meta = {
-            "version": FILE_VERSION,
-            "status": self.status.name,
-            "message": self.message,
-            "diagnostics": self.diagnostics,
-        }
-        arrays = {f"trajectory_{name}": value for name, value in vars(self.trajectory).items()}
-        save_archive(path, meta, arrays | {"coefficients": self.coefficients, "W0": self.W0, "X": self.X}, force)
+        save_run(path, self, {"coefficients": self.coefficients, "W0": self.W0, "X": self.X}, force)
 
     @classmethod
     def load(cls, path: str | Path) -> DescentResult:

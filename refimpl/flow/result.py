@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.archive import load_archive, save_archive, with_prefix
+from refimpl.archive import load_archive, save_run, with_prefix
 from refimpl.display import Displayed, shown
 from refimpl.documents import as_plain
 from refimpl.flow.trajectory import FlowEvent, FlowProgress, Trajectory
@@ -23,8 +23,6 @@ __all__ = ["FlowEvent", "FlowLimit", "FlowProgress", "FlowResult", "FlowStatus",
 GROWTH_GAP_TOLERANCE = 1e-8
 """Check (a) of docs/theory.md, section 7: wᵀMw - min_i (Mw)_i may be at most this part of wᵀMw. Within the
 last cell the gap falls exponentially; the polish then removes what is left of it."""
-
-FILE_VERSION = 1
 
 
 class FlowStatus(Enum):
@@ -264,18 +262,10 @@ class FlowResult(Displayed):
         OutputFileError
             If the file exists and `force` is not set, or cannot be written.
         """
-        meta = {
-            "version": FILE_VERSION,
-            "status": self.status.name,
-            "message": self.message,
-            "diagnostics": self.diagnostics,
-            "events": [asdict(event) for event in self.events],
-        }
-        arrays = {f"trajectory_{name}": value for name, value in vars(self.trajectory).items()}
-        arrays["initial_pattern"] = self.initial_pattern
-        if self.limit is not None:
-            arrays |= {f"limit_{name}": np.asarray(value) for name, value in vars(self.limit).items()}
-        save_archive(path, meta, arrays, force)
+        limit = {} if self.limit is None else vars(self.limit)
+        arrays = {f"limit_{name}": np.asarray(value) for name, value in limit.items()}
+        events = [asdict(event) for event in self.events]
+        save_run(path, self, arrays | {"initial_pattern": self.initial_pattern}, force, {"events": events})
 
     @classmethod
     def load(cls, path: str | Path) -> FlowResult:

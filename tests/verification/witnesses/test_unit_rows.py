@@ -9,7 +9,7 @@ from verification.witnesses.unit_rows import smallest_singular_value
 
 
 @pytest.mark.parametrize("spread", [1.0, 1e-2, 3e-5, 1e-5, 0.0])
-def test_thesmallest_singular_value_is_never_overestimated(spread: float) -> None:
+def test_the_smallest_singular_value_is_never_overestimated(spread: float) -> None:
     rows = np.random.default_rng(0).standard_normal((130, 150))
     rows[1] = rows[0] + spread * rows[1]
     rows /= np.linalg.norm(rows, axis=1)[:, None]
