@@ -76,6 +76,7 @@ MEASUREMENTS: dict[str, Callable[..., Rows]] = {
     "margin": single.margin,
     "certificates": single.certificates,
     "recorder": single.recorder,
+    "command": single.command,
     "tiles": tiles,
     "samples": samples,
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import benchmark_peers as peers
 import numpy as np
@@ -12,7 +14,7 @@ from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gaussian_weig
 from refimpl.validation import Array
 from verification import Recorder, certify, max_margin, reject_early
 
-__all__ = ["certificates", "descent", "gradient", "margin", "recorder"]
+__all__ = ["certificates", "command", "descent", "gradient", "margin", "recorder"]
 
 
 def gradient() -> Rows:
@@ -122,3 +124,21 @@ def certificates() -> Rows:
         yield Row(
             "certificates", f"ball arithmetic, n={n} d=10000", quick, "the exact certificate", seconds, 1.0, note=word
         )
+
+
+def command() -> Rows:
+    """`implicit-bias verify` without options, as it is now and at an earlier version in turn: medians of pairs."""
+    here, pairs = Path(__file__).parent.parent, 7
+    with ExitStack() as stack:
+        try:
+            code = stack.enter_context(peers.earlier_version("refimpl", "verification"))
+        except LookupError as missing:
+            yield Skipped(f"earlier_version: {missing}")
+            return
+        then = ",".join(row["id"] for row in peers.verify_command(code)["claims"])
+        for what, options in (("the claims of then", ("--only", then)), ("all claims", ())):
+            found = [(peers.verify_command(here, *options), peers.verify_command(code)) for _ in range(pairs)]
+            ours, earlier = np.median([[report["seconds"] for report in pair] for pair in found], axis=0)
+            told = f"{len(found[0][0]['claims'])} claims, {len(found[0][1]['claims'])} then"
+            against = f"version {peers.EARLIER}"
+            yield Row("command", f"verify, {what}", float(ours), against, float(earlier), 0.5, note=told)

@@ -6,8 +6,10 @@ them compute on the CPU, in float64 but for `torch_sgd`, and take W, a, X, y as 
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from subprocess import CalledProcessError, run
@@ -23,11 +25,13 @@ from refimpl.validation import Array
 __all__ = [
     "diffrax_flow",
     "earlier_flow",
+    "earlier_version",
     "jax_loss_and_gradient",
     "torch_descent",
     "torch_loss_and_gradient",
     "torch_sgd",
     "torchdiffeq_flow",
+    "verify_command",
 ]
 
 EARLIER = "0864187"
@@ -93,23 +97,42 @@ np.savez(sys.argv[2], seconds=seconds, events=len(result.events))
 """
 
 
+@contextmanager
+def earlier_version(*packages: str) -> Iterator[str]:
+    """A folder with these packages as they were at the version `EARLIER`, from the git repository here."""
+    root = Path(__file__).parent.parent
+    with TemporaryDirectory() as folder:
+        archive = str(Path(folder) / "earlier.tar")
+        try:
+            run(["git", "archive", "-o", archive, EARLIER, *packages], cwd=root, check=True, capture_output=True)
+        except (CalledProcessError, FileNotFoundError) as error:
+            raise LookupError(f"no version {EARLIER} in a git repository here") from error
+        run(["tar", "-xf", archive, "-C", folder], check=True)
+        yield folder
+
+
 def earlier_flow(
     W0: Array, a: Array, slope: float, X: Array, y: Array, checkout: str | None = None
 ) -> tuple[int, float]:
     """Events and seconds of the flow in another checkout, or at the version `EARLIER`, in a process of its own."""
-    with TemporaryDirectory() as folder:
-        given, found, archive = (str(Path(folder) / name) for name in ("given.npz", "found.npz", "refimpl.tar"))
-        root = Path(__file__).parent.parent
-        if checkout is None:
-            try:
-                run(["git", "archive", "-o", archive, EARLIER, "refimpl"], cwd=root, check=True, capture_output=True)
-            except (CalledProcessError, FileNotFoundError) as error:
-                raise LookupError(f"no version {EARLIER} in a git repository here") from error
-            run(["tar", "-xf", archive, "-C", folder], check=True)
+    with nullcontext(checkout) if checkout else earlier_version("refimpl") as code, TemporaryDirectory() as folder:
+        given, found = (str(Path(folder) / name) for name in ("given.npz", "found.npz"))
         np.savez(given, W0=W0, a=a, slope=slope, X=X, y=y)
-        run([sys.executable, "-c", _EARLIER_RUN, given, found], cwd=checkout or folder, check=True)
+        run([sys.executable, "-c", _EARLIER_RUN, given, found], cwd=code, check=True)
         with np.load(found) as answer:
             return int(answer["events"]), float(answer["seconds"])
+
+
+_VERIFY = "import sys; from verification.cli import main; main(['verify', '--json', *sys.argv[1:]])"
+
+
+def verify_command(code: str | Path, *options: str) -> dict[str, Any]:
+    """The report of `implicit-bias verify` by the packages in the folder `code`, in a process of its own."""
+    with TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        run([sys.executable, "-c", _VERIFY, str(report), *options], cwd=code, check=True, capture_output=True)
+        found: dict[str, Any] = json.loads(report.read_text())
+        return found
 
 
 def torchdiffeq_flow(W0: Array, a: Array, slope: float, X: Array, y: Array) -> tuple[Array, float]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 __all__ = ["SOLVER", "load_cvxpy", "solve"]
@@ -28,9 +30,10 @@ def load_cvxpy() -> Any:
     """The module; on first use, because importing it takes longer than most commands need.
 
     CVXPY tries every solver that it knows when it is imported, and tells of those that fail to load. Only Clarabel
-    is asked here, so that others fail is nothing to tell.
+    is asked here, so that others fail is nothing to tell. And an atom of quantum information, which nobody asks for
+    here, wants one function of `scipy.stats`, whose import takes three times as long as all the rest of CVXPY.
     """
-    with _quiet():
+    with _quiet(), _put_off("scipy.stats", "entropy"):
         return import_module("cvxpy")
 
 
@@ -56,6 +59,41 @@ def solve(program: Any, tolerance: float) -> bool:
 
 def _is_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
+
+
+class _PutOff(ModuleType):
+    """Stands for a module until a name is asked of it that is not among `functions`: these import it when called."""
+
+    def __init__(self, name: str, functions: frozenset[str]) -> None:
+        super().__init__(name)
+        self._functions = functions
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # the import system asks whether there is a `__path__`
+            raise AttributeError(name)
+        if name in self._functions:
+            return lambda *given, **named: getattr(_real(self.__name__), name)(*given, **named)
+        return getattr(_real(self.__name__), name)
+
+
+def _real(name: str) -> ModuleType:
+    if isinstance(sys.modules.get(name), _PutOff):
+        del sys.modules[name]
+    return import_module(name)
+
+
+@contextmanager
+def _put_off(name: str, *functions: str) -> Iterator[None]:
+    """What imports these functions of the module `name` meanwhile imports the module when it calls one of them."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = _PutOff(name, frozenset(functions))
+    try:
+        yield
+    finally:
+        if isinstance(sys.modules.get(name), _PutOff):
+            del sys.modules[name]
 
 
 @contextmanager
