@@ -6,6 +6,9 @@ import logging
 import subprocess
 import sys
 
+import numpy as np
+import pytest
+
 from verification.witnesses import cvxpy_solver
 
 
@@ -39,3 +42,35 @@ def test_what_cvxpy_says_while_it_is_imported_stays_inside():
     assert "unexpected exception importing solver" in plain.stderr  # so that the test can fail
     cvxpy_solver.load_cvxpy()
     assert logging.getLogger(cvxpy_solver.LOGGER).filters == []
+
+
+def test_what_cvxpy_needs_of_scipy_stats_is_imported_when_it_is_used():
+    """The import of CVXPY leaves `scipy.stats` alone; its atom finds the function all the same, and so does a user."""
+    code = (
+        "import sys, numpy as np\n"
+        "from verification.witnesses.cvxpy_solver import load_cvxpy\n"
+        "cp = load_cvxpy()\n"
+        "print('scipy.stats' in sys.modules)\n"
+        "print(cp.quantum_rel_entr(np.diag([0.5, 0.5]), np.diag([0.25, 1.0])).value)\n"
+        "import scipy.stats\n"
+        "print(scipy.stats.norm.cdf(0.0), scipy.stats.entropy([1.0, 1.0]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    left_alone, relative_entropy, real = done.stdout.splitlines()
+    assert left_alone == "False"
+    assert float(relative_entropy) == pytest.approx(0.5 * np.log(2.0) + 0.5 * np.log(0.5), abs=1e-12)
+    assert [float(number) for number in real.split()] == pytest.approx([0.5, np.log(2.0)])
+
+
+def test_another_name_of_a_module_put_off_is_its_own_at_once():
+    code = (
+        "import sys\n"
+        "from verification.witnesses.cvxpy_solver import _put_off\n"
+        "with _put_off('colorsys', 'rgb_to_hsv'):\n"
+        "    from colorsys import rgb_to_hsv\n"
+        "    stand_in = sys.modules['colorsys']\n"
+        "    from colorsys import ONE_THIRD\n"
+        "print(ONE_THIRD == 1.0 / 3.0, sys.modules['colorsys'] is stand_in, rgb_to_hsv(1.0, 0.0, 0.0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False (0.0, 1.0, 1.0)\n"
