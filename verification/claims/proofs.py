@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from refimpl.errors import MissingExtraError
 from verification.exact.documents import NotProven
-from verification.exact.flow import FlowCertificate, certify_flow
+from verification.exact.flow import certify_flow
+from verification.exact.flow_certificate import FlowCertificate
 from verification.exact.point import PointCertificate, certify_point
 
 if TYPE_CHECKING:
@@ -94,11 +95,9 @@ def _proof(evidence: Evidence, start: Start, flow: FlowResult, until: float) -> 
 def _flow_proof(
     evidence: Evidence, start: Start, units: int, tell: Callable[[str], None]
 ) -> FlowCertificate | NotProven:
-    if evidence.loss.name != "exponential":
-        return NotProven(f"flows are proven for the exponential loss, not the {evidence.loss.name} one")
     if units > MOST_UNITS_OF_A_FLOW:
         return NotProven(f"flows are proven for up to {MOST_UNITS_OF_A_FLOW} units, not {units}")
-    return _timed(lambda: certify_flow(evidence.network, evidence.data, start.W0, progress=tell))
+    return _timed(lambda: certify_flow(evidence.network, evidence.data, start.W0, progress=tell, loss=evidence.loss))
 
 
 def _timed(prove: Callable[[], Proof | NotProven]) -> Proof | NotProven:

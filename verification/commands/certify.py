@@ -31,7 +31,7 @@ EXAMPLES = """examples:
   implicit-bias certify --preset correlated --quick
   implicit-bias certify --limit --data data.npz --init-scale 1e-4 --seed 1 --out proof.json
   implicit-bias certify --limit --data data.npz --weights W.npy --positive 8 --negative 8
-  implicit-bias certify --flow --loss exponential --data found/limits-closest.csv --slope 0.05 --positive 2 --negative 0
+  implicit-bias certify --flow --data found/limits-closest.csv --slope 0.05 --positive 2 --negative 0
   implicit-bias certify --global --data found/limits-closest.csv --slope 0.05 --positive 2 --negative 0 --out best.json
   implicit-bias certify --global --limit --data data.npz --init-scale 1e-4 --seed 1
   implicit-bias certify --check proof.json --data data.npz
@@ -65,8 +65,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     kind.add_argument(
         "--flow",
         action="store_true",
-        help="prove, by validated integration, where gradient flow of the exponential loss goes from a Gaussian start, "
-        "or from --weights; for few samples and neurons",
+        help="prove, by validated integration, where gradient flow of --loss goes from a Gaussian start, or from "
+        "--weights; for few samples and neurons",
     )
     parser.add_argument(
         "--global",
@@ -135,7 +135,7 @@ def _check(args: argparse.Namespace, problem: problems.Problem, slope: Fraction 
         tell(f"checking {args.check} with integers and fractions only")
         X, y = problem.data.X, problem.data.y
         check_memory("data", problem.data, CHECKER_WORDS * X.size)
-        result = check_certificate(args.check, as_columns(X).array() if problem.data.in_tiles else X, y)
+        result = check_certificate(args.check, as_columns(X).array() if problem.data.in_tiles else X, y, tell)
     accepted, verdict = _judged(args, result, slope)
     delivery.deliver(args, [sentence(verdict)])
     return 0 if accepted else 1

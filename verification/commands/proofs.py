@@ -10,14 +10,14 @@ from rich.table import Table
 
 from refimpl.errors import InvalidParameterError, RunInterrupted
 from refimpl.flow import FlowLimit, gradient_flow
-from refimpl.losses import ExponentialLoss
 from refimpl.network import TwoLayerNetwork
 from verification.bars import progress
 from verification.commands import delivery, problems
 from verification.commands.exact_numbers import decimal, slope_text
 from verification.commands.kkt import load_weights
 from verification.exact.documents import NotProven
-from verification.exact.flow import FlowCertificate, certify_flow
+from verification.exact.flow import certify_flow
+from verification.exact.flow_certificate import FlowCertificate
 from verification.exact.optimum import OptimumCertificate, certify_optimum
 from verification.exact.point import PointCertificate, certify_point
 from verification.printing import sentence
@@ -41,12 +41,10 @@ def prove_limit(args: argparse.Namespace, problem: problems.Problem, slope: Frac
 
 def prove_flow(args: argparse.Namespace, problem: problems.Problem, slope: Fraction | None) -> int:
     """Prove where gradient flow goes from a Gaussian start, or from the weights of a file."""
-    if not isinstance(problem.loss, ExponentialLoss):
-        raise InvalidParameterError("loss", "be exponential with --flow, which covers no other loss", args.loss)
     network, W0 = start_of(args, problem)
     with progress() as tell:
         tell(f"validated integration on {problem.origin}")
-        found = certify_flow(network, problem.data, W0, slope, tell)
+        found = certify_flow(network, problem.data, W0, slope, tell, problem.loss)
     return deliver_proof(args, problem, found, flow_table)
 
 

@@ -6,11 +6,13 @@ text that follows from them must be the file's, byte for byte. The seal, a SHA-2
 which no conclusion depends. What is proven, and why the bounds suffice: docs/theory.md, sections 5 and 6.
 """
 
+import functools
 import hashlib
 import json
 import math
 import operator
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -33,8 +35,13 @@ class CertificateCheck:
     network: dict[str, Any] | None = None
 
 
-def check_certificate(certificate: str | Path, X: Any, y: Any) -> CertificateCheck:
-    """Check a certificate, its text or its path, against X (n rows of floats) and y (n labels ±1), lists or arrays."""
+def check_certificate(
+    certificate: str | Path, X: Any, y: Any, progress: Callable[[str], None] = lambda message: None
+) -> CertificateCheck:
+    """Check a certificate, its text or its path, against X (n rows of floats) and y (n labels ±1), lists or arrays.
+
+    `progress` is told each step of a flow.
+    """
     try:
         rows = [[float(x) for x in row] for row in getattr(X, "tolist", lambda: X)()]
         labels = [float(label) for label in getattr(y, "tolist", lambda: y)()]
@@ -43,7 +50,7 @@ def check_certificate(certificate: str | Path, X: Any, y: Any) -> CertificateChe
         S, scale = signed_gram(rows, labels)
         text = text_of(certificate, max(longest_text(S, scale), LONGEST_PROOF))
         document = json.loads(text, object_pairs_hook=no_duplicates, parse_float=refused, parse_constant=refused)
-        expected = recomputed_by_schema(document, rows, labels, S, scale, len(text))
+        expected = recomputed_by_schema(document, rows, labels, S, scale, len(text), progress)
         require(canonical(expected) == text, "the text is not the one that follows from the data and its numbers")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         return CertificateCheck(False, f"refused: {error}")
@@ -77,13 +84,15 @@ def refused(text: str) -> Any:
 
 
 def recomputed_by_schema(
-    document: Any, rows: Any, labels: list[float], S: list[list[int]], scale: Fraction, length: int
+    document: Any, rows: Any, labels: list[float], S: list[list[int]], scale: Fraction, length: int, progress: Any
 ) -> dict[str, Any]:
     """The whole document again, whatever it proves: the closed form, or what another checker's schema names."""
     if document["schema"] == "implicit-bias-point":
         from verification.exact.point_checker import recomputed_point as other
     elif document["schema"] == "implicit-bias-flow":
-        from verification.exact.flow_checker import recomputed_flow as other
+        from verification.exact.flow_checker import recomputed_flow
+
+        other = functools.partial(recomputed_flow, tell=progress)
     elif document["schema"] == "implicit-bias-optimum":
         from verification.exact.optimum_checker import recomputed_optimum as other
     else:

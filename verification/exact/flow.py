@@ -1,8 +1,8 @@
-"""Gradient flows proven: from this very start to this KKT point (docs/theory.md, section 19; exponential loss).
+"""Gradient flows proven: from this very start to this KKT point (docs/theory.md, section 19).
 
 Validated integration from event to event in ball arithmetic. Within one pattern t_ji = z_ji/(a_j y_i) is linear in
 c = ∫w, and dc/ds = w(q + M c) is solved by Taylor series of w = softmax(log g) with Lagrange's remainder over a box
-that w does not leave (19.2), (19.4). Errors of W do not grow within a pattern; at an event they grow by the time by
+that q does not leave (19.2), (19.4). Errors of W do not grow within a pattern; at an event they grow by the time by
 which it may be early or late. At the end the pattern is a trap (19.5), and its KKT point is proven as in `point.py`.
 `verification/exact/flow_checker.py` integrates again, in another way, and shares nothing with this; what it refuses
 is not given out.
@@ -11,26 +11,28 @@ is not given out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from refimpl.datasets import Dataset
 from refimpl.descent import as_initial_weights
+from refimpl.errors import InvalidParameterError
 from refimpl.flow.cell import simplex_minimizer
+from refimpl.losses import ExponentialLoss, LogisticLoss, Loss, as_loss
 from refimpl.network import TwoLayerNetwork, check_problem
 from refimpl.validation import Array
 from verification.exact.checker import check_certificate
-from verification.exact.documents import NotProven, Sealed
-from verification.exact.pattern import PatternDynamics
+from verification.exact.documents import NotProven
+from verification.exact.flow_certificate import FlowCertificate, ProvenEvent
+from verification.exact.pattern import Pace, PatternDynamics, State
 from verification.exact.point import PointCertificate, SignedProblem, point_of_pattern, signed_problem
 from verification.exact.rational import flint, midpoint, power_of_two
 from verification.exact.steps import Step, event_within, taylor_step
 
-__all__ = ["FlowCertificate", "ProvenEvent", "certify_flow"]
+__all__ = ["certify_flow"]
 
 FIRST_BITS, LAST_BITS, LAST_BITS_OF_A_TIE, LAST_BITS_REFUSED = 80, 1280, 160, 320
 """Precision, doubled while balls are too wide; where two events are not told apart, or the checker refuses what was
@@ -42,6 +44,9 @@ BITS_PER_UNIT = 1.5
 PART_OF_TAU = 5
 """A step is τ of (19.4) divided by this."""
 
+PART_OF_SPREAD = 0.6
+"""A step is no longer than this divided by half the largest spread of a column of M: beyond, balls grow."""
+
 SMALLEST_STEP = 2.0**-50
 """A condition that does not show over this part of a step is undecided."""
 
@@ -52,82 +57,6 @@ STEPS_PER_REPORT = 25
 RADIUS_BITS, RADIUS_ROOM = 40, 2**12
 """Events are enclosed to 2^-40 of loss-normalized time at least; where more is proven, to so many times that, since
 the checker's errors are larger at times."""
-
-POINT_FIELDS = ("denominator", "multipliers", "pattern", "at_kinks", "margins_above_one", "objective", "rank")
-
-
-class ProvenEvent(NamedTuple):
-    """One event: unit (neuron, sample), what it does, the side it goes to (0 while it slides).
-
-    `time` is its loss-normalized time up to `radius`; both are exact.
-    """
-
-    time: Fraction
-    radius: Fraction
-    neuron: int
-    sample: int
-    kind: str
-    side: int
-
-
-@dataclass(frozen=True)
-class FlowCertificate(Sealed):
-    """Gradient flow of the exponential loss from one start, proven to converge in direction to one KKT point.
-
-    Attributes
-    ----------
-    start : tuple of tuples of float
-        W(0), m rows of length d, exactly.
-    bits : int
-        Precision of the proof.
-    events : tuple of ProvenEvent
-        Every event, in order.
-    time : Fraction
-        The loss-normalized time at which the trap is proven; no event comes later.
-    point : PointCertificate
-        The limit: W/‖W‖ converges to the direction of this KKT point.
-
-    References
-    ----------
-    docs/theory.md, section 19.
-    """
-
-    start: tuple[tuple[float, ...], ...]
-    bits: int
-    events: tuple[ProvenEvent, ...]
-    time: Fraction
-    point: PointCertificate
-
-    proven = True
-
-    def document(self) -> dict[str, Any]:
-        """What a checker needs: the start, how long each pattern lasts and what ends it, the KKT point."""
-        point, clock = self.point.document(), Fraction(0)
-        legs: list[dict[str, Any]] = []
-        for event in self.events:
-            if event.time == clock:  # released by the event before it; or with it, in another neuron of equal slopes
-                if event.neuron == legs[-1]["unit"][0]:
-                    legs[-1]["also"].append([event.sample, event.side])
-                continue
-            leg = {"unit": [event.neuron, event.sample], "kind": event.kind, "side": event.side, "also": []}
-            legs.append(leg | {"duration": self._ticks(event.time - clock), "radius": self._ticks(event.radius)})
-            clock = event.time
-        return {
-            "schema": "implicit-bias-flow",
-            "schema_version": 1,
-            "data": point["data"],
-            "network": point["network"],
-            "loss": "exponential",
-            "start": [[x.hex() for x in row] for row in self.start],
-            "bits": self.bits,
-            "legs": legs,
-            "last": self._ticks(power_of_two(self.time - clock)),
-            "point": {name: point[name] for name in POINT_FIELDS},
-            "verdict": "proven_flow_limit",
-        }
-
-    def _ticks(self, time: Fraction) -> str:
-        return hex(int(time * 2**self.bits))
 
 
 class _UndecidedError(Exception):
@@ -144,8 +73,9 @@ def certify_flow(
     W0: Any,
     slope: Fraction | None = None,
     progress: Callable[[str], None] = lambda message: None,
+    loss: Loss | str = "exponential",
 ) -> FlowCertificate | NotProven:
-    """Prove where gradient flow of the exponential loss from W0 goes.
+    """Prove where gradient flow from W0 goes.
 
     Parameters
     ----------
@@ -158,6 +88,8 @@ def certify_flow(
         γ as a fraction, such as Fraction(1, 10) for 0.1. By default the exact value of the network's float.
     progress : callable, optional
         Told, in a few words, what is being done.
+    loss : Loss or str
+        "exponential" or "logistic".
 
     Returns
     -------
@@ -167,7 +99,7 @@ def certify_flow(
     Raises
     ------
     InvalidParameterError, ShapeError
-        If the activation is not a leaky ReLU, γ = 0, or W0 does not fit.
+        If the activation is not a leaky ReLU, γ = 0, W0 does not fit, or the loss is another one.
     MissingExtraError
         If python-flint (the extra `exact`) is not installed.
 
@@ -185,14 +117,16 @@ def certify_flow(
     (True, 2, [(1, 0, 'crossed'), (0, 1, 'crossed'), (0, 0, 'crossed')])
     """
     check_problem(network, data, "certify_flow")
-    W0 = as_initial_weights(W0, network, data)
+    loss, W0 = as_loss(loss), as_initial_weights(W0, network, data)
+    if not isinstance(loss, ExponentialLoss | LogisticLoss):
+        raise InvalidParameterError("loss", "be exponential or logistic", loss)
     problem, bits = signed_problem(network, data, slope), FIRST_BITS + int(BITS_PER_UNIT * network.m * data.n)
     while True:
         try:
             with flint().ctx.workprec(bits + 32):
-                found = _Integration(problem, network, data, W0, bits, progress).run()
+                found = _Integration(problem, data, loss.name, W0, bits, progress).run()
             progress(f"what was found with {bits} bits is checked")
-            refusal = _refusal(found, data)
+            refusal = _refusal(found, data, progress)
             if not refusal:
                 return found
             raise _UndecidedError(f"the checker does not find it proven ({refusal})", LAST_BITS_REFUSED)
@@ -204,37 +138,34 @@ def certify_flow(
             bits *= 2
 
 
-def _refusal(found: FlowCertificate, data: Dataset) -> str:
+def _refusal(found: FlowCertificate, data: Dataset, progress: Callable[[str], None]) -> str:
     """Why the checker refuses a proof; nothing if it accepts it."""
-    result = check_certificate(found.to_json(), data.X, data.y)
+    result = check_certificate(found.to_json(), data.X, data.y, progress)
     return "" if result.accepted else result.reason
 
 
 class _Integration:
-    """The state of one proof: t_ji of W̃ in balls, e ≥ ‖W - W̃‖_F, the pattern, the clock and how far it may be off."""
+    """The state of one proof: t_ji of W̃ in balls, e ≥ ‖W - W̃‖_F, the pattern, the clock and how far it may be off.
+
+    `window` is by how much the last event may be early or late, `late` by how much W's clock may differ (section 19).
+    """
 
     def __init__(
-        self,
-        problem: SignedProblem,
-        network: TwoLayerNetwork,
-        data: Dataset,
-        W0: Array,
-        bits: int,
-        progress: Callable[[str], None],
+        self, problem: SignedProblem, data: Dataset, loss: str, W0: Array, bits: int, progress: Callable[[str], None]
     ) -> None:
-        self.problem, self.network, self.data, self.bits, self.progress = problem, network, data, bits, progress
+        self.problem, self.data, self.loss, self.bits, self.progress = problem, data, loss, bits, progress
         self.start = tuple(tuple(float(x) for x in row) for row in W0)
         z = [[_dot(w, x) for x in data.X] for w in W0]
         if problem.gamma != 1 and any(x == 0 for row in z for x in row):
             raise _UndecidedError("a unit starts exactly on its kink", 0)
         self.sides = np.array([[1 if x >= 0 else -1 for x in row] for row in z], dtype=np.int8)
-        self.cell = PatternDynamics(problem, self.sides, self.sides.shape)
+        self.cell = PatternDynamics(problem, self.sides, self.sides.shape, loss == "logistic")
         self.t = [
             [self.cell.ball(x) * (1 if self.cell.alike[j][i] else -1) / self.cell.size[j] for i, x in enumerate(row)]
             for j, row in enumerate(z)
         ]
-        self.e, self.window = self.cell.ball(0), self.cell.ball(0)
-        self.clock, self.steps = Fraction(0), 0
+        self.e, self.window, self.late = self.cell.ball(0), self.cell.ball(0), self.cell.ball(0)
+        self.clock, self.taken, self.steps = Fraction(0), Fraction(1), 0
         self.events: list[ProvenEvent] = []
         self.fresh: dict[tuple[int, int], str] = {}
 
@@ -243,7 +174,7 @@ class _Integration:
         point, told = self._candidate(), 0
         while True:
             if point is not None and self._trapped(point):
-                return FlowCertificate(self.start, self.bits, tuple(self.events), self.clock, point)
+                return FlowCertificate(self.loss, self.start, self.bits, tuple(self.events), self.clock, point)
             if self._advance():
                 point = self._candidate()
             elif self.steps >= told:
@@ -267,26 +198,29 @@ class _Integration:
         """Whether the pattern lasts for ever from now on."""
         if self.steps == 0 or (self.events and self.events[-1].time == self.clock):
             return False  # the conditions of a pattern are shown by a step in it
-        return self.cell.is_trap(point.multipliers, self.cell.widened(self.cell.weights(self.t), self.e, 0))
+        return self.cell.is_trap(point.multipliers, self.cell.state(self.t), self.e)
 
     def _advance(self) -> bool:
         """One step, or one event; whether the pattern changed."""
         cell, bits = self.cell, self.bits
-        w = cell.weights(self.t)
-        delta, tau = cell.pace(cell.widened(w, self.e, 0))
-        base = h = _dyadic(Fraction(float(tau.lower())) / PART_OF_TAU, bits)
+        state = cell.state(self.t)
+        pace = cell.pace(state)
+        longest = min(float(pace.tau) / PART_OF_TAU, PART_OF_SPREAD / float(cell.mu))
+        base = _dyadic(Fraction(longest), bits)
+        h = min(base, 4 * self.taken)
         while True:
             self.steps += 1
             if self.steps > MOST_STEPS:
                 raise _UndecidedError(f"no trap was proven in {MOST_STEPS} steps, up to s = {float(self.clock):.6g}", 0)
-            step = taylor_step(cell, w, h, bits, cell.change(delta, h))
+            step = taylor_step(cell, state, pace, h, bits)
             event = event_within(cell, self.t, step, self.fresh)
             if event is not None:
                 at = _dyadic(h * event.fraction, bits)
-                if at > 0 and self._take(taylor_step(cell, w, at, bits, cell.change(delta, at)), w, delta, event.unit):
+                if at > 0 and self._take(taylor_step(cell, state, pace, at, bits), state, pace, event.unit):
                     return True
                 h = _dyadic(min(at, h) / 2, bits)
-            elif self._take(step, w, delta, None):
+            elif self._take(step, state, pace, None):
+                self.taken = h
                 return False
             else:
                 h = _dyadic(h / 2, bits)
@@ -294,13 +228,13 @@ class _Integration:
                 reason = f"two events, or a tangency, at s = {float(self.clock):.12g} are not told apart"
                 raise _UndecidedError(reason, LAST_BITS_OF_A_TIE)
 
-    def _take(self, step: Step, w: list[Any], delta: Any, unit: tuple[int, int, int] | None) -> bool:
+    def _take(self, step: Step, state: State, pace: Pace, unit: tuple[int, int, int] | None) -> bool:
         """Take the step if its conditions show over its length; `unit` = (j, i, side of release or 0) ends it."""
-        cell = self.cell
-        H = step.h * Fraction(33, 32) if unit else step.h
-        if not self.window < cell.ball(H):
+        cell, reach = self.cell, self.cell.reach(self.e)
+        H = step.h * Fraction(33, 32)  # W takes a little more or less of its own time than h
+        if not (self.window < cell.ball(step.h) and reach < cell.ball(Fraction(1, 512))):
             return False
-        motion, zero = cell.motion(w, self.e, delta, H, self.window), cell.ball(0)
+        motion, zero = cell.motion(state, self.e, pace, H, self.window), cell.ball(0)
         rate, ending = None, cell.together(*unit) if unit else []
         for j, i in cell.units:
             if self.sides[j, i] == 0:
@@ -326,6 +260,8 @@ class _Integration:
                 return False
         self.t, self.e = cell.moved(self.t, self.e, step)
         self.clock += step.h
+        if cell.logistic:
+            self.late = (self.late + cell.ball(step.h) * reach).upper()
         self.fresh, self.window = {}, zero
         if unit is not None:
             self._happen(unit, rate, step.h)
@@ -334,9 +270,10 @@ class _Integration:
     def _happen(self, unit: tuple[int, int, int], rate: Any, h: Fraction) -> None:
         """The event at the end of a step: its time enclosed, what it adds to e, and the next pattern."""
         cell, bits, (j, i, side) = self.cell, self.bits, unit
-        w = cell.widened(cell.weights(self.t), self.e, 0)
+        w = cell.widened(cell.state(self.t).w, self.e)
         left = cell.guard_value(j, i, side, w) if side else abs(self.t[j][i]) + cell.error(j, i, self.e)
-        self.window = (abs(left).upper() / abs(rate).lower()).upper()
+        self.window = (abs(left).upper() / abs(rate).lower() * 33 / 32).upper()
+        self.late = (self.late + self.window).upper()
         kind, to, also = ("released", side, {}) if side else self._fate(j, i, w)
         sides, together = self.sides.copy(), cell.together(*unit)
         for p, _ in together:
@@ -344,18 +281,20 @@ class _Integration:
         for k, other in also.items():
             sides[j, k] = other
         following = cell.with_sides(sides)
-        turn = self.window * (cell.spread + following.spread)
+        turn = 3 * self.window * (cell.B + following.B)
         widest = Fraction(1, 2**RADIUS_BITS)
-        if not (8 * self.window < cell.ball(min(h / 64, widest)) and turn < cell.ball(Fraction(1, 128))):
+        where = self.late if cell.logistic else self.window
+        well = 8 * self.window < cell.ball(h / 128) and 8 * where < cell.ball(widest)
+        if not (well and turn < cell.ball(Fraction(1, 128))):
             raise _UndecidedError("errors exceed the radii of event times")
-        least = midpoint(self.window) + Fraction(1, 2**bits)
+        least = midpoint(where) + Fraction(1, 2**bits)
         radius = min(widest, power_of_two(RADIUS_ROOM * least))
         moving = [*also, *([i] if kind == "crossed" else [])]
         jump = sum((w[k] * (1 - cell.ball(self.problem.gamma)) * cell.radii[k] for k in moving), cell.ball(0))
         if kind == "released":
             jump = 2 * self.window * abs(rate) * cell.radii[i]
         size = sum((cell.size[p] for p, _ in together), cell.ball(0))
-        grown = jump * size * cell.ball(Fraction(33, 32)) + 2 * turn * cell.speed.max(following.speed)
+        grown = jump * size * cell.ball(Fraction(33, 32)) + 2 * turn * cell.B.max(following.B).sqrt()
         self.e = (self.e + self.window * grown).upper()
         if kind == "began to slide":
             self.t = following.projected(self.t, j, i)

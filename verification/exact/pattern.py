@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from operator import mul
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,14 +14,39 @@ from refimpl.validation import Array, IntArray
 from verification.exact.point import SignedProblem
 from verification.exact.rational import consistent_solution, flint
 
-__all__ = ["Balls", "Motion", "PatternDynamics"]
+__all__ = ["Balls", "Motion", "Pace", "PatternDynamics", "State"]
 
 Balls = list[Any]
 
 SIDES = 1, -1
 
+BOUNDS = 0.5, 0.125, 0.03125, 0.0078125
+"""Values of U in (19.4)."""
+
 MARGIN = 1.0625
 """The prover asks for a little more than a trap, so that a checker with errors of its own finds it too."""
+
+
+class State(NamedTuple):
+    """Margins q, weights w = softmax(log g), and ζ = 1 - η with η = -d log g/dq: 0 for the exponential loss."""
+
+    q: Balls
+    w: Balls
+    zeta: Balls
+
+
+class Pace(NamedTuple):
+    """a, b, τ, V and U of (19.4)."""
+
+    a: Any
+    b: Any
+    tau: Any
+    V: Any
+    U: Any
+
+    def change(self, H: Any) -> Any:
+        """By how much log w_i can change over a time H ≤ τ."""
+        return self.a * H * (self.b * H).exp() / (1 + self.U)
 
 
 class PatternDynamics:
@@ -31,10 +57,14 @@ class PatternDynamics:
     problem : SignedProblem
     sides : ndarray of int8, shape (m, n)
         +1, -1, or 0 for a unit that slides.
+    shape : tuple of int
+        m and n.
+    logistic : bool
+        The logistic loss in place of the exponential one.
     """
 
-    def __init__(self, problem: SignedProblem, sides: IntArray, shape: tuple[int, int]) -> None:
-        self.problem, self.sides, (self.m, self.n) = problem, sides, shape
+    def __init__(self, problem: SignedProblem, sides: IntArray, shape: tuple[int, int], logistic: bool) -> None:
+        self.problem, self.sides, (self.m, self.n), self.logistic = problem, sides, shape, logistic
         self.alike = [[positive == (label > 0) for label in problem.labels] for positive in problem.positive]
         self.units = [(j, i) for j in range(self.m) for i in range(self.n)] if problem.gamma != 1 else []
         self._eliminate()
@@ -51,21 +81,30 @@ class PatternDynamics:
             (*unit, side): list(map(self.ball, self._guard(*unit, side))) for unit in self.slopes for side in SIDES
         }
         columns = list(zip(*self.rational, strict=True))
-        middle = [(max(column) + min(column)) / 2 for column in columns]  # softmax(log w - Mc) does not change by it
-        self.centred = [[self.ball(x - y) for x, y in zip(row, middle, strict=True)] for row in self.rational]
-        self.spread = self.ball(max(max(column) - min(column) for column in columns) or max(map(max, columns))).upper()
+        middle = [(max(column) + min(column)) / 2 for column in columns]
+        centred = [[x - y for x, y in zip(row, middle, strict=True)] for row in self.rational]
+        self.middle, self.centred = [self.ball(x) for x in middle], [[self.ball(x) for x in row] for row in centred]
+        self.reduced = self.M if logistic else self.centred  # log w does not change by it (section 19)
+        largest = max(map(max, self.rational))
+        self.mu = self.ball(max(abs(x) for row in centred for x in row) or largest).upper()
+        self.B = self.ball(
+            max(self.rational[i][i] for i in range(n))
+        ).upper()  # max |M_ik|, as M is positive semidefinite
         self.inverse = _inverse(self.rational)
-        self.speed = self.ball(max(self.rational[i][i] for i in range(n))).sqrt()
 
     def with_sides(self, sides: IntArray) -> PatternDynamics:
         """The same network in another pattern."""
-        return PatternDynamics(self.problem, sides, (self.m, self.n))
+        return PatternDynamics(self.problem, sides, (self.m, self.n), self.logistic)
 
     @staticmethod
     def ball(x: Any) -> Any:
         """A ball around a fraction, an integer or a float."""
         x = Fraction(x)
         return flint().arb(flint().fmpq(x.numerator, x.denominator))
+
+    @staticmethod
+    def _dot(x: Balls, y: Balls) -> Any:
+        return sum(map(mul, x, y), flint().arb(0))
 
     def _eliminate(self) -> None:
         """S/S_TT, its products with Φ, the slopes -S_TT⁻¹ S_TN Φ_N of sliding units, and M (7.5)."""
@@ -122,22 +161,29 @@ class PatternDynamics:
         """|t_ji of W - t_ji of W̃| ≤ ‖x_i‖ e/|a_j|."""
         return self.radii[i] * e / self.size[j]
 
-    def weights(self, t: list[Balls]) -> Balls:
-        """w = softmax(-q), q_i = Σ_j a_j² Φ_ji t_ji."""
+    def state(self, t: list[Balls]) -> State:
+        """q_i = Σ_j a_j² Φ_ji t_ji, and what follows from it."""
         q = [
             sum((share[i] * row[i] for share, row in zip(self.share, t, strict=True)), self.ball(0))
             for i in range(self.n)
         ]
-        return [1 / sum(((q_i - q_k).exp() for q_k in q), self.ball(0)) for q_i in q]
+        if not self.logistic:
+            return State(q, [1 / sum(((q_i - q_k).exp() for q_k in q), self.ball(0)) for q_i in q], [q[0] * 0] * self.n)
+        g = [1 / (1 + q_i.exp()) for q_i in q]
+        return State(q, [g_i / sum(g, self.ball(0)) for g_i in g], g)
 
-    def widened(self, w: Balls, e: Any, change: Any) -> Balls:
-        """w_i e^{±(2‖a‖R_max e + change)}: the weights of W while their logarithms change by `change` at most."""
-        factor = flint().arb(0, (self.reach_of_q * e + change).upper()).exp()
+    def reach(self, e: Any) -> Any:
+        """2‖a‖R_max e: by so much the logarithms of w of W and of W̃ may differ, and those of g by half of it."""
+        return (self.reach_of_q * e).upper()
+
+    def widened(self, w: Balls, e: Any, change: Any = 0) -> Balls:
+        """w_i e^{±(2‖a‖R_max e + change)}: w or ζ of W while their logarithms change by `change` at most."""
+        factor = flint().arb(0, (self.reach(e) + change).upper()).exp()
         return [x * factor for x in w]
 
     def velocity(self, j: int, i: int, w: Balls) -> Any:
         """dt_ji/ds = Σ_k D_ik w_k, docs/theory.md (19.1)."""
-        return sum((x * y for x, y in zip(self.D[j][i], w, strict=True)), self.ball(0))
+        return self._dot(self.D[j][i], w)
 
     def together(self, j: int, i: int, side: int) -> list[tuple[int, int]]:
         """The unit of an event; with a release (side not 0) those of all neurons of the same slopes there, in order."""
@@ -153,28 +199,48 @@ class PatternDynamics:
 
     def guard_value(self, j: int, i: int, side: int, w: Balls) -> Any:
         """The guard of a sliding unit at w."""
-        return sum((x * y for x, y in zip(self.guards[j, i, side], w, strict=True)), self.ball(0))
+        return self._dot(self.guards[j, i, side], w)
 
     def growth(self, w: Balls) -> tuple[Balls, Any]:
         """(Mw)_i and wᵀMw."""
-        growth = [sum((x * y for x, y in zip(row, w, strict=True)), self.ball(0)) for row in self.M]
-        return growth, sum((x * y for x, y in zip(w, growth, strict=True)), self.ball(0))
+        growth = [self._dot(row, w) for row in self.M]
+        return growth, self._dot(w, growth)
 
-    def pace(self, w: Balls) -> tuple[Any, Any]:
-        """δ ≥ max_i |(Mw)_i - wᵀMw| and τ of (19.4)."""
-        growth, mean = self.growth(w)
-        delta = self.spread / 2**20
-        for x in growth:
-            delta = delta.max(abs(x - mean).upper())
-        return delta.upper(), (8 * (1 + 7 * self.spread / (8 * delta)).log() / (21 * self.spread)).lower()
+    def decay(self, w: Balls, zeta: Balls) -> Balls:
+        """p_i - wᵀp with p_i = (1 - ζ_i)(Mw)_i: by so much log w_i falls."""
+        p = [(1 - x) * self._dot(row, w) for x, row in zip(zeta, self.reduced, strict=True)]
+        mean = self._dot(w, p)
+        return [x - mean for x in p]
 
-    def change(self, delta: Any, H: Fraction) -> Any:
-        """By how much log w_i can change over a time H ≤ τ (19.4)."""
-        return self.ball(H) * delta * (21 * self.spread * self.ball(H) / 8).exp()
+    def pace(self, state: State) -> Pace:
+        """a, b, τ and V of (19.4), for the U and the z of some that give the largest τ."""
 
-    def motion(self, w: Balls, e: Any, delta: Any, H: Fraction, window: Any) -> Motion:
+        def largest(values: Iterable[Any]) -> Any:
+            return max((abs(x).upper() for x in values), key=float)
+
+        w, first = state.w, largest(state.zeta)
+        delta = (self.mu / 2**20).max(largest(self.decay(w, state.zeta)))
+        inner = largest(self._dot(row, w) for row in self.centred)
+        outer = largest(self._dot(row, w) for row in [self.middle, *self.M])
+        found = []
+        for U in BOUNDS:
+            v, V = inner + U * self.mu, outer + U * self.B
+            for z in (3 * first / 2, first.sqrt()) if self.logistic else (first,):
+                a, b = (1 + U) * delta, (1 + U) * (1 + z) * ((2 + U) * self.mu + v)
+                b += (1 + U) * z * ((2 + U) * self.B + V)
+                tau = (1 + U * b / a).log() / b
+                if self.logistic and z > first:
+                    T = tau.min((z / first).log() / ((1 + z) * V))
+                    a += (1 + U) * (2 + U) * (1 + z) * z * V * (V + v) * T
+                    tau = T.min((1 + U * b / a).log() / b)
+                found.append(Pace(a.upper(), b.upper(), tau.lower(), V.upper(), self.ball(U)))
+        return max(found, key=lambda pace: float(pace.tau))
+
+    def motion(self, state: State, e: Any, pace: Pace, H: Fraction, window: Any) -> Motion:
         """Ranges of velocities and guards over a step of length H, and over the window before it."""
-        return Motion(self, self.widened(w, e, 0), self.widened(w, e, self.change(delta, H)), self.ball(H), window)
+        h = self.ball(H)
+        box, zeta = self.widened(state.w, e, pace.change(h)), self.widened(state.zeta, e, h * pace.V)
+        return Motion(self, self.widened(state.w, e), box, zeta, h, window)
 
     def goes_on(self, j: int, units: Sequence[int], w: Balls) -> bool:
         """Whether each of these samples' units of neuron j leaves to its side, or slides strictly."""
@@ -209,25 +275,31 @@ class PatternDynamics:
     def _pull(self, k: int, T: list[int], x: list[Fraction]) -> Any:
         return self.ball(sum((self.problem.S[k][p] * x_p for p, x_p in zip(T, x, strict=True)), Fraction(0)))
 
-    def is_trap(self, multipliers: Sequence[Fraction], w: Balls) -> bool:
-        """(19.5): from w on, every unit moves away from its kink or slides strictly, for ever."""
+    def is_trap(self, multipliers: Sequence[Fraction], state: State, e: Any) -> bool:
+        """(19.5): from W on, every unit moves away from its kink or slides strictly, for ever."""
         total = sum(multipliers, Fraction(0))
-        target = [self.ball(x / total) for x in multipliers]
+        target, rho = [self.ball(x / total) for x in multipliers], self.ball(1 / total)
+        w, zeta = self.widened(state.w, e), self.widened(state.zeta, e)
+        total_loss = -sum(((1 - x).log() for x in zeta), self.ball(0))  # Λ = nL of the logistic loss, else 0
+        half = (total_loss.exp() - 1 - total_loss).upper() / 2
         chi2 = sum((x - y) * (x - y) / x for x, y in zip(w, target, strict=True))
-        reach = (2 * chi2).upper().sqrt()
-        excess = (self.growth(w)[1] - self.ball(1 / total)).upper().max(self.ball(0)).sqrt()
+        reach = (2 * chi2).upper().sqrt() + total_loss.upper()
+        excess = (self.growth(w)[1] - rho).upper().max(self.ball(0))
+        if not half < 1:
+            return False
+        excess = ((excess + rho * half) / (1 - half)).upper().sqrt()
         for row, half_spread, length in self._bounds_of_rows:
             bound = half_spread * reach if length is None else (half_spread * reach).min(length * excess)
-            value = sum((x * y for x, y in zip(row, target, strict=True)), self.ball(0))
-            if not value > bound * MARGIN:
+            if not self._dot(row, target) > bound * MARGIN:
                 return False
         return True
 
     @cached_property
     def _bounds_of_rows(self) -> list[tuple[Balls, Any, Any]]:
-        """Each row b of (19.5), ½(max b - min b), and √(bᵀM⁻¹b) or None."""
+        """Each row b of (19.5), ½(max b - min b), and √(bᵀM⁻¹b) or None; those of M for the logistic loss."""
         rows = [self._guard(j, i, side) for j, i in self.slopes for side in SIDES]
         rows += [[self.sign(j, i) * x for x in self.speeds[j][i]] for j, i in self.units if (j, i) not in self.slopes]
+        rows += self.rational if self.logistic else []
         found = []
         for row in rows:
             length = None
@@ -251,20 +323,16 @@ def _inverse(M: list[list[Fraction]]) -> list[list[Fraction]] | None:
 class Motion:
     """Enclosures of velocities and of sliding's guards over a step: value at the start plus [0, H] times the rate."""
 
-    def __init__(self, cell: PatternDynamics, now: Balls, box: Balls, H: Any, window: Any) -> None:
+    def __init__(self, cell: PatternDynamics, now: Balls, box: Balls, zeta: Balls, H: Any, window: Any) -> None:
         self.cell, self.now = cell, now
         self.time = flint().arb((H - window).mid() / 2, ((H + window) / 2).upper())
         self.window = flint().arb(0, window)
-        growth, _ = cell.growth(box)
-        self.change = [
-            -x * sum((y * (g - f) for y, f in zip(box, growth, strict=True)), cell.ball(0))
-            for x, g in zip(box, growth, strict=True)
-        ]
+        self.change = [-x * y for x, y in zip(box, cell.decay(box, zeta), strict=True)]
 
     def unit(self, j: int, i: int) -> tuple[Any, Any]:
         """Velocity of a unit away from its kink, and the rate of that."""
-        sign, D = self.cell.sign(j, i), self.cell.D[j][i]
-        rate = sum((x * y for x, y in zip(D, self.change, strict=True)), self.cell.ball(0))
+        sign = self.cell.sign(j, i)
+        rate = self.cell.velocity(j, i, self.change)
         return sign * (self.cell.velocity(j, i, self.now) + self.time * rate), sign * rate
 
     def guard(self, j: int, i: int, side: int) -> tuple[Any, Any, Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refimpl.validation import Array
-from verification.exact.pattern import Balls, PatternDynamics
+from verification.exact.pattern import Balls, Pace, PatternDynamics, State
 from verification.exact.rational import flint, midpoint
 
 __all__ = ["Event", "Step", "event_within", "taylor_step"]
@@ -37,41 +37,62 @@ class Event(NamedTuple):
     unit: tuple[int, int, int]
 
 
-def taylor_step(cell: PatternDynamics, w: Balls, h: Fraction, bits: int, change: Any) -> Step:
-    """c(h) = ∫w of dc/ds = softmax(log w - M c), with Lagrange's remainder where log w changes by `change` (19.2)."""
-    arb, order = flint().arb, bits // BITS_PER_ORDER + 4
-    logs, width = [x.log() for x in w], cell.ball(h)
-    Mh = [[x * width for x in row] for row in cell.centred]
-    c, speeds = _series(logs, Mh, order)
+def taylor_step(cell: PatternDynamics, state: State, pace: Pace, h: Fraction, bits: int) -> Step:
+    """c(h) = ∫w of dc/ds = w(q + M c), with Lagrange's remainder over a box that w and q do not leave (19.2)."""
+    arb, order, width = flint().arb, bits // BITS_PER_ORDER + 4, cell.ball(h)
+    c, speeds = _series(cell, state, width, order)
     with flint().ctx.workprec(BOX_BITS):
-        around = arb(0, change.upper())
-        last = [row[-1] for row in _series([x + around for x in logs], Mh, order + 1)[0]]
+        around = arb(0, pace.change(width).upper()).exp()
+        q = [x + arb(0, (width * pace.V).upper()) for x in state.q]
+        last = [row[-1] for row in _series(cell, State(q, [x * around for x in state.w], []), width, order + 1)[0]]
     values = [width * (sum(row, arb(0)) + rest) for row, rest in zip(c, last, strict=True)]
     return Step(h, values, c, speeds)
 
 
-def _series(logs: Balls, Mh: list[Balls], order: int) -> tuple[list[Balls], list[Balls]]:
+def _series(cell: PatternDynamics, state: State, h: Any, order: int) -> tuple[list[Balls], list[Balls]]:
     """Taylor coefficients 0 .. order of c/h and 0 .. order - 1 of w, in units of h.
 
-    w = g/Σg with g = exp(E), E = log w - M c: the coefficients of `g' = E' g` and of `w Σg = g`, one after another.
+    w = g/Σg with g = exp(log w - M̃ c) for the exponential loss, M̃ the centred M; for the logistic one it is divided by
+    (1 + G)/(1 + G(0)), G = exp(-q). So come the coefficients of `E' = E (-M̃ w)`, `G' = G (-M w)`, `(1 + G) g = E` and
+    `w Σg = g`, one after another.
     """
-    zero = flint().arb(0)
-    g, rates = [[x.exp()] for x in logs], [list[Any]() for _ in logs]
+    zero, parts = flint().arb(0), [_Exponential(state.w, cell.centred, h)]
+    if cell.logistic:
+        G = _Exponential([(-x).exp() for x in state.q], cell.M, h)
+        parts = [_Exponential([x * (1 + y[0]) for x, y in zip(state.w, G.rows, strict=True)], cell.centred, h), G]
+    g = [[x] for x in state.w] if cell.logistic else parts[0].rows
     total = [sum((x[0] for x in g), zero)]
-    w, c = [[x[0] / total[0]] for x in g], [[zero] for _ in logs]
+    w, c = [[x[0] / total[0]] for x in g], [[zero] for _ in g]
     for k in range(1, order + 1):
         latest = [x[-1] for x in w]
         for row, x in zip(c, latest, strict=True):
             row.append(x / k)
         if k == order:
             break
-        for E, row, x in zip(rates, Mh, g, strict=True):
-            E.append(-sum(map(mul, row, latest), zero))
-            x.append(sum(map(mul, E, reversed(x)), zero) / k)
+        for part in parts:
+            part.append(latest, k)
+        if cell.logistic:
+            for E, x, y in zip(parts[0].rows, parts[1].rows, g, strict=True):
+                y.append((E[k] - sum(map(mul, x[1:], reversed(y)), zero)) / (1 + x[0]))
         total.append(sum((x[k] for x in g), zero))
         for x, y in zip(w, g, strict=True):
             x.append((y[k] - sum(map(mul, total[1:], reversed(x)), zero)) / total[0])
     return c, w
+
+
+class _Exponential:
+    """Taylor coefficients of exp(-M c) times what it is at c = 0, in units of h, from those of w = dc/ds."""
+
+    def __init__(self, start: Balls, M: list[Balls], h: Any) -> None:
+        self.rows, self._rates = [[x] for x in start], [list[Any]() for _ in start]
+        self._Mh = [[x * h for x in row] for row in M]
+
+    def append(self, w: Balls, k: int) -> None:
+        """The next coefficient, of order k, from that of w of order k - 1: f' = -(M w) f."""
+        zero = flint().arb(0)
+        for rates, row, f in zip(self._rates, self._Mh, self.rows, strict=True):
+            rates.append(-sum(map(mul, row, w), zero))
+            f.append(sum(map(mul, rates, reversed(f)), zero) / k)
 
 
 def event_within(cell: PatternDynamics, t: list[Balls], step: Step, fresh: dict[tuple[int, int], str]) -> Event | None:

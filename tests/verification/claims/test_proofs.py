@@ -65,17 +65,25 @@ def evidence_of(network, data, loss) -> Evidence:
     return Evidence(network, data, loss, starts, prove=True)
 
 
-def test_the_limit_of_another_loss_refutes_but_certifies_nothing() -> None:
+def test_a_limit_refutes_but_certifies_nothing_without_the_way_there(monkeypatch) -> None:
     """A proven KKT point refutes what is said of all of them; the way there is not proven, so no row is certified."""
+    monkeypatch.setattr(proofs, "MOST_UNITS_OF_A_FLOW", 8)
     evidence = evidence_of(*RANK, LogisticLoss())
     assert all(not isinstance(proof.point, NotProven) for proof in evidence.proofs)
-    assert all("not the way there (flows are proven for the exponential loss" in p.told for p in evidence.proofs)
+    assert all("not the way there (flows are proven for up to 8 units" in proof.told for proof in evidence.proofs)
     row = flow_rank_at_most_two.CLAIM.evaluate(evidence, lambda: 0.0)
     assert max(proof.point.rank for proof in evidence.proofs) == 3
     assert row.proven == "refuted"
     assert "leads, in floats," in row.reason
     assert all_margins_tight.CLAIM.evaluate(evidence, lambda: 0.0).proven == ""
     assert flow_limit_is_kkt.CLAIM.evaluate(evidence, lambda: 0.0).verdict.name == "HOLDS_NUMERICALLY"
+
+
+def test_flows_of_the_logistic_loss_are_proven_too() -> None:
+    evidence = evidence_of(*RANK, LogisticLoss())
+    assert [proof.told for proof in evidence.proofs] == ["the flow and its limit"] * 3
+    assert {proof.flow.loss for proof in evidence.proofs} == {"logistic"}
+    assert flow_limit_is_kkt.CLAIM.evaluate(evidence, lambda: 0.0).verdict.name == "HOLDS_CERTIFIED"
 
 
 SMALL = (TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.5)), Dataset([[1.0, 0.25], [0.0, 1.0]], [1, -1]))

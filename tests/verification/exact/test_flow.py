@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import lambertw
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
+from refimpl.errors import InvalidParameterError
 from refimpl.flow import sliding
 from verification import check_hypotheses
 from verification.exact.checker import check_certificate
@@ -38,22 +40,26 @@ def events_agree(proof, flow):
     )
 
 
+FEW = {"exponential": [(1, 2, 4, 7, 10, 12, 20, 21, 30, 35, 36, 63, 68, 285)], "logistic": [(1, 4, 7, 10, 11)]}
+MANY = {"exponential": range(0, 300, 10), "logistic": range(0, 100, 10)}
+
+
 @pytest.mark.parametrize(
-    "seeds",
-    [range(k, k + 10) for k in range(0, 300, 10)]
+    ("loss", "seeds"),
+    [(loss, range(k, k + 10)) for loss in MANY for k in MANY[loss]]
     if THOROUGH
-    else [(1, 2, 4, 7, 10, 12, 20, 21, 30, 35, 36, 63, 68, 285)],
+    else [(loss, seeds) for loss in FEW for seeds in FEW[loss]],
 )
-def test_proven_flows_are_those_of_gradient_flow(seeds):
+def test_proven_flows_are_those_of_gradient_flow(loss, seeds):
     decided = 0
     for seed in seeds:
         network, data, W0 = instance(seed)
-        proof = certify_flow(network, data, W0)
+        proof = certify_flow(network, data, W0, loss=loss)
         if not proof.proven:
             assert "UNDECIDED" in proof.reason
             continue
         decided += 1
-        flow = gradient_flow(network, data, W0, "exponential", rtol=1e-12, atol=1e-12)
+        flow = gradient_flow(network, data, W0, loss, rtol=1e-12, atol=1e-12)
         assert events_agree(proof, flow), (seed, proof.events, flow.events)
         W = proof.point.weights(network, data)
         assert np.linalg.norm(flow.limit.weights() - W) <= 1e-9 * np.linalg.norm(W)
@@ -134,10 +140,11 @@ def test_a_release_that_is_late_is_told_in_time(monkeypatch, delay):
     assert max(abs(a.s - b.s) for a, b in zip(late.events, expected.events, strict=True)) < 1e-12
 
 
-def test_the_first_event_is_where_a_closed_form_puts_it():
+@pytest.mark.parametrize("loss", ["exponential", "logistic"])
+def test_the_first_event_is_where_a_closed_form_puts_it(loss):
     """n = 1: w = 1, so z moves at a γ ‖x‖² from below its kink and reaches it at s = -z(0)/(a γ ‖x‖²)."""
     network, data = TwoLayerNetwork([2.0], LeakyReLU(0.25)), Dataset([[1.0, 1.0]], [1])
-    proof = certify_flow(network, data, [[-0.5, -0.25]])
+    proof = certify_flow(network, data, [[-0.5, -0.25]], loss=loss)
     assert len(proof.events) == 1
     assert abs(proof.events[0].time - Fraction(3, 4) / (2 * Fraction(1, 4) * 2)) <= proof.events[0].radius
 
@@ -154,6 +161,28 @@ def test_an_event_of_two_samples_is_where_quadrature_puts_it():
     s = float(np.trapezoid(ratio, grid))
     assert [(e.neuron, e.sample, e.kind, e.side) for e in proof.events] == [(0, 1, "crossed", 1)]
     assert float(proof.events[0].time) == pytest.approx(s, abs=1e-9)
+
+
+def test_an_event_of_the_logistic_loss_is_where_quadrature_puts_it():
+    """As above, with w_1/w_2 = (1 + e^u)/(1 + e^{q_1}): q_1 + e^{q_1} = 4(u + e^u) + c, solved by Lambert's W.
+
+    For q + e^q = b, q = b - W(e^b).
+    """
+    network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [0.0, 1.0]], [1, 1])
+    proof = certify_flow(network, data, [[0.5, -1.0]], loss="logistic")
+    grid = np.linspace(-0.5, 0.0, 200_001)
+    b = 4.0 * (grid + np.exp(grid)) + 0.5 + math.exp(0.5) - 4.0 * (-0.5 + math.exp(-0.5))
+    q = b - lambertw(np.exp(b)).real
+    s = float(np.trapezoid(4.0 * (1.0 + (1.0 + np.exp(grid)) / (1.0 + np.exp(q))), grid))
+    assert [(e.neuron, e.sample, e.kind, e.side) for e in proof.events] == [(0, 1, "crossed", 1)]
+    assert float(proof.events[0].time) == pytest.approx(s, abs=1e-9)
+    assert (proof.point.rank, proof.point.slack) == (1, {})
+
+
+def test_another_loss_is_refused():
+    network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [0.0, 1.0]], [1, 1])
+    with pytest.raises(InvalidParameterError, match="`loss` must be exponential or logistic; got"):
+        certify_flow(network, data, [[0.5, -1.0]], loss="hinge")
 
 
 PROVEN = {  # certificate: rank, number of margins above 1, events

@@ -52,14 +52,16 @@ def test_a_start_on_a_kink_is_refused() -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"loss": "logistic"}, "the keys are not those of a flow"),
+        ({"loss": "hinge"}, "the keys are not those of a flow"),
+        ({"loss": ["logistic"]}, "the keys are not those of a flow"),
+        ({"loss": "logistic"}, "refused: a unit"),
         ({"bits": 32}, "the bits are not between 64 and 2048"),
         ({"bits": 4096}, "the bits are not between 64 and 2048"),
         ({"last": "0x0"}, "the last leg is not a power of two"),
         ({"start": []}, "the start has not m rows"),
     ],
 )
-def test_a_flow_has_the_exponential_loss_and_its_numbers(fields: dict[str, Any], reason: str) -> None:
+def test_a_flow_has_its_loss_and_its_numbers(fields: dict[str, Any], reason: str) -> None:
     assert reason in refusal(changed(**fields))
 
 
@@ -89,8 +91,9 @@ def flow_at_an_event(kind_of_unit: int, before: int) -> Any:
     network = SimpleNamespace(
         gamma=flow_checker.Fraction(1, 2), squares=[flow_checker.Fraction(1)], signs=[kind_of_unit]
     )
-    z = before * 2.0**-60
-    return flow_checker.Flow(flint, network, [[flow_checker.Fraction(1)]], [1.0], [[1.0]], [[z]], 128)
+    z, document = before * 2.0**-60, {"bits": 128, "loss": "exponential"}
+    S, data = [[flow_checker.Fraction(1)]], ([[1.0]], [1.0])
+    return flow_checker.Flow(flint, network, S, data, [[z]], document, lambda message: None)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +140,7 @@ def test_no_unit_passes_its_kink_unseen(sign: int, height: float, fresh: str, le
     flow = flow_at_an_event(sign, 1)
     flow.t[0][0] = sign * flow.arb(height)
     flow.fresh = {(0, 0): fresh} if fresh else {}
-    w = flow.weights()
-    delta, tau = flow.pace(flow.widened(w, flow.arb(0)))
-    assert flow.step(w, delta, tau, int(length * 2**128), None, None) is shown
+    assert flow.step(flow.pace(*flow.weights()), int(length * 2**128), None, None) is shown
     if shown:
         assert abs(float(flow.t[0][0].mid()) - sign * (height + sign * length)) < 1e-12
 
@@ -147,14 +148,14 @@ def test_no_unit_passes_its_kink_unseen(sign: int, height: float, fresh: str, le
 @pytest.mark.parametrize(("side", "also"), [(0, []), (1, [[0, 1]])])
 def test_a_unit_is_released_to_one_side(side: int, also: list[Any]) -> None:
     flow = flow_at_an_event(-1, 1)
-    flow.slopes = lambda unit: [(1, [flow.arb(0)]), (-1, [flow.arb(0)]), (0, [flow.arb(0)])]
+    flow.guards = {(0, 0, side): [flow.arb(0)] for side in (1, -1, 0)}
     with pytest.raises(ValueError, match="a unit is released to no side"):
         flow.happen((0, 0, "released", side, also), flow.arb(1), flow.arb(1), flow.arb(1))
 
 
 @pytest.mark.parametrize(("window", "radius", "h"), [(2.0, 1.0, 1000.0), (0.5, 1.0, 1.0)])
 def test_an_event_is_within_its_radius_and_its_step(window: float, radius: float, h: float) -> None:
-    """The unit is `window` away from its kink in time; the last step must be 64 times as long."""
+    """The unit is `window` away from its kink in time; the last step must be 128 times as long."""
     flow = flow_at_an_event(1, -1)
     flow.t[0][0] = flow.arb(-window)
     with pytest.raises(ValueError, match="an event is not where it is said to be"):
