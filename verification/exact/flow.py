@@ -27,7 +27,7 @@ from refimpl.validation import Array
 from verification.exact.checker import check_certificate
 from verification.exact.documents import NotProven
 from verification.exact.flow_certificate import FlowCertificate, ProvenEvent
-from verification.exact.pattern import Pace, PatternDynamics, State
+from verification.exact.pattern import Pace, PatternDynamics, PatternState
 from verification.exact.point import PointCertificate, SignedProblem, point_of_pattern, signed_problem
 from verification.exact.rational import flint, midpoint, power_of_two
 from verification.exact.steps import Step, event_within, taylor_step
@@ -228,7 +228,7 @@ class _Integration:
                 reason = f"two events, or a tangency, at s = {float(self.clock):.12g} are not told apart"
                 raise _UndecidedError(reason, LAST_BITS_OF_A_TIE)
 
-    def _take(self, step: Step, state: State, pace: Pace, unit: tuple[int, int, int] | None) -> bool:
+    def _take(self, step: Step, state: PatternState, pace: Pace, unit: tuple[int, int, int] | None) -> bool:
         """Take the step if its conditions show over its length; `unit` = (j, i, side of release or 0) ends it."""
         cell, reach = self.cell, self.cell.reach(self.e)
         H = step.h * Fraction(33, 32)  # W takes a little more or less of its own time than h

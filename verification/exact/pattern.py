@@ -14,7 +14,7 @@ from refimpl.validation import Array, IntArray
 from verification.exact.point import SignedProblem
 from verification.exact.rational import consistent_solution, flint
 
-__all__ = ["Balls", "Motion", "Pace", "PatternDynamics", "State"]
+__all__ = ["Balls", "Motion", "Pace", "PatternDynamics", "PatternState"]
 
 Balls = list[Any]
 
@@ -27,7 +27,7 @@ MARGIN = 1.0625
 """The prover asks for a little more than a trap, so that a checker with errors of its own finds it too."""
 
 
-class State(NamedTuple):
+class PatternState(NamedTuple):
     """Margins q, weights w = softmax(log g), and ζ = 1 - η with η = -d log g/dq: 0 for the exponential loss."""
 
     q: Balls
@@ -161,16 +161,18 @@ class PatternDynamics:
         """|t_ji of W - t_ji of W̃| ≤ ‖x_i‖ e/|a_j|."""
         return self.radii[i] * e / self.size[j]
 
-    def state(self, t: list[Balls]) -> State:
+    def state(self, t: list[Balls]) -> PatternState:
         """q_i = Σ_j a_j² Φ_ji t_ji, and what follows from it."""
         q = [
             sum((share[i] * row[i] for share, row in zip(self.share, t, strict=True)), self.ball(0))
             for i in range(self.n)
         ]
         if not self.logistic:
-            return State(q, [1 / sum(((q_i - q_k).exp() for q_k in q), self.ball(0)) for q_i in q], [q[0] * 0] * self.n)
+            return PatternState(
+                q, [1 / sum(((q_i - q_k).exp() for q_k in q), self.ball(0)) for q_i in q], [q[0] * 0] * self.n
+            )
         g = [1 / (1 + q_i.exp()) for q_i in q]
-        return State(q, [g_i / sum(g, self.ball(0)) for g_i in g], g)
+        return PatternState(q, [g_i / sum(g, self.ball(0)) for g_i in g], g)
 
     def reach(self, e: Any) -> Any:
         """2‖a‖R_max e: by so much the logarithms of w of W and of W̃ may differ, and those of g by half of it."""
@@ -212,7 +214,7 @@ class PatternDynamics:
         mean = self._dot(w, p)
         return [x - mean for x in p]
 
-    def pace(self, state: State) -> Pace:
+    def pace(self, state: PatternState) -> Pace:
         """a, b, τ and V of (19.4), for the U and the z of some that give the largest τ."""
 
         def largest(values: Iterable[Any]) -> Any:
@@ -236,7 +238,7 @@ class PatternDynamics:
                 found.append(Pace(a.upper(), b.upper(), tau.lower(), V.upper(), self.ball(U)))
         return max(found, key=lambda pace: float(pace.tau))
 
-    def motion(self, state: State, e: Any, pace: Pace, H: Fraction, window: Any) -> Motion:
+    def motion(self, state: PatternState, e: Any, pace: Pace, H: Fraction, window: Any) -> Motion:
         """Ranges of velocities and guards over a step of length H, and over the window before it."""
         h = self.ball(H)
         box, zeta = self.widened(state.w, e, pace.change(h)), self.widened(state.zeta, e, h * pace.V)
@@ -275,7 +277,7 @@ class PatternDynamics:
     def _pull(self, k: int, T: list[int], x: list[Fraction]) -> Any:
         return self.ball(sum((self.problem.S[k][p] * x_p for p, x_p in zip(T, x, strict=True)), Fraction(0)))
 
-    def is_trap(self, multipliers: Sequence[Fraction], state: State, e: Any) -> bool:
+    def is_trap(self, multipliers: Sequence[Fraction], state: PatternState, e: Any) -> bool:
         """(19.5): from W on, every unit moves away from its kink or slides strictly, for ever."""
         total = sum(multipliers, Fraction(0))
         target, rho = [self.ball(x / total) for x in multipliers], self.ball(1 / total)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refimpl.validation import Array
-from verification.exact.pattern import Balls, Pace, PatternDynamics, State
+from verification.exact.pattern import Balls, Pace, PatternDynamics, PatternState
 from verification.exact.rational import flint, midpoint
 
 __all__ = ["Event", "Step", "event_within", "taylor_step"]
@@ -37,19 +37,21 @@ class Event(NamedTuple):
     unit: tuple[int, int, int]
 
 
-def taylor_step(cell: PatternDynamics, state: State, pace: Pace, h: Fraction, bits: int) -> Step:
+def taylor_step(cell: PatternDynamics, state: PatternState, pace: Pace, h: Fraction, bits: int) -> Step:
     """c(h) = ∫w of dc/ds = w(q + M c), with Lagrange's remainder over a box that w and q do not leave (19.2)."""
     arb, order, width = flint().arb, bits // BITS_PER_ORDER + 4, cell.ball(h)
     c, speeds = _series(cell, state, width, order)
     with flint().ctx.workprec(BOX_BITS):
         around = arb(0, pace.change(width).upper()).exp()
         q = [x + arb(0, (width * pace.V).upper()) for x in state.q]
-        last = [row[-1] for row in _series(cell, State(q, [x * around for x in state.w], []), width, order + 1)[0]]
+        last = [
+            row[-1] for row in _series(cell, PatternState(q, [x * around for x in state.w], []), width, order + 1)[0]
+        ]
     values = [width * (sum(row, arb(0)) + rest) for row, rest in zip(c, last, strict=True)]
     return Step(h, values, c, speeds)
 
 
-def _series(cell: PatternDynamics, state: State, h: Any, order: int) -> tuple[list[Balls], list[Balls]]:
+def _series(cell: PatternDynamics, state: PatternState, h: Any, order: int) -> tuple[list[Balls], list[Balls]]:
     """Taylor coefficients 0 .. order of c/h and 0 .. order - 1 of w, in units of h.
 
     w = g/Σg with g = exp(log w - M̃ c) for the exponential loss, M̃ the centred M; for the logistic one it is divided by

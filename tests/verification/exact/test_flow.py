@@ -218,6 +218,20 @@ def test_the_findings_are_theorems(name):
     assert (point["rank"], len(point["margins_above_one"]), len(document["legs"])) == PROVEN[name]
 
 
+@pytest.mark.parametrize("name", PROVEN if THOROUGH else ["rank-closest.flow", "margin-smallest.flow"])
+def test_the_logistic_loss_has_the_same_limit(name):
+    """docs/findings.md: from the start in the certificate, of the exponential loss, to the KKT point in it."""
+    document = json.loads((FOUND / f"{name}.json").read_text())
+    slope, signs = (document["network"][key] for key in ("slope", "signs"))
+    slope = Fraction(*(int(x, 16) for x in slope.split("/")))
+    network = TwoLayerNetwork.with_signs(signs.count("+"), signs.count("-"), LeakyReLU(float(slope)))
+    data = datasets.read(FOUND / f"{name.split('.')[0]}.csv")[0]
+    W0 = [[float.fromhex(x) for x in row] for row in document["start"]]
+    proof = certify_flow(network, data, W0, slope, loss="logistic")
+    found = json.loads(proof.to_json())
+    assert (found["loss"], found["point"], found["start"]) == ("logistic", document["point"], document["start"])
+
+
 @pytest.mark.parametrize(
     ("name", "m", "slope", "told"),
     [("limits-edge", 2, 2.0**-10, 0.998), ("rank-edge", 3, 2.0**-10, 0.998), ("limits-smallest", 3, 0.25, 0.117)],
