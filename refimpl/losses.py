@@ -91,7 +91,8 @@ class LogisticLoss:
     def weight(self, q: Any) -> Array:
         """g(q) = σ(-q); equal to e^{-q} to rounding once q > 40, where SciPy's σ ends at 1e-308."""
         q = as_real_array("q", q)
-        return np.where(q > 40.0, np.exp(-np.maximum(q, 40.0)), expit(-q))
+        g, far = expit(-q), q > 40.0
+        return np.where(far, np.exp(-np.maximum(q, 40.0)), g) if far.any() else np.asarray(g)
 
     def log_weight(self, q: Any) -> Array:
         """log g(q) = log σ(-q)."""
