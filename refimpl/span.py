@@ -182,7 +182,8 @@ class SpanCoordinates:
             sigma = self._roots_of_gram(B, np.hypot(norm_F, norm_B))
         else:
             sigma = np.linalg.svd(np.hstack([self._orthogonal_factor, B]), compute_uv=False)
-        return np.asarray(np.append(sigma, np.zeros(self.network.m))[: self.network.m])
+        missing = self.network.m - sigma.size
+        return np.asarray(np.append(sigma, np.zeros(missing)) if missing > 0 else sigma[: self.network.m])
 
     def factor(self, C: Array) -> Array:
         """[F, D L], shape (m, r): the rows of W = W0 + C X in orthonormal coordinates."""

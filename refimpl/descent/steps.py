@@ -160,8 +160,8 @@ def _descend(
     progress: Callable[[int], None],
 ) -> tuple[DescentStatus, State]:
     """Take the steps; the state returned is the last complete and finite one, and is recorded."""
-    state, step = State(0, span.origin, span.Z0, span.margins_at(span.Z0), np.zeros(span.n)), _Step(span, loss, step_size)
-    status, due = DescentStatus.FINISHED, 0
+    state = State(0, span.origin, span.Z0, span.margins_at(span.Z0), np.zeros(span.n))
+    step, status, due = _Step(span, loss, step_size), DescentStatus.FINISHED, 0
     try:
         while state.step < steps:
             if state.step == due:
