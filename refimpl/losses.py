@@ -91,7 +91,8 @@ class LogisticLoss:
     def weight(self, q: Any) -> Array:
         """g(q) = σ(-q); equal to e^{-q} to rounding once q > 40, where SciPy's σ ends at 1e-308."""
         q = as_real_array("q", q)
-        return np.where(q > 40.0, np.exp(-np.maximum(q, 40.0)), expit(-q))
+        g, far = expit(-q), q > 40.0
+        return np.where(far, np.exp(-np.maximum(q, 40.0)), g) if far.any() else np.asarray(g)
 
     def log_weight(self, q: Any) -> Array:
         """log g(q) = log σ(-q)."""
@@ -282,8 +283,8 @@ def mean_log_value(loss: Loss, q: Array) -> float:
 def sample_weights(loss: Loss, q: Array) -> Array:
     """w = g/Σg, the softmax of log g, as in docs/theory.md (7.2), of margins or of each column of them."""
     log_g = loss.log_weight(q)
-    g = np.exp(log_g - log_g.max(axis=0))
-    return np.asarray(g / g.sum(axis=0))
+    g = np.exp(log_g - np.maximum.reduce(log_g))  # a ufunc's own call: this is most of the time of a flow's rates
+    return np.asarray(g / np.add.reduce(g))
 
 
 def log_mean_weight(loss: Loss, q: Array) -> float:

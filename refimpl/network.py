@@ -210,7 +210,7 @@ class TwoLayerNetwork:
 
     def outputs(self, Z: Array) -> Array:
         """f from the preactivations: Σ_j a_j φ(z_ji), shape (n,)."""
-        return np.asarray(self.second_layer @ self.activation.value(Z))
+        return np.asarray(self.second_layer.dot(self.activation.value(Z)))
 
     def margins(self, W: Any, data: Dataset) -> Array:
         """q_i = y_i f(x_i; W), shape (n,); raises what `forward` raises."""

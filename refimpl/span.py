@@ -142,7 +142,7 @@ class SpanCoordinates:
 
     def preactivations(self, C: Array) -> Array:
         """Z = Z0 + C K, shape (m, n)."""
-        return self.Z0 + C @ self.gram
+        return self.Z0 + C.dot(self.gram)  # of small arrays `@` costs twice as much
 
     def margins_at(self, Z: Array) -> Array:
         """q_i = y_i Σ_j a_j φ(z_ji) from the preactivations, shape (n,)."""
@@ -171,28 +171,43 @@ class SpanCoordinates:
         where it is below rounding, and where F alone keeps the smallest singular value away from 0
         (`SAFE_GRAM_SPREAD`) eigenvalues of the Gram matrix of the factor are as good, and cheaper.
         """
-        B = self._in_span(C) @ self._gram_factor
+        return self.singular_values_with(self.rows_in_span(C))
+
+    def singular_values_with(self, B: Array) -> Array:
+        """`singular_values` from B = D L (`rows_in_span`)."""
         norm_F, norm_B = self._norm_of_orthogonal, frobenius_norm(B)
         if norm_F <= np.finfo(np.float64).eps * norm_B:
             sigma = np.linalg.svd(B, compute_uv=False)
         elif self._smallest_of_orthogonal >= SAFE_GRAM_SPREAD * np.hypot(norm_F, norm_B):
             sigma = self._roots_of_gram(B, np.hypot(norm_F, norm_B))
         else:
-            sigma = np.linalg.svd(self.factor(C), compute_uv=False)
-        return np.asarray(np.append(sigma, np.zeros(self.network.m))[: self.network.m])
+            sigma = np.linalg.svd(np.hstack([self._orthogonal_factor, B]), compute_uv=False)
+        missing = self.network.m - sigma.size
+        return np.asarray(np.append(sigma, np.zeros(missing)) if missing > 0 else sigma[: self.network.m])
 
     def factor(self, C: Array) -> Array:
         """[F, D L], shape (m, r): the rows of W = W0 + C X in orthonormal coordinates."""
-        return np.hstack([self._orthogonal_factor, self._in_span(C) @ self._gram_factor])
+        return np.hstack([self._orthogonal_factor, self.rows_in_span(C)])
+
+    def rows_in_span(self, C: Array) -> Array:
+        """D L, shape (m, n): the part of W in the span of the data, in orthonormal coordinates."""
+        return np.asarray(self._in_span(C) @ self._gram_factor)
 
     def norm(self, C: Array) -> float:
         """‖W‖_F for W = W0 + C X."""
-        in_span = self._in_span(C) @ self._gram_factor
-        return float(np.hypot(self._norm_of_orthogonal, frobenius_norm(in_span)))
+        return self.norm_with(self.rows_in_span(C))
+
+    def norm_with(self, B: Array) -> float:
+        """`norm` from B = D L (`rows_in_span`)."""
+        return float(np.hypot(self._norm_of_orthogonal, frobenius_norm(B)))
 
     def row_norms(self, C: Array) -> Array:
         """‖w_j‖ for W = W0 + C X, shape (m,)."""
-        return np.hypot(row_norms(self._orthogonal_factor), row_norms(self._in_span(C) @ self._gram_factor))
+        return self.row_norms_with(self.rows_in_span(C))
+
+    def row_norms_with(self, B: Array) -> Array:
+        """`row_norms` from B = D L (`rows_in_span`)."""
+        return np.hypot(self._row_norms_of_orthogonal, row_norms(B))
 
     def increment(self, C: Array) -> Array:
         """C L, shape (m, n): it has the singular values, and the row norms, of W - W0 = C X."""
@@ -238,6 +253,10 @@ class SpanCoordinates:
     @cached_property
     def _norm_of_orthogonal(self) -> float:
         return frobenius_norm(self._orthogonal_factor)
+
+    @cached_property
+    def _row_norms_of_orthogonal(self) -> Array:
+        return row_norms(self._orthogonal_factor)
 
     @cached_property
     def _smallest_of_orthogonal(self) -> float:

@@ -328,7 +328,7 @@ def stable_rank_by_norms(W: Array) -> float:
         return float("nan")
     W = W / largest
     G = W @ W.T if W.shape[0] <= W.shape[1] else W.T @ W
-    return float(np.trace(G) / np.linalg.eigvalsh(G)[-1])
+    return float(G.trace() / np.linalg.eigvalsh(G)[-1])
 
 
 def frobenius_norm(A: Array) -> float:

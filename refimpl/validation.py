@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import cache
 from numbers import Real
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int8]
 IndexArray = NDArray[np.intp]
+T = TypeVar("T")
 
 __all__ = [
     "Array",
@@ -47,6 +48,7 @@ __all__ = [
     "check_memory",
     "check_steps",
     "freeze_arrays",
+    "kept",
     "memory_limit",
     "remember",
     "remembered",
@@ -159,6 +161,23 @@ def remember(owner: Any, **known: Any) -> None:
 def remembered(owner: Any, name: str) -> Any:
     """What an object has computed, or was given by `remember`, under this name; None if nothing."""
     return vars(owner).get(name)
+
+
+def kept(owner: Any, name: str, work: Callable[[], T]) -> T:
+    """What is `remembered` under this name, and if that is nothing what `work()` gives, which is kept.
+
+    Examples
+    --------
+    >>> from refimpl import Dataset
+    >>> data = Dataset([[1.0]], [1])
+    >>> [kept(data, "rank", lambda: print("computed") or 1) for _ in range(2)]
+    computed
+    [1, 1]
+    """
+    if remembered(owner, name) is None:
+        remember(owner, **{name: work()})
+    found: T = remembered(owner, name)
+    return found
 
 
 def _read(parameter: str, value: Any) -> NDArray[Any]:

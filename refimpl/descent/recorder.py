@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +26,7 @@ GROWTH = 20
 """Unless told otherwise, t + max(1, t // GROWTH) is recorded after t: all steps up to 2 · GROWTH, then 5% more."""
 
 
-@dataclass(frozen=True, eq=False)
-class State:
+class State(NamedTuple):
     """Where a descent is: C (m, n), Z and q of it, and the accumulated weights G (n,) of section 8."""
 
     step: int
@@ -54,8 +52,8 @@ class DescentRecorder:
         """Record a state, once."""
         if state.step in self._rows:
             return
-        C, q, increment = state.C, state.q, self._span.increment(state.C)
-        norm, rank, sigma, stable_rank = self._spectrum(C)
+        C, q, increment, rows = state.C, state.q, self._span.increment(state.C), self._span.rows_in_span(state.C)
+        norm, rank, sigma, stable_rank = self._spectrum(rows)
         self._rows[state.step] = (
             state.step,
             float(np.mean(self._loss.value(q))),
@@ -63,7 +61,7 @@ class DescentRecorder:
             q,
             float(q.min()),
             norm,
-            self._span.row_norms(C),
+            self._span.row_norms_with(rows),
             sigma,
             rank,
             stable_rank,
@@ -73,12 +71,12 @@ class DescentRecorder:
         )
         self._observe(state.step, C)
 
-    def _spectrum(self, C: Array) -> tuple[float, int, Array, float]:
-        """‖W‖_F, rank, leading singular values, stable rank."""
-        norm, shape = self._span.norm(C), (self._span.network.m, self._d)
+    def _spectrum(self, rows: Array) -> tuple[float, int, Array, float]:
+        """‖W‖_F, rank, leading singular values, stable rank, from `SpanCoordinates.rows_in_span`."""
+        norm, shape = self._span.norm_with(rows), (self._span.network.m, self._d)
         if not np.isfinite(norm):
             return norm, 0, np.full(min(*shape, LEADING), np.nan), float("nan")
-        sigma = self._span.singular_values(C)
+        sigma = self._span.singular_values_with(rows)
         rank = rank_above(sigma, max(shape) * float(np.finfo(np.float64).eps))
         return norm, rank, sigma[: min(*shape, LEADING)], stable_rank_of(sigma) if norm > 0.0 else float("nan")
 

@@ -161,13 +161,13 @@ def _descend(
 ) -> tuple[DescentStatus, State]:
     """Take the steps; the state returned is the last complete and finite one, and is recorded."""
     state = State(0, span.origin, span.Z0, span.margins_at(span.Z0), np.zeros(span.n))
-    status, due = DescentStatus.FINISHED, 0
+    step, status, due = _Step(span, loss, step_size), DescentStatus.FINISHED, 0
     try:
         while state.step < steps:
             if state.step == due:
                 recorder.add(state)
                 due = next_record(due, record_every)
-            following = _step(span, loss, step_size, state)
+            following = step(state)
             if not np.isfinite(following.q).all():
                 status = DescentStatus.DIVERGED
                 break
@@ -179,10 +179,17 @@ def _descend(
     return status, state
 
 
-def _step(span: SpanCoordinates, loss: Loss, step_size: float, state: State) -> State:
-    """C_ji <- C_ji + (α/n) a_j y_i Φ_ji g_i and what follows from it."""
-    g = loss.weight(state.q)
-    Phi = span.network.activation.derivative(state.Z)
-    C = state.C + span.network.second_layer[:, None] * Phi * (step_size / span.n * span.y * g)
-    Z = span.preactivations(C)
-    return State(state.step + 1, C, Z, span.margins_at(Z), state.G + step_size / span.n * g)
+class _Step:
+    """One step of descent: C_ji <- C_ji + (α/n) a_j y_i Φ_ji g_i and what follows from it."""
+
+    def __init__(self, span: SpanCoordinates, loss: Loss, step_size: float) -> None:
+        self._span, self._loss, self._derivative = span, loss, span.network.activation.derivative
+        self._a, self._share = span.network.second_layer[:, None], step_size / span.n
+        self._signed = self._share * span.y
+
+    def __call__(self, state: State) -> State:
+        """The state after `state`."""
+        span, g = self._span, self._loss.weight(state.q)
+        C = state.C + self._a * self._derivative(state.Z) * (self._signed * g)
+        Z = span.preactivations(C)
+        return State(state.step + 1, C, Z, span.margins_at(Z), state.G + self._share * g)

@@ -110,6 +110,12 @@ def _orders(p: int) -> tuple[Array, Array]:
 
 
 @cache
+def _places(p: int) -> Array:
+    """k/p, k = 1..p, where the control points stand behind the first one."""
+    return np.asarray(np.arange(1, p + 1) / p)
+
+
+@cache
 def _of_rest(p: int) -> tuple[Array, Array]:
     """R_lk of `_restriction` without powers, and l - k where that is not negative, shape (p + 1, p + 1)."""
     steps = np.array([[max(index - k, 0) for k in range(p + 1)] for index in range(p + 1)])
@@ -146,7 +152,7 @@ def earliest_zeros(b: Array) -> Array:
     array([0.5, inf, 0. ])
     """
     p, start = b.shape[1] - 1, np.maximum(b[:, :1], 0.0)
-    place = np.arange(1, p + 1) / p
+    place = _places(p)
     earliest = np.divide(place * start, start - b[:, 1:], out=np.full((len(b), p), np.inf), where=b[:, 1:] < start)
     return np.where(b[:, 0] > 0.0, earliest.min(axis=1), 0.0)
 

@@ -95,7 +95,7 @@ class Explicit:
         self.t, self.t_bound, self.y, self.status = s, s_end, np.zeros(segment.q.size), "running"
         self._w = segment.w
         self.nfev += 1
-        self._rate = float(self._w @ np.diagonal(segment.M))
+        self._rate = float(self._w @ segment.M.diagonal())
         if not self._h:
             self._powers = self._w[:, None] * (_ORDERS == 0)
         if first_step is None:

@@ -141,15 +141,16 @@ class Events:
     def _queue_crossings(self, units: slice, B: Array, distances: Array) -> None:
         """Queue the units whose distances from their kinks, shape (p + 1, r), may cross 0; B is of what is left."""
         segment = self._segment
-        reaching = (distances.min(axis=0) < 0.0).nonzero()[0]
+        lowest = distances.min(axis=0)
+        reaching = (lowest < 0.0).nonzero()[0]
         if reaching.size == 0:
             return
         j, i = segment.units.j[units][reaching], segment.units.i[units][reaching]
         rounding = segment.rounding(B[:, -1], j, i)
-        distances = distances[:, reaching].T
+        distances, lowest = distances[:, reaching].T, lowest[reaching]
         floor = _floor(segment, self.path, B, distances, np.abs(segment.units.rows(units)[reaching]), rounding)
         earliest = self.x + (1.0 - self.x) * earliest_zeros(distances)
-        for k in (distances.min(axis=1) < -rounding).nonzero()[0].tolist():
+        for k in (lowest < -rounding).nonzero()[0].tolist():
             crossing = float(earliest[k]), False, int(j[k]), int(i[k]), self.x, distances[k].tolist(), float(floor[k])
             heappush(self._queue, crossing)
 

@@ -75,7 +75,7 @@ class MarginMatrix:
             self._add_product(now, i, -1.0)
             now = now.with_sliding(i)
         self._changes += 1
-        if (self._lost > CANCELLED * np.diagonal(self.M)).any():
+        if (self._lost > CANCELLED * self.M.diagonal()).any():
             self.build()
 
     def _change_slope(self, pattern: Pattern, i: int, drive: float) -> None:

@@ -259,7 +259,7 @@ class _PiecewiseRun:
 
     def fastest_rate(self) -> float:
         """Σ w_i M_ii, a bound of the eigenvalues of ∂w/∂c."""
-        return float(self.segment.w @ np.diagonal(self.segment.M))
+        return float(self.segment.w @ self.segment.M.diagonal())
 
     def should_land(self, solver: Explicit | Implicit, s_a: float, event: Located) -> bool:
         """Whether to step to the event anew: c(s) is accurate enough for w at the ends of long steps only."""

@@ -77,7 +77,7 @@ class TrajectoryRecorder:
         """Add the plain time from s0 to s1; `margins_at(times)` gives q within the step, shape (n, len(times))."""
         if s1 <= s0:
             return
-        passed = int(np.searchsorted(self._marks, s1, side="right"))
+        passed = int(self._marks.searchsorted(s1, side="right"))
         if passed and self._marks[passed - 1] >= s0:
             s = self._marks[passed - 1 : passed]
             self.mark = float(s[0]), margins_at(s)[:, 0]
@@ -145,4 +145,4 @@ class TrajectoryRecorder:
 def logsumexp_of_columns(x: Array) -> Array:
     """log Σ_i e^{x_ik} for each column k; `log_sum_exp` for several at once."""
     largest = x.max(axis=0)
-    return np.asarray(largest + np.log(np.sum(np.exp(x - largest), axis=0)))
+    return np.asarray(largest + np.log(np.exp(x - largest).sum(axis=0)))

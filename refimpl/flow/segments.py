@@ -85,6 +85,7 @@ class Segment:
         self.span, self.loss = span, loss
         self._a, self._y, self.K, self.slope = span.network.second_layer, span.y, span.gram, span.network.slope
         self._factor, self._sizes = sample_coordinates(span.gram), np.sqrt(np.diagonal(span.gram))
+        self._abs_a, self._largest_size = np.abs(self._a), self._sizes.max()
         self._independent = all_independent(self._factor)
         self._C, self._Z = span.origin.copy(), span.Z0.copy()
         self._w: Array | None = None
@@ -148,9 +149,12 @@ class Segment:
     def w(self) -> Array:
         """w at the last event, shape (n,)."""
         if self._w is None:
-            lag = self.q - self.q.min()
-            exponential = self.q.min() >= EXPONENTIAL_FROM
-            self._w = np.exp(-lag) / np.exp(-lag).sum() if exponential else sample_weights(self.loss, self.q)
+            least = self.q.min()
+            if least >= EXPONENTIAL_FROM:
+                g = np.exp(least - self.q)
+                self._w = g / g.sum()
+            else:
+                self._w = sample_weights(self.loss, self.q)
         return self._w
 
     def jacobian(self, c: Array) -> Array:
@@ -179,7 +183,7 @@ class Segment:
 
     def rounding_since_anchor(self, c: Array, j: IndexArray | int, i: IndexArray | slice) -> Array:
         """`rounding` for c counted from the anchor."""
-        travelled = np.abs(self._a[j]) * (float(np.sum(c)) * self._sizes.max())
+        travelled = self._abs_a[j] * (float(c.sum()) * self._largest_size)
         return np.asarray(64.0 * _EPS * (self._largest_z[j] + travelled) * self._sizes[i])
 
     def anchored(self, j: IndexArray | int, i: IndexArray) -> Array:
@@ -360,7 +364,7 @@ class Segment:
         self._C[j] += U_j
         self._Z[j] += U_j[moved] @ self.K[moved]
         self._Z[j, at_kink] -= z_j[at_kink]
-        self._largest_z[j] = np.max(np.abs(self._Z[j]) / self._sizes)
+        self._largest_z[j] = (np.abs(self._Z[j]) / self._sizes).max()
         self._changes += 1
         changes = Changes(changed, before.sides[changed], row[changed])
         self.units.update_neuron(j, changed[changes.after != 0])

@@ -68,7 +68,7 @@ class NearUnits:
         """
         C = C + self._segment.since_anchor(0.0)[:, None]
         low, high = C.min(axis=1), C.max(axis=1)
-        length, drift = float((high - low).sum()), float(np.sum(self._sizes * drift))
+        length, drift = float((high - low).sum()), float((self._sizes * drift).sum())
         self._drift += drift
         self._mean += (MEMORY if self._mean else 1.0) * (length - self._mean)
         beyond = ((high - self._since > self._reach) | (low < self._since)).any() or self._drift > self._most_drift
@@ -79,19 +79,23 @@ class NearUnits:
             self._choose()
         return np.asarray(self._distances + (self._rows @ C).T)
 
+    def _units_of(self, j: int) -> slice:
+        """Numbers of the units of neuron j."""
+        return slice(*self.j.searchsorted((j, j + 1)).tolist())
+
     def samples_of(self, j: int) -> IndexArray:
         """Samples of the units of neuron j."""
-        return self.i[slice(*np.searchsorted(self.j, [j, j + 1]))]
+        return self.i[self._units_of(j)]
 
     def of_neuron(self, j: int, C: Array) -> tuple[slice, Array]:
         """The units of neuron j, and P z of each at each column of c, shape (k, r)."""
-        mine = slice(*np.searchsorted(self.j, [j, j + 1]))
+        mine = self._units_of(j)
         C = C + self._segment.since_anchor(0.0)[:, None]
         return mine, np.asarray(self._distances[mine] + (self._rows[mine] @ C).T)
 
     def update_neuron(self, j: int, changed: IndexArray) -> None:
         """Take over neuron j's new pattern; units that have another side now are watched from now on."""
-        segment, mine = self._segment, slice(*np.searchsorted(self.j, [j, j + 1]))
+        segment, mine = self._segment, self._units_of(j)
         missing = changed[~(changed[:, None] == self.i[mine]).any(axis=1)]
         if missing.size:
             new = np.full(missing.size, j), missing, np.zeros(missing.size), np.zeros((missing.size, segment.q.size))

@@ -34,13 +34,17 @@ def measure(evidence: Evidence) -> Measurement:
         z = evidence.network.second_layer @ W
         if float(np.linalg.norm(z)) <= error:
             return Measurement.missing("disagreements", 0.0, VANISHES)
-        points = np.vstack([evidence.factor, *sample_points(z, rng)])
-        known = np.abs(points @ z) * (gamma or 1.0) > error * np.linalg.norm(points, axis=1)
-        points = points[known]
-        f, linear = evidence.network.outputs(W @ points.T), points @ z
-        counts.append(int(np.sum(np.sign(f) != np.sign(linear))))
-        ratios.append([float((f / linear).min(initial=np.inf)), float((f / linear).max(initial=-np.inf))])
-        tested += len(points)
+        disagreements, low, high = 0, np.inf, -np.inf
+        for points in [evidence.factor, *sample_points(z, rng)]:
+            linear = points @ z
+            known = np.abs(linear) * (gamma or 1.0) > error * np.linalg.norm(points, axis=1)
+            f, linear = evidence.network.outputs(W @ points.T)[known], linear[known]
+            ratio = f / linear
+            disagreements += int(np.sum(np.sign(f) != np.sign(linear)))
+            low, high = float(ratio.min(initial=low)), float(ratio.max(initial=high))
+            tested += linear.size
+        counts.append(disagreements)
+        ratios.append([low, high])
     return Measurement(
         quantity=f"disagreements at {tested} points",
         value=float(sum(counts)) if counts else None,

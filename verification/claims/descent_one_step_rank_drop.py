@@ -19,6 +19,9 @@ __all__ = ["CLAIM"]
 LEAST_WIDTH, DRAWS = 4096, (2**20, 2**22, 2**24)
 """At least so many neurons, and more as long as m n stays below so many units: the first number of them that tells."""
 
+BLOCK = 4096
+"""Neurons whose first steps are computed at once."""
+
 LOG_RISK = float(np.log(4e6))
 """log(4/δ): the bounds of section 9 on the sampling error fail with probability δ = 1e-6 each."""
 
@@ -78,11 +81,21 @@ def widened(network: TwoLayerNetwork, n: int, units: int) -> TwoLayerNetwork:
 
 
 def first_step(wide: TwoLayerNetwork, evidence: Evidence) -> Array:
-    """W(1) - W(0) in units of αg(0)/n: rows a_j Σ_i y_i Φ_ji (g_i/g(0)) x_i in coordinates of the span."""
+    """W(1) - W(0) in units of αg(0)/n: rows a_j Σ_i y_i Φ_ji (g_i/g(0)) x_i in coordinates of the span.
+
+    Neurons come in blocks that stay in the cache: arrays for all of them at once would cost more than their entries.
+    """
     y, L, rng = evidence.data.y, evidence.factor, np.random.default_rng([evidence.seed, 9])
-    Z = VANISHING_SCALE / evidence.data.R_max * rng.standard_normal((wide.m, L.shape[1])) @ L.T
-    g = evidence.loss.weight(y * wide.outputs(Z)) / evidence.loss.weight(np.zeros(1))
-    return np.asarray(wide.second_layer[:, None] * ((wide.activation.derivative(Z) * (y * g)) @ L))
+    a, phi, unit = wide.second_layer, wide.activation, VANISHING_SCALE / evidence.data.R_max
+    blocks = [slice(first, first + BLOCK) for first in range(0, wide.m, BLOCK)]
+    Z, D, f = np.empty((wide.m, y.size)), np.empty((wide.m, L.shape[1])), np.zeros(y.size)
+    for rows in blocks:
+        np.matmul(unit * rng.standard_normal((a[rows].size, L.shape[1])), L.T, out=Z[rows])
+        f += a[rows] @ phi.value(Z[rows])
+    g = evidence.loss.weight(y * f) / evidence.loss.weight(np.zeros(1))
+    for rows in blocks:
+        np.multiply(a[rows, None], (phi.derivative(Z[rows]) * (y * g)) @ L, out=D[rows])
+    return D
 
 
 def error_of_prediction(evidence: Evidence) -> float:

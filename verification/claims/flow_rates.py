@@ -8,7 +8,7 @@ import numpy as np
 
 from refimpl.flow import FlowResult
 from refimpl.losses import ExponentialLoss
-from refimpl.validation import Array
+from refimpl.validation import Array, kept
 from verification.claims.evidence import Evidence
 from verification.claims.smoothed_margin_monotone import error_of_steps, rounding
 from verification.witnesses.rates import LateStretch
@@ -31,6 +31,10 @@ def is_exponential(evidence: Evidence) -> bool:
 
 def late_stretches(evidence: Evidence) -> list[tuple[LateStretch, float]]:
     """Of the flows that have one, as far as t L(t) is known, with its relative error at the end."""
+    return kept(evidence, "late_stretches", lambda: _late_stretches(evidence))
+
+
+def _late_stretches(evidence: Evidence) -> list[tuple[LateStretch, float]]:
     found = []
     for flow in evidence.flows:
         error = loss_error(flow, evidence)

@@ -12,6 +12,7 @@ import numpy as np
 
 from refimpl.flow import FlowResult
 from refimpl.flow.cell import Cell
+from refimpl.validation import kept
 from verification.claims.base import Claim, HypothesisResult, Measurement
 from verification.claims.evidence import Evidence
 from verification.claims.hypotheses import UNKNOWN_LOSS, has_known_loss
@@ -100,7 +101,7 @@ NOT_TRAPPED = "A flow is at no recorded time deep enough in its last cell: a uni
 
 
 def _found(evidence: Evidence) -> list[Trapped]:
-    return [Trapped.of(flow, evidence) for flow in evidence.flows]
+    return kept(evidence, "trapped", lambda: [Trapped.of(flow, evidence) for flow in evidence.flows])
 
 
 CLAIM = Claim(

@@ -6,9 +6,10 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -30,10 +31,16 @@ def load_cvxpy() -> Any:
     """The module; on first use, because importing it takes longer than most commands need.
 
     CVXPY tries every solver that it knows when it is imported, and tells of those that fail to load. Only Clarabel
-    is asked here, so that others fail is nothing to tell. And an atom of quantum information, which nobody asks for
-    here, wants one function of `scipy.stats`, whose import takes three times as long as all the rest of CVXPY.
+    is asked here, so that others fail is nothing to tell. What takes most of the time is put off until somebody asks
+    for it: `scipy.stats`, of which an atom of quantum information wants one function; `jinja2`, with which OSQP writes
+    C code; and `jax`, which the solver MPAX imports, where MPAX is not there, and CVXPY imports before it finds that.
     """
-    with _quiet(), _put_off("scipy.stats", "entropy"):
+    with ExitStack() as stack:
+        stack.enter_context(_quiet())
+        stack.enter_context(_put_off("scipy.stats", "entropy"))
+        stack.enter_context(_put_off("jinja2", "Environment", "PackageLoader", "select_autoescape"))
+        if _is_missing("mpax"):
+            stack.enter_context(_put_off("jax"))
         return import_module("cvxpy")
 
 
@@ -74,6 +81,14 @@ class _PutOff(ModuleType):
         if name in self._functions:
             return lambda *given, **named: getattr(_real(self.__name__), name)(*given, **named)
         return getattr(_real(self.__name__), name)
+
+
+def _is_missing(name: str) -> bool:
+    """Whether there is certainly no such package."""
+    try:
+        return find_spec(name) is None
+    except Exception:  # an import hook may raise anything
+        return False
 
 
 def _real(name: str) -> ModuleType:

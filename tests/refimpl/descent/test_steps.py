@@ -116,15 +116,15 @@ def test_an_interrupted_run_keeps_everything_up_to_there():
 
 def test_an_interruption_while_recording_loses_nothing(monkeypatch):
     network, data, W0 = problem()
-    calls, singular_values = [], SpanCoordinates.singular_values
+    calls, singular_values = [], SpanCoordinates.singular_values_with
 
-    def interrupted_once(self, C):
+    def interrupted_once(self, B):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return singular_values(self, C)
+        return singular_values(self, B)
 
-    monkeypatch.setattr(SpanCoordinates, "singular_values", interrupted_once)
+    monkeypatch.setattr(SpanCoordinates, "singular_values_with", interrupted_once)
     result = kept(lambda: gradient_descent(network, data, W0, 0.5, 10))
     assert result.status is DescentStatus.INTERRUPTED
     assert result.trajectory.step.tolist() == [0, 1, 2]

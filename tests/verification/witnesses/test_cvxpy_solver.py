@@ -62,6 +62,39 @@ def test_what_cvxpy_needs_of_scipy_stats_is_imported_when_it_is_used():
     assert [float(number) for number in real.split()] == pytest.approx([0.5, np.log(2.0)])
 
 
+def test_what_solvers_import_for_nothing_is_put_off_and_real_afterwards():
+    """OSQP's jinja2, and the jax of a solver that is not there, wait; CVXPY knows the same solvers as on its own."""
+    code = (
+        "import sys\n"
+        "from verification.witnesses.cvxpy_solver import load_cvxpy\n"
+        "known = load_cvxpy().reductions.solvers.defines.INSTALLED_SOLVERS\n"
+        "print([name for name in ('jinja2', 'jax') if name in sys.modules])\n"
+        "import importlib.util\n"
+        "from osqp.interface import Environment, select_autoescape\n"
+        "print(Environment(autoescape=select_autoescape()).from_string('{{ 6 * 7 }}').render())\n"
+        "if importlib.util.find_spec('jax'):\n"
+        "    import jax.numpy\n"
+        "    assert jax.numpy.ones(2).sum() == 2.0\n"
+        "for name in [name for name in sys.modules if name.partition('.')[0] == 'cvxpy']:\n"
+        "    del sys.modules[name]\n"
+        "from cvxpy.reductions.solvers.defines import INSTALLED_SOLVERS\n"
+        "print(INSTALLED_SOLVERS == known, 'CLARABEL' in known, 'OSQP' in known)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "42", "True True True"]
+
+
+def test_an_import_hook_that_fails_says_nothing_of_a_package(monkeypatch):
+    def broken(name):
+        raise RuntimeError("a library is missing")
+
+    monkeypatch.setattr(cvxpy_solver, "find_spec", broken)
+    assert not cvxpy_solver._is_missing("mpax")
+    monkeypatch.undo()
+    assert cvxpy_solver._is_missing("no_such_package")
+    assert not cvxpy_solver._is_missing("numpy")
+
+
 def test_another_name_of_a_module_put_off_is_its_own_at_once():
     code = (
         "import sys\n"
