@@ -291,7 +291,7 @@ class Flow:
         rows = list(self.guards.values())
         units = [(j, i) for j in range(self.m) for i in range(self.n) if self.sides[j][i] != 0 and self.gamma != 1]
         rows += [[self.sides[j][i] * self.orient[j][i] * x for x in self.D[j][i]] for j, i in units]
-        for row in rows + (self.M if self.logistic else []):
+        for row in rows + (self.M if self.logistic and self.gamma != 1 else []):
             bound = max((x - y).upper() for x in row for y in row) / 2 * reach
             if inverse is not None:
                 square = sum(row[i] * self.arb(inverse[i, k]) * row[k] for i in range(self.n) for k in range(self.n))

@@ -301,7 +301,7 @@ class PatternDynamics:
         """Each row b of (19.5), ½(max b - min b), and √(bᵀM⁻¹b) or None; those of M for the logistic loss."""
         rows = [self._guard(j, i, side) for j, i in self.slopes for side in SIDES]
         rows += [[self.sign(j, i) * x for x in self.speeds[j][i]] for j, i in self.units if (j, i) not in self.slopes]
-        rows += self.rational if self.logistic else []
+        rows += self.rational if self.logistic and self.units else []
         found = []
         for row in rows:
             length = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from fractions import Fraction
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -84,16 +86,20 @@ def test_times_state_no_more_digits_than_are_needed(changes: dict[str, int], rea
     assert reason in found if reason else not found
 
 
-def flow_at_an_event(kind_of_unit: int, before: int) -> Any:
+def flow_at_an_event(kind_of_unit: int, before: int, loss: str = "exponential") -> Any:
     """One neuron, one sample, S = 1, a = ±1, just before the unit reaches its kink; ‖W - W̃‖ = 0."""
+    return flow_of_one_neuron(kind_of_unit, [before * 2.0**-60], loss)
+
+
+def flow_of_one_neuron(sign: int, z: list[float], loss: str, gamma: str = "1/2") -> Any:
+    """One neuron, a = ±1, orthonormal samples of label +1, z_i as given; ‖W - W̃‖ = 0."""
     import flint
 
-    network = SimpleNamespace(
-        gamma=flow_checker.Fraction(1, 2), squares=[flow_checker.Fraction(1)], signs=[kind_of_unit]
-    )
-    z, document = before * 2.0**-60, {"bits": 128, "loss": "exponential"}
-    S, data = [[flow_checker.Fraction(1)]], ([[1.0]], [1.0])
-    return flow_checker.Flow(flint, network, S, data, [[z]], document, lambda message: None)
+    one, n = Fraction(1), len(z)
+    network = SimpleNamespace(gamma=Fraction(gamma), squares=[one], signs=[sign])
+    S = [[one * (i == k) for k in range(n)] for i in range(n)]
+    document, data = {"bits": 128, "loss": loss}, (np.eye(n).tolist(), [1.0] * n)
+    return flow_checker.Flow(flint, network, S, data, [z], document, lambda message: None)
 
 
 @pytest.mark.parametrize(
@@ -165,14 +171,94 @@ def test_an_event_is_within_its_radius_and_its_step(window: float, radius: float
 def test_the_trap_is_about_the_pattern_of_the_point() -> None:
     flow = flow_at_an_event(1, 1)
     with pytest.raises(ValueError, match="the last pattern is not that of the KKT point"):
-        flow.trap(SimpleNamespace(sides=[[-1]], lam=[flow_checker.Fraction(1)]))
-    flow.trap(SimpleNamespace(sides=[[1]], lam=[flow_checker.Fraction(1)]))
+        flow.trap(SimpleNamespace(sides=[[-1]], lam=[Fraction(1)]))
+    flow.trap(SimpleNamespace(sides=[[1]], lam=[Fraction(1)]))
 
 
 def test_the_trap_needs_strict_inequalities() -> None:
     """w = w* = 1, so the right side of (19.5) is 0; a unit that stands still has 0 on the left as well."""
-    flow, point = flow_at_an_event(1, 1), SimpleNamespace(sides=[[1]], lam=[flow_checker.Fraction(1)])
+    flow, point = flow_at_an_event(1, 1), SimpleNamespace(sides=[[1]], lam=[Fraction(1)])
     flow.trap(point)
     flow.D = [[[flow.arb(0)]]]
     with pytest.raises(ValueError, match="the trap does not hold"):
         flow.trap(point)
+
+
+# --- the logistic loss
+
+
+def test_the_pace_of_a_step_is_that_of_its_lemma() -> None:
+    """(19.4) with numbers: n = 2, M = I, q = (0, 1): κ = (½, ½), μ = ½, B = 1, v = w, v_i - κᵀw = ±(w_1 - w_2)/2."""
+    flow = flow_of_one_neuron(1, [2.0**-60, 1.0], "logistic")
+    g = [0.5, 1.0 / (1.0 + math.e)]
+    w = [x / sum(g) for x in g]
+    p = [(1.0 - x) * y for x, y in zip(g, w, strict=True)]
+    delta = max(abs(x - (w[0] * p[0] + w[1] * p[1])) for x in p)
+    found = []
+    for U in (1 / 2, 1 / 8, 1 / 32, 1 / 128):
+        for z in (0.75, math.sqrt(0.5)):
+            inner, V = abs(w[0] - w[1]) / 2 + U / 2, max(w) + U
+            b = (1 + U) * ((1 + z) * ((2 + U) / 2 + inner) + z * (2 + U + V))
+
+            def tau(a: float) -> float:
+                return math.log(1 + U * b / a) / b  # noqa: B023
+
+            T = min(tau((1 + U) * delta), math.log(z / 0.5) / ((1 + z) * V))
+            a = (1 + U) * (delta + (2 + U) * z * (1 + z) * V * (V + inner) * T)
+            found.append((min(T, tau(a)), U, a, b, V))
+    assert [float(x) for x in flow.pace(*flow.weights())] == pytest.approx(max(found), rel=1e-12)
+
+
+@pytest.mark.parametrize(("total", "trapped"), [(0.8, True), (0.9, False)])
+def test_the_trap_knows_how_much_the_loss_may_still_do(total: float, trapped: bool) -> None:
+    """Three orthonormal samples at w = w*: D = M = I, ρ = 1/3, Λ = 3 log(1 + e^{-q}).
+
+    (19.5) asks for 1/3 > min(Λ/2, √(E/6/(1 - E/2))), so for Λ < 2/3 or E < 1/2, E = e^Λ - 1 - Λ: 0.43 and 0.56 here.
+    """
+    q = -math.log(math.expm1(total / 3.0))
+    point = SimpleNamespace(sides=[[1, 1, 1]], lam=[Fraction(1)] * 3)
+    flow = flow_of_one_neuron(1, [q] * 3, "logistic")
+    if trapped:
+        flow.trap(point)
+        return
+    with pytest.raises(ValueError, match="the trap does not hold"):
+        flow.trap(point)
+    flow_of_one_neuron(1, [q] * 3, "exponential").trap(point)
+    flow_of_one_neuron(1, [q] * 3, "logistic", "1").trap(point)  # no kink, no condition
+
+
+def test_the_trap_of_the_logistic_loss_needs_margins_that_grow() -> None:
+    flow, point = flow_at_an_event(1, 1, "logistic"), SimpleNamespace(sides=[[1]], lam=[Fraction(1)])
+    flow.trap(point)
+    flow.M = [[flow.arb(0)]]
+    with pytest.raises(ValueError, match="the trap does not hold"):
+        flow.trap(point)
+
+
+def test_a_large_loss_is_no_trap() -> None:
+    """n = 1, q = -2: Λ = log(1 + e²) = 2.1, E > 2."""
+    flow = flow_of_one_neuron(-1, [2.0], "logistic")
+    with pytest.raises(ValueError, match="the loss is too large"):
+        flow.trap(SimpleNamespace(sides=[[1]], lam=[Fraction(1)]))
+
+
+@pytest.mark.parametrize(("loss", "late"), [("exponential", 0.0), ("logistic", 2.0**-20)])
+def test_the_clocks_differ_by_what_the_loss_may(loss: str, late: float) -> None:
+    """‖a‖ = R_max = 1: 2 h e in a step of length h = 1/16 with e = 2^-18; then Δ = 33/32 |z|/speed at an event."""
+    flow = flow_at_an_event(1, -1, loss)
+    flow.t[0][0] = flow.arb(-0.25)
+    flow.e = flow.arb(2) ** -18
+    flow.step(flow.pace(*flow.weights()), 1 << 124, None, None)
+    assert float(flow.late) == pytest.approx(late / 2.0, rel=1e-6)
+    flow.e, flow.t[0][0], flow.late = flow.arb(0), flow.arb(-(2.0**-60)), flow.arb(late)
+    assert abs(float(flow.window)) == 0.0
+    flow.happen((0, 0, "crossed", 1, []), flow.arb(0.5), flow.arb(1), flow.arb(2) ** -19)
+    assert float(flow.window) == pytest.approx(33.0 / 32.0 * 2.0**-59, rel=1e-12)
+    assert float(flow.late) == pytest.approx(float(flow.window) + late, rel=1e-12)
+
+
+def test_an_event_told_more_sharply_than_the_clocks_agree_is_refused() -> None:
+    flow = flow_at_an_event(1, -1, "logistic")
+    flow.late = flow.arb(2) ** -20
+    with pytest.raises(ValueError, match="an event is not where it is said to be"):
+        flow.happen((0, 0, "crossed", 1, []), flow.arb(0.5), flow.arb(1), flow.arb(2) ** -21)
