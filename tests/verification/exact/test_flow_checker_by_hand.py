@@ -187,26 +187,33 @@ def test_the_trap_needs_strict_inequalities() -> None:
 # --- the logistic loss
 
 
-def test_the_pace_of_a_step_is_that_of_its_lemma() -> None:
-    """(19.4) with numbers: n = 2, M = I, q = (0, 1): κ = (½, ½), μ = ½, B = 1, v = w, v_i - κᵀw = ±(w_1 - w_2)/2."""
-    flow = flow_of_one_neuron(1, [2.0**-60, 1.0], "logistic")
-    g = [0.5, 1.0 / (1.0 + math.e)]
+@pytest.mark.parametrize(("q", "mu"), [((0.0, 1.0), 0.5), ((20.0, 20.0), 2.0**-20)])
+def test_the_pace_of_a_step_is_that_of_its_lemma(q: tuple[float, float], mu: float) -> None:
+    """(19.4) with numbers: n = 2, M = I, so that κ = (½, ½), μ = ½, B = 1, v = w, v_i - κᵀw = ±(w_1 - w_2)/2.
+
+    At q = (20, 20) both are 0, so that μ may be told to be small: then T is what binds.
+    """
+    flow = flow_of_one_neuron(1, [x or 2.0**-60 for x in q], "logistic")
+    flow.mu = flow.arb(mu)
+    g = [1.0 / (1.0 + math.exp(x)) for x in q]
     w = [x / sum(g) for x in g]
     p = [(1.0 - x) * y for x, y in zip(g, w, strict=True)]
-    delta = max(abs(x - (w[0] * p[0] + w[1] * p[1])) for x in p)
+    delta = max([mu / 2**20, *(abs(x - (w[0] * p[0] + w[1] * p[1])) for x in p)])
     found = []
     for U in (1 / 2, 1 / 8, 1 / 32, 1 / 128):
-        for z in (0.75, math.sqrt(0.5)):
-            inner, V = abs(w[0] - w[1]) / 2 + U / 2, max(w) + U
-            b = (1 + U) * ((1 + z) * ((2 + U) / 2 + inner) + z * (2 + U + V))
+        for z in (1.5 * max(g), math.sqrt(max(g))):
+            inner, V = abs(w[0] - w[1]) / 2 + U * mu, max(w) + U
+            b = (1 + U) * ((1 + z) * ((2 + U) * mu + inner) + z * (2 + U + V))
 
             def tau(a: float) -> float:
-                return math.log(1 + U * b / a) / b  # noqa: B023
+                return math.log1p(U * b / a) / b  # noqa: B023
 
-            T = min(tau((1 + U) * delta), math.log(z / 0.5) / ((1 + z) * V))
+            T = min(tau((1 + U) * delta), math.log(z / max(g)) / ((1 + z) * V))
             a = (1 + U) * (delta + (2 + U) * z * (1 + z) * V * (V + inner) * T)
-            found.append((min(T, tau(a)), U, a, b, V))
-    assert [float(x) for x in flow.pace(*flow.weights())] == pytest.approx(max(found), rel=1e-12)
+            found.append((min(T, tau(a)), U, a, b, V, tau(a) > T))
+    *expected, binds = max(found)
+    assert [float(x) for x in flow.pace(*flow.weights())] == pytest.approx(expected, rel=1e-9)
+    assert binds == (mu < 0.5)
 
 
 @pytest.mark.parametrize(("total", "trapped"), [(0.8, True), (0.9, False)])
@@ -253,8 +260,8 @@ def test_the_clocks_differ_by_what_the_loss_may(loss: str, late: float) -> None:
     flow.e, flow.t[0][0], flow.late = flow.arb(0), flow.arb(-(2.0**-60)), flow.arb(late)
     assert abs(float(flow.window)) == 0.0
     flow.happen((0, 0, "crossed", 1, []), flow.arb(0.5), flow.arb(1), flow.arb(2) ** -19)
-    assert float(flow.window) == pytest.approx(33.0 / 32.0 * 2.0**-59, rel=1e-12)
-    assert float(flow.late) == pytest.approx(float(flow.window) + late, rel=1e-12)
+    assert float(flow.window) == pytest.approx(33.0 / 32.0 * 2.0**-59, rel=1e-12, abs=0.0)
+    assert float(flow.late) == pytest.approx(float(flow.window) + late, rel=1e-12, abs=0.0)
 
 
 def test_an_event_told_more_sharply_than_the_clocks_agree_is_refused() -> None:
