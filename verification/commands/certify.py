@@ -155,7 +155,8 @@ def _judged(args: argparse.Namespace, result: CertificateCheck, slope: Fraction 
         wrong.insert(0, f"--slope {args.slope if slope is None else slope}")
     if wrong:
         return False, f"refused: the certificate is of {of}, not of {' '.join(wrong)}."
-    return True, f"accepted: {result.reason}. It proves: {result.verdict}. It is of {of}."
+    loss = f" of the {result.loss} loss" if result.loss else ""
+    return True, f"accepted: {result.reason}. It proves: {result.verdict}{loss}. It is of {of}."
 
 
 def _shown(certificate: Certificate, heading: list[Any]) -> Iterator[Any]:

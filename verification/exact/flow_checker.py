@@ -42,7 +42,7 @@ def recomputed_flow(document: Any, rows: Any, labels: list[float], S: Any, scale
     require(all(type(x) is str and FLOAT.fullmatch(x) for row in start for x in row), "the start holds no floats")
     W = [[float.fromhex(x) for x in row] for row in start]
     require([[x.hex() for x in row] for row in W] == start, "the start holds no floats")
-    with flint.ctx.workprec(bits + 64):
+    with flint.ctx.workprec(2 * bits):
         flow = Flow(flint, network, signed, (rows, labels), W, document, tell)
         made = [flow.leg(leg) for leg in legs]
         last = integers([document["last"]], 4 * bits + 512)[0]
@@ -105,6 +105,7 @@ class Flow:
         self.mu = self.arb(spread / 2 or max(map(max, M))).upper()
         self.B, self.middle = self.arb(max(M[i][i] for i in range(n))).upper(), list(map(self.arb, middle))
         self.reduced = self.M if self.logistic else self.centred  # log w does not change by it
+        self.longest = 1 / (2 * self.mu).max(self.B * int(self.logistic) / 2)  # of a step: beyond, balls grow
 
     def weights(self) -> tuple[list[Any], list[Any]]:
         """w = softmax(log g) and ζ of W̃, at q_i = Σ_j a_j² Φ_ji t_ji; sliding units add nothing."""
@@ -114,7 +115,7 @@ class Flow:
 
     def taylor(self, w: list[Any], zeta: list[Any], h: Any, x: Any) -> list[Any]:
         """∫w over h = xτ: Taylor coefficients by w' = -w∘(p - wᵀp), ζ' = -ζ∘p, p = (1 - ζ)∘Mw; and remainder (19.4)."""
-        order = next(N for N in range(4, 4 * self.bits) if x**N < self.arb(2) ** (-self.bits))
+        order = next(N for N in range(4, 4 * self.bits) if x**N < self.tick / 256)
         A = [[h * y for y in row] for row in self.reduced]
         om, ze = [[y] for y in w], [[y] for y in zeta if self.logistic]
         (v, p), mean = ([list[Any]() for _ in w] for _ in "vp"), list[Any]()
@@ -147,7 +148,7 @@ class Flow:
         """One pattern, in steps of τ/8 at most, halved where the conditions ask for it; `event` ends it."""
         while ticks > 0:
             pace = self.pace(*self.weights())
-            part = min(ticks, int((self.arb(2) ** self.bits * pace[0] / 8).lower().floor().unique_fmpz()))
+            part = min(ticks, int(((pace[0] / 8).min(self.longest) / self.tick).lower().floor().unique_fmpz()))
             while not self.step(pace, part, event if part == ticks else None, radius):
                 part //= 2
                 require(part << MOST_HALVINGS > ticks, "a unit comes nearer to its kink than it may")
