@@ -124,6 +124,24 @@ def test_what_the_checker_refuses_is_not_given_out(monkeypatch):
     ]
 
 
+class StoppedError(Exception):
+    pass
+
+
+def test_a_check_tells_its_steps_and_may_be_stopped(proof):
+    found, data = proof
+    told = []
+    assert check_certificate(found.to_json(), data.X, data.y, told.append).accepted
+    assert told[:2] == ["step 1 of the check", "step 2 of the check"]
+
+    def stop(message):
+        if message == "step 3 of the check":
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        check_certificate(found.to_json(), data.X, data.y, stop)
+
+
 def test_a_proof_that_the_checker_refuses_is_tried_again_with_more_bits(monkeypatch, proof):
     """As where the checker's errors are larger than the prover's; twice the bits make both small."""
     honest, (first, data) = prover._refusal, proof
