@@ -274,8 +274,8 @@ def _enumeration(rows: dict[str, ClaimResult]) -> str:
     programs = row.measurement.details["programs"]
     if row.conclusion is Conclusion.HOLDS:
         return f"the limits are the global optimum, by enumeration of {programs} convex programs"
-    excess = number(row.measurement.value)
-    return f"enumeration of {programs} convex programs puts a limit {excess} above the global optimum"
+    excess = number(100.0 * row.measurement.value)
+    return f"enumeration of {programs} convex programs puts a limit {excess}% above the global optimum"
 
 
 def certificate_record(evidence: Evidence) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class StartProof(NamedTuple):
             return "the flow and its limit"
         if not isinstance(self.point, NotProven):
             return f"the limit in floats is a KKT point; not the way there ({self.flow.reason})"
-        return f"nothing ({self.flow.reason}; {self.point.reason})"
+        return f"nothing ({'; '.join(dict.fromkeys([self.flow.reason, self.point.reason]))})"
 
 
 class _OutOfTimeError(Exception):
@@ -63,7 +63,7 @@ def prove_starts(evidence: Evidence) -> tuple[StartProof, ...]:
 
 
 def _proof(evidence: Evidence, start: Start, flow: FlowResult, until: float) -> StartProof:
-    """The flow proven if it can be, else its limit."""
+    """The limit proven, which takes little, and in the time that is left the flow."""
     network, data, units = evidence.network, evidence.data, evidence.network.m * evidence.data.n
 
     def tell(message: str) -> None:
@@ -81,12 +81,11 @@ def _proof(evidence: Evidence, start: Start, flow: FlowResult, until: float) -> 
     if why:
         return StartProof(start.scale, NotProven(why), NotProven(why))
     try:
+        point: PointCertificate | NotProven = NotProven(f"the flow has no limit in floats: {flow.status.name}")
+        if flow.limit is not None:
+            point = _timed(lambda: certify_point(network, data, flow.limit, progress=tell))
         way = _flow_proof(evidence, start, units, tell)
-        if isinstance(way, FlowCertificate):
-            return StartProof(start.scale, way, way.point)
-        if flow.limit is None:
-            return StartProof(start.scale, way, NotProven(f"the flow has no limit in floats: {flow.status.name}"))
-        return StartProof(start.scale, way, _timed(lambda: certify_point(network, data, flow.limit, progress=tell)))
+        return StartProof(start.scale, way, way.point if isinstance(way, FlowCertificate) else point)
     except MissingExtraError:
         missing = NotProven("proofs need python-flint (the extra `exact`)")
         return StartProof(start.scale, missing, missing)

@@ -126,7 +126,7 @@ def optimum_table(optimum: OptimumCertificate) -> Table:
         count = f"{optimum.programs} programs by {bounds}"
         table.add_row("proven", f"W is a global optimum of (P): {count}")
     if above is not None:
-        table.add_row("proven", f"not global: another KKT point, of rank {above.rank}, with")
+        table.add_row("proven", f"not global: the KKT point that was looked at, of rank {above.rank}, with")
         table.add_row("½‖W‖² of that point", f"{decimal(above.objective)} (an exact fraction)")
         least = "" if optimum.bounds else "at least "
         table.add_row("above the optimum by", f"{least}{100 * float(optimum.excess):.6g}%")
@@ -138,6 +138,7 @@ def flow_table(flow: FlowCertificate) -> Table:
     table = point_table(flow.point)
     table.add_row("proven", f"gradient flow of the {flow.loss} loss from this start converges in direction to W")
     table.add_row("precision", f"{flow.bits} bits")
+    table.add_row("s", "loss-normalized time; units are (neuron, sample), both counted from 0")
     for event in flow.events:
         side = {1: ", to z > 0", -1: ", to z < 0", 0: ""}[event.side]
         unit = f"unit ({event.neuron}, {event.sample}) {event.kind}{side}"

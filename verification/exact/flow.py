@@ -73,7 +73,7 @@ def certify_flow(
     W0: Any,
     slope: Fraction | None = None,
     progress: Callable[[str], None] = lambda message: None,
-    loss: Loss | str = "exponential",
+    loss: Loss | str | None = None,
 ) -> FlowCertificate | NotProven:
     """Prove where gradient flow from W0 goes.
 
@@ -88,8 +88,8 @@ def certify_flow(
         γ as a fraction, such as Fraction(1, 10) for 0.1. By default the exact value of the network's float.
     progress : callable, optional
         Told, in a few words, what is being done.
-    loss : Loss or str
-        "exponential" or "logistic".
+    loss : Loss or str, optional
+        "logistic", the default, or "exponential".
 
     Returns
     -------
@@ -109,12 +109,12 @@ def certify_flow(
 
     Examples
     --------
-    >>> from refimpl import LeakyReLU
+    >>> from refimpl import Dataset, LeakyReLU, TwoLayerNetwork
     >>> network = TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5))
     >>> data = Dataset([[1.0, 0.25], [0.0, 1.0]], [1, -1])
     >>> flow = certify_flow(network, data, [[-0.5, 0.125], [0.25, 0.5]])
     >>> flow.proven, flow.point.rank, [(event.neuron, event.sample, event.kind) for event in flow.events]
-    (True, 2, [(1, 0, 'crossed'), (0, 1, 'crossed'), (0, 0, 'crossed')])
+    (True, 2, [(0, 1, 'crossed'), (1, 0, 'crossed'), (0, 0, 'crossed')])
     """
     check_problem(network, data, "certify_flow")
     loss, W0 = as_loss(loss), as_initial_weights(W0, network, data)
@@ -174,7 +174,9 @@ class _Integration:
         point, told = self._candidate(), 0
         while True:
             if point is not None and self._trapped(point):
-                return FlowCertificate(self.loss, self.start, self.bits, tuple(self.events), self.clock, point)
+                last = self.events[-1].time if self.events else Fraction(0)
+                shown = last + power_of_two(self.clock - last)  # a later time of the trap, of one digit
+                return FlowCertificate(self.loss, self.start, self.bits, tuple(self.events), shown, point)
             if self._advance():
                 point = self._candidate()
             elif self.steps >= told:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from verification.exact.documents import Sealed
 from verification.exact.point import PointCertificate
-from verification.exact.rational import power_of_two
 
 __all__ = ["FlowCertificate", "ProvenEvent"]
 
@@ -43,7 +42,7 @@ class FlowCertificate(Sealed):
     events : tuple of ProvenEvent
         Every event, in order.
     time : Fraction
-        The loss-normalized time at which the trap is proven; no event comes later.
+        A loss-normalized time at which the trap is proven, a power of two after the last event; no event comes later.
     point : PointCertificate
         The limit: W/‖W‖ converges to the direction of this KKT point.
 
@@ -82,7 +81,7 @@ class FlowCertificate(Sealed):
             "start": [[x.hex() for x in row] for row in self.start],
             "bits": self.bits,
             "legs": legs,
-            "last": self._ticks(power_of_two(self.time - clock)),
+            "last": self._ticks(self.time - clock),
             "point": {name: point[name] for name in POINT_FIELDS},
             "verdict": "proven_flow_limit",
         }

@@ -120,6 +120,27 @@ def test_a_limit_is_proven_written_and_checked(data_file, tmp_path, capsys):
     assert "1 positive and 1 negative neurons, not of --negative 4" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("loss", ["logistic", "exponential"])
+def test_a_flow_is_proven_written_and_checked(data_file, tmp_path, capsys, loss):
+    """Logistic is the default."""
+    pytest.importorskip("flint")
+    path, other = str(tmp_path / "flow.json"), "exponential" if loss == "logistic" else "logistic"
+    np.save(tmp_path / "W0.npy", [[0.5, 0.125], [0.25, 1.0]])
+    option = [] if loss == "logistic" else ["--loss", loss]
+    given = ["--data", data_file, *POINT, "--weights", str(tmp_path / "W0.npy")]
+    assert cli.main(["certify", "--flow", *given, *option, "--out", path]) == 0
+    text = capsys.readouterr().out
+    assert f"gradient flow of the {loss} loss from this start converges in direction to W" in text
+    assert "± 2^-40" not in text
+    assert cli.main(["certify", "--check", path, "--data", data_file]) == 0
+    assert f"It is of the {loss} loss, slope 1/10" in capsys.readouterr().out
+    assert cli.main(["certify", "--check", path, "--data", data_file, "--loss", loss]) == 0
+    assert cli.main(["certify", "--check", path, "--data", data_file, "--loss", other]) == 1
+    assert f"not of --loss {other}" in capsys.readouterr().out
+    assert cli.main(["certify", "--flow", *given, "--loss", "hinge"]) == 2
+    assert "`--loss` must be" in capsys.readouterr().err
+
+
 def test_weights_that_are_near_no_kkt_point_are_not_proven(data_file, tmp_path, capsys):
     np.save(tmp_path / "W.npy", [[1.0, -1.0], [1.0, 1.0]])
     arguments = ["certify", "--limit", "--data", data_file, "--slope", "0.1", *NETWORK, "--weights"]

@@ -68,7 +68,7 @@ def test_proven_flows_are_those_of_gradient_flow(loss, seeds):
 
 def test_neurons_of_equal_slopes_release_a_sample_at_one_instant():
     network, data, W0 = instance(20)
-    proof = certify_flow(network, data, W0)
+    proof = certify_flow(network, data, W0, loss="exponential")
     released = [(e.time, e.sample, e.neuron) for e in proof.events if e.kind == "released"]
     both = [(a, b) for a, b in pairwise(released) if a[:2] == b[:2]]
     assert len(both) == 1
@@ -87,7 +87,7 @@ def test_neurons_of_equal_slopes_release_a_sample_at_one_instant():
 
 def test_a_repelling_kink_releases_the_only_unit_that_slides():
     network, data, W0 = instance(2)
-    proof = certify_flow(network, data, W0)
+    proof = certify_flow(network, data, W0, loss="exponential")
     document = json.loads(proof.to_json())
     legs = [leg for leg in document["legs"] if leg["also"]]
     legs = [leg for leg in legs if network.second_layer[leg["unit"][0]] * data.y[leg["unit"][1]] > 0]
@@ -111,7 +111,9 @@ def test_sixty_seven_events_of_six_neurons_take_less_than_a_minute():
         direction = data.y @ data.X
         W0 = W0 / 2.0 - np.sign(network.second_layer)[:, None] * direction / np.linalg.norm(direction) * scale * 2.0
     began, parts = time.process_time(), []
-    proof = certify_flow(network, data, W0, progress=lambda text: parts.append((time.process_time(), text)))
+    proof = certify_flow(
+        network, data, W0, progress=lambda text: parts.append((time.process_time(), text)), loss="exponential"
+    )
     checked = time.process_time()
     assert len(proof.events) == 67
     proven = next(at for at, text in parts if "checked" in text)
@@ -155,7 +157,7 @@ def test_an_event_of_two_samples_is_where_quadrature_puts_it():
     dq_1/du = 4 w_1/w_2 = 4 e^{u - q_1}, so e^{q_1} = e^{1/2} + 4(e^u - e^{-1/2}); and ds = 4(1 + e^{u - q_1}) du.
     """
     network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [0.0, 1.0]], [1, 1])
-    proof = certify_flow(network, data, [[0.5, -1.0]])
+    proof = certify_flow(network, data, [[0.5, -1.0]], loss="exponential")
     grid = np.linspace(-0.5, 0.0, 200_001)
     ratio = 4.0 * (1.0 + np.exp(grid) / (math.exp(0.5) + 4.0 * (np.exp(grid) - math.exp(-0.5))))
     s = float(np.trapezoid(ratio, grid))
@@ -177,6 +179,15 @@ def test_an_event_of_the_logistic_loss_is_where_quadrature_puts_it():
     assert [(e.neuron, e.sample, e.kind, e.side) for e in proof.events] == [(0, 1, "crossed", 1)]
     assert float(proof.events[0].time) == pytest.approx(s, abs=1e-9)
     assert (proof.point.rank, proof.point.slack) == (1, {})
+
+
+def test_a_start_may_hold_exact_zeros():
+    """Row 1 has no third coordinate, row 2 a negative 0 there; no sample is orthogonal to them."""
+    network = TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5))
+    data = Dataset([[1.0, 0.25, 0.0], [0.0, 1.0, 0.5]], [1, -1])
+    proof = certify_flow(network, data, [[-0.5, 0.125, 0.0], [0.25, 0.5, -0.0]])
+    assert proof.proven
+    assert [x.hex() for row in proof.start for x in row[2:]] == ["0x0.0p+0", "-0x0.0p+0"]
 
 
 def test_another_loss_is_refused():

@@ -26,7 +26,9 @@ SQUARE_START = [[-0.5, 0.125], [0.25, 0.5]]
 
 @lru_cache
 def proof(slope: float = 0.5, start: str = json.dumps(SQUARE_START)) -> dict[str, Any]:
-    found = certify_flow(TwoLayerNetwork([1.0, -1.0], LeakyReLU(slope)), SQUARE, np.array(json.loads(start)))
+    found = certify_flow(
+        TwoLayerNetwork([1.0, -1.0], LeakyReLU(slope)), SQUARE, np.array(json.loads(start)), loss="exponential"
+    )
     assert found.proven, found.reason
     return json.loads(found.to_json())
 
@@ -220,7 +222,7 @@ def test_the_pace_of_a_step_is_that_of_its_lemma(q: tuple[float, float], mu: flo
 def test_the_trap_knows_how_much_the_loss_may_still_do(total: float, trapped: bool) -> None:
     """Three orthonormal samples at w = w*: D = M = I, ρ = 1/3, Λ = 3 log(1 + e^{-q}).
 
-    (19.5) asks for 1/3 > min(Λ/2, √(E/6/(1 - E/2))), so for Λ < 2/3 or E < 1/2, E = e^Λ - 1 - Λ: 0.43 and 0.56 here.
+    (19.5) asks for 1/3 > min(Λ/2, √(Ω/6/(1 - Ω/2))), so for Λ < 2/3 or Ω < 1/2, Ω = e^Λ - 1 - Λ: 0.43 and 0.56 here.
     """
     q = -math.log(math.expm1(total / 3.0))
     point = SimpleNamespace(sides=[[1, 1, 1]], lam=[Fraction(1)] * 3)
@@ -243,7 +245,7 @@ def test_the_trap_of_the_logistic_loss_needs_margins_that_grow() -> None:
 
 
 def test_a_large_loss_is_no_trap() -> None:
-    """n = 1, q = -2: Λ = log(1 + e²) = 2.1, E > 2."""
+    """n = 1, q = -2: Λ = log(1 + e²) = 2.1, Ω > 2."""
     flow = flow_of_one_neuron(-1, [2.0], "logistic")
     with pytest.raises(ValueError, match="the loss is too large"):
         flow.trap(SimpleNamespace(sides=[[1]], lam=[Fraction(1)]))

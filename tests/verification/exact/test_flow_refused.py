@@ -116,7 +116,7 @@ def test_what_the_checker_refuses_is_not_given_out(monkeypatch):
     monkeypatch.setattr(pattern.PatternDynamics, "is_trap", lambda *_: True)
     told = []
     network, data = TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.25], [0.0, 1.0]], [1, -1])
-    found = certify_flow(network, data, [[-0.5, 0.125], [0.25, 0.5]], progress=told.append)
+    found = certify_flow(network, data, [[-0.5, 0.125], [0.25, 0.5]], progress=told.append, loss="exponential")
     assert not found.proven
     assert found.reason.startswith("UNDECIDED: the checker does not find it proven (refused: ")
     assert [line for line in told if "checked" in line] == [
@@ -158,7 +158,7 @@ def test_sliding_that_is_not_strict_is_refused(monkeypatch):
     """A certifier that lets every attracting unit slide, be (19.3) satisfied or not."""
     for seed in range(5, 40):
         network, data, W0 = instance(seed)
-        honest = certify_flow(network, data, W0)
+        honest = certify_flow(network, data, W0, loss="exponential")
         if honest.proven and any(
             e.kind == "crossed" and network.second_layer[e.neuron] * data.y[e.sample] < 0 for e in honest.events
         ):
@@ -191,7 +191,7 @@ def false_statements(leg, m, n):
 def test_false_statements_of_events_are_refused(seed):
     """Instance 93 has two kinks that release the only unit that slides, 20 a release of two neurons at once."""
     network, data, W0 = instance(seed)
-    document = json.loads(certify_flow(network, data, W0).to_json())
+    document = json.loads(certify_flow(network, data, W0, loss="exponential").to_json())
     legs = document["legs"]
     for k in range(len(legs)):
         if THOROUGH or legs[k]["also"]:
