@@ -274,7 +274,7 @@ def _enumeration(rows: dict[str, ClaimResult]) -> str:
     programs = row.measurement.details["programs"]
     if row.conclusion is Conclusion.HOLDS:
         return f"the limits are the global optimum, by enumeration of {programs} convex programs"
-    excess = number(100.0 * row.measurement.value)
+    excess = number(100.0 * (row.measurement.value or 0.0))
     return f"enumeration of {programs} convex programs puts a limit {excess}% above the global optimum"
 
 
