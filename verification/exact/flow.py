@@ -207,6 +207,8 @@ class _Integration:
         cell, bits = self.cell, self.bits
         state = cell.state(self.t)
         pace = cell.pace(state)
+        if not pace.tau > 0:
+            raise _UndecidedError(f"numbers at s = {float(self.clock):.12g} are too large for ball arithmetic", 0)
         longest = min(float(pace.tau) / PART_OF_TAU, PART_OF_SPREAD / float(cell.mu))
         base = _dyadic(Fraction(longest), bits)
         h = min(base, 4 * self.taken)

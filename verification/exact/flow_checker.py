@@ -284,7 +284,7 @@ class Flow:
         w, zeta = map(self.widened, self.weights())
         loss = -sum((1 - x).log() for x in zeta)  # Λ = nL of the logistic loss, else 0
         half, square = (loss.exp() - 1 - loss).upper() / 2, self.dot(w, [self.dot(row, w) for row in self.M])
-        require(bool(half < 1), "the trap does not hold: the loss is too large")
+        require(self.gamma == 1 or bool(half < 1), "the trap does not hold: the loss is too large")
         distance = sum((x - y) * (x - y) / x for x, y in zip(w, target, strict=True))
         reach = (2 * distance.upper()).sqrt() + loss.upper()
         excess = (((square - rho).upper().max(self.arb(0)) + rho * half) / (1 - half)).upper().sqrt()

@@ -287,7 +287,7 @@ class PatternDynamics:
         chi2 = sum((x - y) * (x - y) / x for x, y in zip(w, target, strict=True))
         reach = (2 * chi2).upper().sqrt() + total_loss.upper()
         excess = (self.growth(w)[1] - rho).upper().max(self.ball(0))
-        if not half < 1:
+        if self.units and not half < 1:
             return False
         excess = ((excess + rho * half) / (1 - half)).upper().sqrt()
         for row, half_spread, length in self._bounds_of_rows:

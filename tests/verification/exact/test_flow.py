@@ -190,6 +190,20 @@ def test_a_start_may_hold_exact_zeros():
     assert [x.hex() for row in proof.start for x in row[2:]] == ["0x0.0p+0", "-0x0.0p+0"]
 
 
+@pytest.mark.parametrize("loss", ["exponential", "logistic"])
+def test_a_start_beyond_ball_arithmetic_is_undecided(loss):
+    proof = certify_flow(TwoLayerNetwork([1.0], LeakyReLU(1.0)), Dataset([[1.0, 0.5]], [1]), [[1e60, 0.1]], loss=loss)
+    assert proof.reason == "UNDECIDED: numbers at s = 0 are too large for ball arithmetic"
+
+
+@pytest.mark.parametrize("loss", ["exponential", "logistic"])
+def test_without_kinks_every_start_is_in_the_trap(loss):
+    """γ = 1, of two samples the first has a negative margin that falls at first: M = [[1, -1/2], [-1/2, 5/4]]."""
+    network, data = TwoLayerNetwork([1.0], LeakyReLU(1.0)), Dataset([[1.0, 0.0], [-0.5, 1.0]], [1, 1])
+    proof = certify_flow(network, data, [[-3.0, -8.0]], loss=loss)
+    assert (proof.events, proof.point.rank, proof.point.slack) == ((), 1, {})
+
+
 def test_another_loss_is_refused():
     network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [0.0, 1.0]], [1, 1])
     with pytest.raises(InvalidParameterError, match="`loss` must be exponential or logistic; got"):
