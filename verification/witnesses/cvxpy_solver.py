@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
+from threading import RLock
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 __all__ = ["SOLVER", "load_cvxpy", "solve"]
@@ -26,6 +28,18 @@ LARGE = 300
 as fast. One thread, so that the digits do not depend on the machine."""
 
 
+PUT_OFF = (
+    ("cvxpy.", "scipy.stats", frozenset({"entropy"})),
+    ("osqp.", "jinja2", frozenset({"Environment", "PackageLoader", "select_autoescape"})),
+)
+"""Whose imports of which functions of a module wait until they are called."""
+
+MPAX = "cvxpy.reductions.solvers.qp_solvers.mpax"
+"""CVXPY's module for MPAX, which imports `jax` before it finds that there is no `mpax`."""
+
+_loading = RLock()
+
+
 @cache
 def load_cvxpy() -> Any:
     """The module; on first use, because importing it takes longer than most commands need.
@@ -34,13 +48,9 @@ def load_cvxpy() -> Any:
     is asked here, so that others fail is nothing to tell. What takes most of the time is put off until somebody asks
     for it: `scipy.stats`, of which an atom of quantum information wants one function; `jinja2`, with which OSQP writes
     C code; and `jax`, which the solver MPAX imports, where MPAX is not there, and CVXPY imports before it finds that.
+    Nobody else's imports are touched, those of other threads included.
     """
-    with ExitStack() as stack:
-        stack.enter_context(_quiet())
-        stack.enter_context(_put_off("scipy.stats", "entropy"))
-        stack.enter_context(_put_off("jinja2", "Environment", "PackageLoader", "select_autoescape"))
-        if _is_missing("mpax"):
-            stack.enter_context(_put_off("jax"))
+    with _loading, _quiet(), _put_off():
         return import_module("cvxpy")
 
 
@@ -68,47 +78,53 @@ def _is_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-class _PutOff(ModuleType):
-    """Stands for a module until a name is asked of it that is not among `functions`: these import it when called."""
-
-    def __init__(self, name: str, functions: frozenset[str]) -> None:
-        super().__init__(name)
-        self._functions = functions
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # the import system asks whether there is a `__path__`
-            raise AttributeError(name)
-        if name in self._functions:
-            return lambda *given, **named: getattr(_real(self.__name__), name)(*given, **named)
-        return getattr(_real(self.__name__), name)
-
-
-def _is_missing(name: str) -> bool:
-    """Whether there is certainly no such package."""
+def _is_there(name: str) -> bool | None:
+    """Whether there is such a package; None if an import hook keeps that to itself."""
     try:
-        return find_spec(name) is None
-    except Exception:  # an import hook may raise anything
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
         return False
+    except Exception:  # an import hook may raise anything
+        return None
 
 
-def _real(name: str) -> ModuleType:
-    if isinstance(sys.modules.get(name), _PutOff):
-        del sys.modules[name]
-    return import_module(name)
+def _called_later(module: str, function: str) -> Callable[..., Any]:
+    """The function, whose module is imported when it is called."""
+    return lambda *given, **named: getattr(import_module(module), function)(*given, **named)
+
+
+def _stand_in(importer: str, name: str, wanted: frozenset[str]) -> Any:
+    """What `importer` gets instead of the module `name`, of which it wants these names; None if that is the module."""
+    if name in sys.modules:
+        return None
+    if name == "jax" and not wanted and importer.startswith(MPAX) and _is_there("mpax") is False:
+        return ModuleType(name)
+    for whose, module, functions in PUT_OFF:
+        if name == module and wanted and wanted <= functions and importer.startswith(whose) and _is_there(name):
+            return SimpleNamespace(**{function: _called_later(name, function) for function in wanted})
+    return None
 
 
 @contextmanager
-def _put_off(name: str, *functions: str) -> Iterator[None]:
-    """What imports these functions of the module `name` meanwhile imports the module when it calls one of them."""
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = _PutOff(name, frozenset(functions))
+def _put_off() -> Iterator[None]:
+    """Imports of `PUT_OFF` wait, and that of `MPAX`.
+
+    The statement is told who imports. A stand-in among `sys.modules` would be seen by everybody: to another thread
+    that imports `scipy.stats.qmc` meanwhile, `scipy.stats` would be no package.
+    """
+    plain = builtins.__import__
+
+    def put_off(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        importer = str((globals or {}).get("__name__"))
+        found = None if level else _stand_in(importer, name, frozenset(fromlist or ()))
+        return plain(name, globals, locals, fromlist, level) if found is None else found
+
+    vars(builtins)["__import__"] = put_off
     try:
         yield
     finally:
-        if isinstance(sys.modules.get(name), _PutOff):
-            del sys.modules[name]
+        if builtins.__import__ is put_off:
+            vars(builtins)["__import__"] = plain
 
 
 @contextmanager

@@ -89,21 +89,88 @@ def test_an_import_hook_that_fails_says_nothing_of_a_package(monkeypatch):
         raise RuntimeError("a library is missing")
 
     monkeypatch.setattr(cvxpy_solver, "find_spec", broken)
-    assert not cvxpy_solver._is_missing("mpax")
+    assert cvxpy_solver._is_there("mpax") is None
     monkeypatch.undo()
-    assert cvxpy_solver._is_missing("no_such_package")
-    assert not cvxpy_solver._is_missing("numpy")
+    assert cvxpy_solver._is_there("no_such_package") is False
+    assert cvxpy_solver._is_there("no_such_package.part") is False
+    assert cvxpy_solver._is_there("numpy") is True
 
 
-def test_another_name_of_a_module_put_off_is_its_own_at_once():
+def test_a_solver_whose_own_needs_are_not_there_is_not_there():
+    """OSQP without the jinja2 that it imports is no solver, as in CVXPY on its own."""
     code = (
         "import sys\n"
-        "from verification.witnesses.cvxpy_solver import _put_off\n"
-        "with _put_off('colorsys', 'rgb_to_hsv'):\n"
-        "    from colorsys import rgb_to_hsv\n"
-        "    stand_in = sys.modules['colorsys']\n"
-        "    from colorsys import ONE_THIRD\n"
-        "print(ONE_THIRD == 1.0 / 3.0, sys.modules['colorsys'] is stand_in, rgb_to_hsv(1.0, 0.0, 0.0))\n"
+        "class Without:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'jinja2':\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Without())\n"
+        "from verification.witnesses.cvxpy_solver import load_cvxpy\n"
+        "print('OSQP' in load_cvxpy().installed_solvers(), 'CLARABEL' in load_cvxpy().installed_solvers())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "True False (0.0, 1.0, 1.0)\n"
+    assert done.stdout == "False True\n"
+
+
+def test_what_others_import_meanwhile_is_the_real_thing():
+    """While CVXPY is being imported another thread imports what is put off, and gets it."""
+    code = (
+        "import importlib.util, pickle, sys, threading\n"
+        "seen = []\n"
+        "def user():\n"
+        "    try:\n"
+        "        import jinja2.ext, scipy.stats.qmc\n"
+        "        from jinja2 import Environment\n"
+        "        from scipy.stats import entropy\n"
+        "        pickle.dumps((entropy, Environment))\n"
+        "        if importlib.util.find_spec('jax'):\n"
+        "            import jax.numpy\n"
+        "        seen.append('all')\n"
+        "    except BaseException as error:\n"
+        "        seen.append(error)\n"
+        "def hook(event, given):\n"
+        "    if event == 'import' and given[0] == 'clarabel' and not seen:\n"
+        "        thread = threading.Thread(target=user)\n"
+        "        thread.start()\n"
+        "        thread.join()\n"
+        "sys.addaudithook(hook)\n"
+        "plain = __import__\n"
+        "from verification.witnesses.cvxpy_solver import load_cvxpy\n"
+        "print(load_cvxpy().Variable(2).size, seen, __import__ is plain)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "2 ['all'] True\n"
+
+
+def test_an_import_that_fails_midway_leaves_nothing_behind():
+    """The statement `import` is Python's own again, and the next try succeeds."""
+    code = (
+        "import sys\n"
+        "class Broken:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'cvxpy.reductions':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Broken())\n"
+        "plain = __import__\n"
+        "from verification.witnesses.cvxpy_solver import load_cvxpy\n"
+        "try:\n"
+        "    load_cvxpy()\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', __import__ is plain)\n"
+        "del sys.meta_path[0]\n"
+        "print('CLARABEL' in load_cvxpy().installed_solvers())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "interrupted True\nTrue\n"
+
+
+def test_other_names_of_a_module_put_off_are_its_own_at_once():
+    """A stand-in has the functions that are called later; whoever wants more, or is not CVXPY, gets the module."""
+    given = cvxpy_solver._stand_in("cvxpy.atoms", "scipy.stats", frozenset({"entropy"}))
+    if given is not None:  # scipy.stats is not imported yet
+        assert given.entropy([1.0, 1.0]) == pytest.approx(np.log(2.0))
+    assert cvxpy_solver._called_later("colorsys", "rgb_to_hsv")(1.0, 0.0, 0.0) == (0.0, 1.0, 1.0)
+    assert cvxpy_solver._stand_in("cvxpy.atoms", "scipy.stats", frozenset({"entropy", "norm"})) is None
+    assert cvxpy_solver._stand_in("cvxpy.atoms", "scipy.stats", frozenset()) is None
+    assert cvxpy_solver._stand_in("__main__", "scipy.stats", frozenset({"entropy"})) is None
+    assert cvxpy_solver._stand_in("cvxpy.atoms", "jax", frozenset()) is None
