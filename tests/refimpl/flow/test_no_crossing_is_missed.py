@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
+from scipy.special import softmax
 
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, gaussian_weights, gradient_flow
 from refimpl.flow import piecewise
 from refimpl.flow.bernstein import Path, earliest_zeros, first_crossing
 from refimpl.flow.location import NOISE, Events
+from refimpl.flow.trajectory import FlowEvent
 from refimpl.flow.watch import NearUnits
+from refimpl.losses import ExponentialLoss
+from refimpl.validation import Array
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 
@@ -132,3 +139,60 @@ def test_units_out_of_reach_would_have_had_no_event(seed: int, tolerance: float,
     every = gradient_flow(*instance, rtol=tolerance, atol=tolerance, max_steps=80)
     assert [(e.neuron, e.sample, e.kind) for e in few.events] == [(e.neuron, e.sample, e.kind) for e in every.events]
     np.testing.assert_allclose([e.s for e in few.events], [e.s for e in every.events], rtol=1e-9)
+
+
+def steps_and_events(
+    W0: Array, X: Array, a: list[float], monkeypatch
+) -> tuple[list[Path], list[Path], tuple[FlowEvent, ...]]:
+    """The paths on which a flow's events were looked for, those of them on which there was one, and the events."""
+    paths, with_event, first = [], [], Events.first
+
+    def noted(events):
+        event = first(events)
+        paths.append(events.path)
+        if event is not None:
+            with_event.append(events.path)
+        return event
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Events, "first", noted)
+        network, data = TwoLayerNetwork(a, LeakyReLU(0.5)), Dataset(X, [1] * len(X))
+        return paths, with_event, gradient_flow(network, data, W0, loss=ExponentialLoss(), max_time=3.0).events
+
+
+def test_a_flow_whose_unit_dips_twice_within_one_step(monkeypatch) -> None:
+    """The path is that of a neuron on orthogonal samples; a_2 = 1e-6 is too small to change it.
+
+    A last sample has no weight, and its products with the others are such that z_2, its preactivation at the second
+    neuron, which is z + α · c(s) whatever its side, is 1, -1, 1, -1, 1 (times 4e-8 a_2) within one step of the flow.
+    Its zeros are those of c by Dormand and Prince's method of order 8.
+    """
+    sizes, q0, a = np.array([1.17, 0.59, 1.03, 2.29, 0.41]), np.array([0.5, -1.4, -0.6, 2.8, 1.9]), 1e-6
+    c = solve_ivp(
+        lambda s, c: softmax(-q0 - sizes * c),
+        (0.0, 3.0),
+        np.zeros(5),
+        method="DOP853",
+        rtol=1e-13,
+        atol=1e-15,
+        dense_output=True,
+    ).sol
+
+    def follow(products: Array, z: float) -> tuple[list[Path], list[Path], tuple[FlowEvent, ...]]:
+        X = 0.1 * np.eye(6)
+        X[:5, :5], X[5, :5] = np.diag(np.sqrt(sizes)), products / np.sqrt(sizes)
+        Z = np.array([[*(10.0 + q0), 60.0], [*np.full(5, 20.0 * a), z * a]])
+        return steps_and_events(np.linalg.solve(X, Z.T).T, X, [1.0, a], monkeypatch)
+
+    step = next(path for path in follow(np.zeros(5), 5.0)[0] if path.s_b > 0.9)
+    places = step.s_a + (step.s_b - step.s_a) * np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+    system = np.vstack([np.ones(5), c(places)]).T
+    z, *alpha = np.linalg.lstsq(system, [1.0, -1.0, 1.0, -1.0, 1.0], rcond=1e-13)[0]
+    z, alpha = z / np.abs(alpha).max(), np.array(alpha) / np.abs(alpha).max()
+    assert np.abs(z + alpha @ c(places)).min() > 2e-8
+    zeros = [brentq(lambda s: z + alpha @ c(s), *between) for between in pairwise(places)]
+
+    _, paths, events = follow(alpha, z)
+    assert [(event.neuron, event.sample) for event in events] == [(1, 5)] * 4
+    assert len({path.s_a for path in paths}) == 1
+    np.testing.assert_allclose([event.s for event in events], zeros, rtol=0.0, atol=1e-3 * (step.s_b - step.s_a))
