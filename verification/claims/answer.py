@@ -226,7 +226,7 @@ def _proven(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
     linear: LinearMaxMargin | None = evidence.known("linear")
     if evidence.network.slope == 1.0 and linear is not None and linear.separable:
         proven.append("slope 1 and separable data leave one KKT point, w_j = a_j z*/A of rank 1, the minimizer")
-    certificate = evidence.known("certificate", "no certificate was made")
+    certificate = _certificate(evidence)
     if isinstance(certificate, str):
         measured.append(certificate)
     else:
@@ -234,6 +234,14 @@ def _proven(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
     measured += [text for text in (_trapped(rows), _program(rows), _enumeration(rows)) if text]
     told = f"Proven of this very data set: {'; '.join(proven)}" if proven else NOTHING
     return f"{told}; beside it: {'; '.join(measured)}." if measured else f"{told}."
+
+
+def _certificate(evidence: Evidence) -> Certificate | str:
+    """The exact certificate, or why there is none, as part of a sentence."""
+    late = evidence.seconds_left <= 0.0
+    none = "the time limit left no time for the exact certificate" if late else "no certificate was made"
+    found: Certificate | str = evidence.known("certificate", none)
+    return found
 
 
 NOTHING = "Nothing about the limit is proven of this very data set"
@@ -280,7 +288,7 @@ def _enumeration(rows: dict[str, ClaimResult]) -> str:
 
 def certificate_record(evidence: Evidence) -> dict[str, Any]:
     """The exact certificate in plain values: verdict, what it proves, and where it stopped or why there is none."""
-    found = evidence.known("certificate", "no certificate was made")
+    found = _certificate(evidence)
     if isinstance(found, str):
         return {"verdict": None, "proves": [], "stopped": found}
     return {"verdict": found.verdict, "proves": list(found.conclusions), "stopped": found.failed_step}

@@ -274,6 +274,7 @@ def test_no_time_at_all_leaves_every_row_with_the_reason() -> None:
     assert all(row.reason == "time: the limit of 1e-09 s was reached." for row in report.claims)
     assert report.exit_code == 3
     assert "not followed" in report.answer[2]
+    assert "the time limit left no time for the exact certificate" in report.answer[3]
     assert "--time-limit" in report.answer[4]
 
 
