@@ -145,7 +145,7 @@ def _slack_in_words(condition: Condition) -> str:
 def _flow(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
     flows = evidence.known("flows")
     if flows is None:
-        return "The gradient flow was not followed."
+        return _interrupted(evidence)
     scales = ", ".join(f"{start.scale:g}" for start in evidence.starts)
     begun = f"From {len(flows)} starts (scales {scales}) gradient flow"
     limits = evidence.limits
@@ -155,6 +155,17 @@ def _flow(evidence: Evidence, rows: dict[str, ClaimResult]) -> str:
     missing = f" from {len(limits)} of them ({_how_far(lost, evidence)} from the others)" if lost else ""
     parts = [_ranks(evidence), _tight(evidence, rows), _boundary(rows)]
     return f"{begun} went{missing} to {_how_many(evidence)}, {', '.join(part for part in parts if part)}."
+
+
+def _interrupted(evidence: Evidence) -> str:
+    """How far the flow went in which Ctrl-C was pressed."""
+    flows: tuple[FlowResult, ...] | None = evidence.known("interrupted")
+    if flows is None:
+        return "The gradient flow was not followed."
+    flow, start = flows[-1], evidence.starts[len(flows) - 1]
+    s, events = evidence.as_given(float(flow.trajectory.s[-1]), -2), len(flow.events)
+    which = f"Gradient flow {len(flows)} of {len(evidence.starts)} (scale {start.scale:g})"
+    return f"{which} got to s = {number(s)}, with {events} {plural(events, 'event')} ({_how_far([flow], evidence)})."
 
 
 def _how_far(flows: Sequence[FlowResult], evidence: Evidence) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.datasets import Dataset
-from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError
+from refimpl.errors import ImplicitBiasError, InvalidParameterError, MissingExtraError, RunInterrupted
 from refimpl.flow import FlowLimit, FlowResult, FlowStatus, gradient_flow
 from refimpl.initialization import gaussian_weights
 from refimpl.losses import Loss
@@ -213,15 +213,19 @@ class Evidence:
             what = f"gradient flow {number} of {len(self.starts)} (initialization scale {start.scale:g})"
             self.tell(what)
             told = FlowTold(self._pass_on, what, self.hypotheses.refined.satisfied)
-            flow = gradient_flow(
-                self.network,
-                self.data,
-                start.W0,
-                self.loss,
-                self.method,
-                time_limit=limit if limit < np.inf else None,
-                progress=progress_as_given(told, self),
-            )
+            try:
+                flow = gradient_flow(
+                    self.network,
+                    self.data,
+                    start.W0,
+                    self.loss,
+                    self.method,
+                    time_limit=limit if limit < np.inf else None,
+                    progress=progress_as_given(told, self),
+                )
+            except RunInterrupted as stop:
+                remember(self, interrupted=(*results, stop.result))
+                raise
             results.append(message_as_given(flow, self))
             self.steps.finish_run()
         return tuple(results)

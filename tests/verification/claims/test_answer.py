@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -382,6 +383,28 @@ def test_an_interrupt_before_anything_promises_nothing() -> None:
     assert report.claims == ()
     assert report.answer[2] == "The gradient flow was not followed."
     assert "0 rows were decided" in report.answer[4]
+
+
+@pytest.mark.parametrize(("pressed_at", "which"), [(1, "1 of 3 (scale 0.0001)"), (3, "3 of 3 (scale 1)")])
+def test_an_interrupt_within_a_flow_tells_how_far_it_went(monkeypatch, pressed_at: int, which: str) -> None:
+    """s, events and loss are those of the flow that was interrupted, in the units of the data as given."""
+    from verification.claims import evidence
+
+    network, data = CASES["theorem"]()
+    flows, follow = [], evidence.gradient_flow
+
+    def followed(*given: Any, progress: Any, **named: Any) -> Any:
+        flows.append(follow(*given, max_events=7, **named))
+        if len(flows) < pressed_at:
+            return flows[-1]
+        raise RunInterrupted(flows[-1])
+
+    monkeypatch.setattr(evidence, "gradient_flow", followed)
+    with pytest.raises(RunInterrupted) as stop:
+        verify(network, data)
+    told = stop.value.result.answer[2]
+    s = stop.value.result.evidence.as_given(float(flows[-1].trajectory.s[-1]), -2)
+    assert told.startswith(f"Gradient flow {which} got to s = {s:.3g}, with 7 events (MAX_EVENTS at a loss of")
 
 
 @pytest.mark.parametrize("name", ["theorem", "correlated"])
