@@ -20,12 +20,15 @@ from refimpl.errors import InvalidParameterError
 from refimpl.flow import sliding
 from verification import check_hypotheses
 from verification.exact.checker import check_certificate
-from verification.exact.flow import certify_flow
+from verification.exact.flow import PART_OF_TAU, certify_flow
+from verification.exact.pattern import PatternDynamics
+from verification.exact.point import signed_problem
+from verification.exact.steps import taylor_step
 
 from .flows import instance
 from .tampering import resealed
 
-pytest.importorskip("flint")
+flint = pytest.importorskip("flint")
 FOUND = Path(__file__).parents[3] / "docs" / "counterexamples"
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 
@@ -141,12 +144,27 @@ def test_a_release_that_is_late_is_told_in_time(monkeypatch, delay):
 
 
 @pytest.mark.parametrize("loss", ["exponential", "logistic"])
-def test_the_first_event_is_where_a_closed_form_puts_it(loss):
+@pytest.mark.parametrize("start", [[-0.5, -0.25], [-0.75, 0.0], [-0.0, -0.75]])
+def test_the_first_event_is_where_a_closed_form_puts_it(loss, start):
     """n = 1: w = 1, so z moves at a γ ‖x‖² from below its kink and reaches it at s = -z(0)/(a γ ‖x‖²)."""
     network, data = TwoLayerNetwork([2.0], LeakyReLU(0.25)), Dataset([[1.0, 1.0]], [1])
-    proof = certify_flow(network, data, [[-0.5, -0.25]], loss=loss)
+    proof = certify_flow(network, data, [start], loss=loss)
+    assert proof.proven, proof.reason
     assert len(proof.events) == 1
     assert abs(proof.events[0].time - Fraction(3, 4) / (2 * Fraction(1, 4) * 2)) <= proof.events[0].radius
+
+
+@pytest.mark.parametrize("margin", [-300.0, -100.0, 0.0, 100.0])
+def test_steps_are_as_narrow_far_on_the_wrong_side(margin):
+    """Where ζ is 1 to all digits √ζ is no bound of it, and a step that forgets this is not within its remainder."""
+    network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.25], [0.25, 1.0]], [1, 1])
+    problem, bits = signed_problem(network, data, None), 83
+    with flint.ctx.workprec(bits + 32):
+        cell = PatternDynamics(problem, np.full((1, 2), -1, dtype=np.int8), (1, 2), True)
+        state = cell.state([[cell.ball(4.0 * margin), cell.ball(4.0 * margin - 1.0)]])
+        pace = cell.pace(state)
+        step = taylor_step(cell, state, pace, Fraction(float(pace.tau) / PART_OF_TAU), bits)
+        assert max(x.rad() for x in step.c) < 2.0**-80
 
 
 def test_an_event_of_two_samples_is_where_quadrature_puts_it():
