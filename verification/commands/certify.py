@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from refimpl.errors import InvalidParameterError
+from refimpl.losses import as_loss
 from refimpl.tiles.columns import as_columns
 from refimpl.validation import check_memory
 from verification.bars import progress
@@ -80,7 +81,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--weights", metavar="FILE", help="W (m, d): .npy, or .npz with W [, second_layer]")
     parser.add_argument("--force", action="store_true", help="overwrite output files that exist")
-    parser.set_defaults(run=run, json=None)
+    parser.set_defaults(run=run, json=None, loss=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,12 +96,13 @@ def run(args: argparse.Namespace) -> int:
     if args.optimum and args.flow:
         raise InvalidParameterError("global", "be left out with --flow, which proves one limit", True)
     delivery.check_outputs(args, "out")
-    asked = args.slope
+    asked, loss = args.slope, None if args.loss is None else as_loss(args.loss).name
+    args.loss = args.loss or "logistic"
     fraction = exact_slope(asked)
     args.slope = None if asked is None else float(fraction if fraction is not None else asked)
     problem = problems.problem_from(args)
     if args.check:
-        return _check(args, problem, fraction)
+        return _check(args, problem, fraction, loss)
     if args.limit and not args.optimum:
         return prove_limit(args, problem, fraction)
     if args.flow:
@@ -129,20 +131,22 @@ def run(args: argparse.Namespace) -> int:
     return 0 if certificate.proves_every_kkt_point else 3
 
 
-def _check(args: argparse.Namespace, problem: problems.Problem, slope: Fraction | None) -> int:
-    """Check the file, and that it is of the network that the options ask for, so far as they do."""
+def _check(args: argparse.Namespace, problem: problems.Problem, slope: Fraction | None, loss: str | None) -> int:
+    """Check the file, and that it is of the network and the loss that the options ask for, so far as they do."""
     with progress() as tell:
-        tell(f"checking {args.check} with integers and fractions only")
+        tell(f"checking {args.check}")
         X, y = problem.data.X, problem.data.y
         check_memory("data", problem.data, CHECKER_WORDS * X.size)
         result = check_certificate(args.check, as_columns(X).array() if problem.data.in_tiles else X, y, tell)
-    accepted, verdict = _judged(args, result, slope)
+    accepted, verdict = _judged(args, result, slope, loss)
     delivery.deliver(args, [sentence(verdict)])
     return 0 if accepted else 1
 
 
-def _judged(args: argparse.Namespace, result: CertificateCheck, slope: Fraction | None) -> tuple[bool, str]:
-    """Whether the file is accepted as a certificate of the network that the options name, and a sentence."""
+def _judged(
+    args: argparse.Namespace, result: CertificateCheck, slope: Fraction | None, loss: str | None
+) -> tuple[bool, str]:
+    """Whether the file is accepted as a certificate of the network and loss that the options name, and a sentence."""
     if result.network is None:
         return False, f"refused: {result.reason.removeprefix('refused: ')}."
     signs = result.network.get("signs", "")
@@ -150,9 +154,12 @@ def _judged(args: argparse.Namespace, result: CertificateCheck, slope: Fraction 
     found |= {name: result.network[name] for name in found if name in result.network}
     certified = Fraction(*(int(part, 16) for part in result.network["slope"].split("/")))
     of = f"slope {slope_text(certified)}, {found['positive']} positive and {found['negative']} negative neurons"
+    of += f", the {result.loss} loss" if result.loss else ""
     wrong = [f"--{name} {getattr(args, name)}" for name in found if getattr(args, name) not in (None, found[name])]
     if args.slope is not None and not (certified == slope if slope is not None else float(certified) == args.slope):
         wrong.insert(0, f"--slope {args.slope if slope is None else slope}")
+    if result.loss and loss not in (None, result.loss):
+        wrong.append(f"--loss {loss}")
     if wrong:
         return False, f"refused: the certificate is of {of}, not of {' '.join(wrong)}."
     return True, f"accepted: {result.reason}. It proves: {result.verdict}. It is of {of}."

@@ -136,7 +136,7 @@ def optimum_table(optimum: OptimumCertificate) -> Table:
 def flow_table(flow: FlowCertificate) -> Table:
     """What was proven of a flow."""
     table = point_table(flow.point)
-    table.add_row("proven", "gradient flow of the exponential loss from this start converges in direction to W")
+    table.add_row("proven", f"gradient flow of the {flow.loss} loss from this start converges in direction to W")
     table.add_row("precision", f"{flow.bits} bits")
     for event in flow.events:
         side = {1: ", to z > 0", -1: ", to z < 0", 0: ""}[event.side]

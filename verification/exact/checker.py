@@ -27,12 +27,13 @@ VERDICTS = [("rejected", 0), ("convex_optimum", 1), ("kkt_point", 7), ("unique_k
 
 @dataclass(frozen=True)
 class CertificateCheck:
-    """Whether the certificate is right, why (not), and, if it is, what it proves and of which network."""
+    """Whether the certificate is right, why (not), and, if it is, what it proves, of which network and loss."""
 
     accepted: bool
     reason: str
     verdict: str | None = None
     network: dict[str, Any] | None = None
+    loss: str | None = None
 
 
 def check_certificate(
@@ -54,7 +55,8 @@ def check_certificate(
         require(canonical(expected) == text, "the text is not the one that follows from the data and its numbers")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         return CertificateCheck(False, f"refused: {error}")
-    return CertificateCheck(True, "every step was recomputed from the data", expected["verdict"], expected["network"])
+    proven = expected["verdict"], expected["network"], expected.get("loss")
+    return CertificateCheck(True, "every step was recomputed from the data", *proven)
 
 
 def require(condition: bool, reason: str) -> None:

@@ -120,6 +120,20 @@ def test_a_limit_is_proven_written_and_checked(data_file, tmp_path, capsys):
     assert "1 positive and 1 negative neurons, not of --negative 4" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("loss", ["logistic", "exponential"])
+def test_a_flow_is_proven_written_and_checked_for_its_loss(data_file, tmp_path, capsys, loss):
+    pytest.importorskip("flint")
+    path, asked = str(tmp_path / "flow.json"), [] if loss == "logistic" else ["--loss", loss]
+    assert cli.main(["certify", "--flow", *asked, "--data", data_file, *POINT, "--seed", "3", "--out", path]) == 0
+    assert f"gradient flow of the {loss} loss from this start" in capsys.readouterr().out
+    for options in ([], ["--loss", loss]):
+        assert cli.main(["certify", "--check", path, "--data", data_file, *options]) == 0
+        assert f"1 positive and 1 negative neurons, the {loss} loss." in capsys.readouterr().out
+    other = "exponential" if loss == "logistic" else "logistic"
+    assert cli.main(["certify", "--check", path, "--data", data_file, "--loss", other]) == 1
+    assert f"the {loss} loss, not of --loss {other}." in capsys.readouterr().out
+
+
 def test_weights_that_are_near_no_kkt_point_are_not_proven(data_file, tmp_path, capsys):
     np.save(tmp_path / "W.npy", [[1.0, -1.0], [1.0, 1.0]])
     arguments = ["certify", "--limit", "--data", data_file, "--slope", "0.1", *NETWORK, "--weights"]
