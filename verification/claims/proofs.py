@@ -29,6 +29,9 @@ MOST_UNITS_OF_A_FLOW, MOST_UNITS_OF_A_POINT = 64, 4000
 SHARE_OF_PROOFS = 0.5
 """Proofs may take this part of the time that is left when the first of them starts."""
 
+SHARE_OF_THE_WAY = 0.75
+"""Of the time of one start the proof of the flow may take this part; its limit, which takes far less, has the rest."""
+
 
 class StartProof(NamedTuple):
     """What is proven of the flow from one start: where it goes, or only that its limit in floats is a KKT point."""
@@ -58,17 +61,18 @@ def prove_starts(evidence: Evidence) -> tuple[StartProof, ...]:
     for k, (start, flow) in enumerate(zip(evidence.starts, evidence.flows, strict=True)):
         evidence.tell(f"proof of flow {k + 1} of {len(evidence.starts)} (initialization scale {start.scale:g})")
         share = (ends - perf_counter()) / (len(evidence.starts) - k)
-        proofs.append(_proof(evidence, start, flow, perf_counter() + share))
+        proofs.append(_proof(evidence, start, flow, share))
     return tuple(proofs)
 
 
-def _proof(evidence: Evidence, start: Start, flow: FlowResult, until: float) -> StartProof:
+def _proof(evidence: Evidence, start: Start, flow: FlowResult, seconds: float) -> StartProof:
     """The flow proven if it can be, else its limit."""
     network, data, units = evidence.network, evidence.data, evidence.network.m * evidence.data.n
+    began = perf_counter()
 
-    def tell(message: str) -> None:
+    def tell(message: str, share: float = 1.0) -> None:
         evidence.tell(f"proof of the flow from scale {start.scale:g}: {message}")
-        if perf_counter() > until:
+        if perf_counter() > began + share * seconds:
             raise _OutOfTimeError
 
     why = ""
@@ -81,7 +85,7 @@ def _proof(evidence: Evidence, start: Start, flow: FlowResult, until: float) -> 
     if why:
         return StartProof(start.scale, NotProven(why), NotProven(why))
     try:
-        way = _flow_proof(evidence, start, units, tell)
+        way = _flow_proof(evidence, start, units, lambda message: tell(message, SHARE_OF_THE_WAY))
         if isinstance(way, FlowCertificate):
             return StartProof(start.scale, way, way.point)
         if flow.limit is None:

@@ -113,6 +113,18 @@ def test_proofs_end_with_their_share_of_the_time(monkeypatch) -> None:
     assert rows(found)["flow-rank-at-most-two"] == "HYPOTHESIS_NOT_MET (conclusion fails)"
 
 
+def test_a_flow_that_takes_its_time_leaves_some_for_its_limit(monkeypatch) -> None:
+    def endless(network, data, W0, progress, loss):
+        while True:
+            progress("one more step")
+
+    monkeypatch.setattr(proofs, "certify_flow", endless)
+    evidence = evidence_of(*RANK, ExponentialLoss())
+    found = proofs._proof(evidence, evidence.starts[0], evidence.flows[0], 2.0)
+    assert found.point.proven
+    assert found.told.startswith("the limit in floats is a KKT point; not the way there (its share of the time limit")
+
+
 def test_what_is_too_large_or_has_slope_zero_says_so() -> None:
     large = TwoLayerNetwork.with_signs(40, 0, LeakyReLU(0.05)), RANK[1]
     assert "up to 64 units, not 120" in evidence_of(*large, ExponentialLoss()).proofs[0].told
