@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from refimpl.errors import InvalidParameterError
+from refimpl.errors import InvalidParameterError, MissingExtraError
 from refimpl.losses import as_loss
 from refimpl.tiles.columns import as_columns
 from refimpl.validation import check_memory
@@ -137,7 +137,10 @@ def _check(args: argparse.Namespace, problem: problems.Problem, slope: Fraction 
         tell(f"checking {args.check}")
         X, y = problem.data.X, problem.data.y
         check_memory("data", problem.data, CHECKER_WORDS * X.size)
-        result = check_certificate(args.check, as_columns(X).array() if problem.data.in_tiles else X, y, tell)
+        try:
+            result = check_certificate(args.check, as_columns(X).array() if problem.data.in_tiles else X, y, tell)
+        except ImportError as error:
+            raise MissingExtraError("python-flint", "exact") from error
     accepted, verdict = _judged(args, result, slope, loss)
     delivery.deliver(args, [sentence(verdict)])
     return 0 if accepted else 1

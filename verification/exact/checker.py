@@ -41,7 +41,7 @@ def check_certificate(
 ) -> CertificateCheck:
     """Check a certificate, its text or its path, against X (n rows of floats) and y (n labels ±1), lists or arrays.
 
-    `progress` is told each step of a flow.
+    `progress` is told each step of a flow, whose check raises ImportError without python-flint: it is not refused.
     """
     try:
         rows = [[float(x) for x in row] for row in getattr(X, "tolist", lambda: X)()]

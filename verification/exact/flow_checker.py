@@ -28,7 +28,7 @@ def recomputed_flow(document: Any, rows: Any, labels: list[float], S: Any, scale
     try:
         import flint
     except ImportError as error:
-        raise ValueError("python-flint (the extra `exact`) is needed to check a flow") from error
+        raise ImportError("python-flint (the extra `exact`) is needed to check a flow") from error
     require(set(document) == KEYS and document["loss"] in LOSSES, "the keys are not those of a flow")
     require(set(document["point"]) == POINT_KEYS, "the keys are not those of a point")
     network, bits, legs, start = (document[key] for key in ("network", "bits", "legs", "start"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +134,15 @@ def test_a_flow_is_proven_written_and_checked_for_its_loss(data_file, tmp_path, 
     other = "exponential" if loss == "logistic" else "logistic"
     assert cli.main(["certify", "--check", path, "--data", data_file, "--loss", other]) == 1
     assert f"the {loss} loss, not of --loss {other}." in capsys.readouterr().out
+
+
+def test_a_flow_is_not_refused_for_want_of_a_package(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "flint", None)
+    path = str(Path(__file__).parents[3] / "docs" / "counterexamples" / "limits-edge")
+    assert cli.main(["certify", "--check", f"{path}.flow-1.json", "--data", f"{path}.csv"]) == 2
+    captured = capsys.readouterr()
+    assert "the package python-flint is not installed" in captured.err
+    assert "refused" not in captured.out
 
 
 def test_weights_that_are_near_no_kkt_point_are_not_proven(data_file, tmp_path, capsys):
