@@ -18,6 +18,7 @@ from scipy.special import lambertw
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from refimpl.errors import InvalidParameterError
 from refimpl.flow import sliding
+from refimpl.losses import LogisticLoss
 from verification import check_hypotheses
 from verification.exact.checker import check_certificate
 from verification.exact.flow import PART_OF_TAU, certify_flow
@@ -30,6 +31,7 @@ from .tampering import resealed
 
 flint = pytest.importorskip("flint")
 FOUND = Path(__file__).parents[3] / "docs" / "counterexamples"
+SQUARE_START = [[-0.5, 0.125], [0.25, 0.5]]
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 
 
@@ -154,6 +156,19 @@ def test_the_first_event_is_where_a_closed_form_puts_it(loss, start):
     assert abs(proof.events[0].time - Fraction(3, 4) / (2 * Fraction(1, 4) * 2)) <= proof.events[0].radius
 
 
+@pytest.mark.parametrize(("loss", "power"), [("exponential", -30), ("exponential", 30), ("logistic", -10)])
+def test_the_unit_of_the_data_is_no_matter(loss, power):
+    """x -> cx and W -> W/c leave z, and all events, at s/c²; c = 2^k is exact."""
+    network, X, W0 = TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5)), np.array([[1.0, 0.25], [0.0, 1.0]]), SQUARE_START
+    plain = certify_flow(network, Dataset(X, [1, -1]), W0, loss=loss)
+    found = certify_flow(network, Dataset(X * 2.0**power, [1, -1]), np.array(W0) / 2.0**power, loss=loss)
+    assert found.proven, found.reason
+    assert [event[2:] for event in found.events] == [event[2:] for event in plain.events]
+    square = Fraction(4) ** power
+    for one, other in zip(plain.events, found.events, strict=True):
+        assert abs(one.time - other.time * square) <= one.radius + other.radius * square
+
+
 @pytest.mark.parametrize("margin", [-300.0, -100.0, 0.0, 100.0])
 def test_steps_are_as_narrow_far_on_the_wrong_side(margin):
     """Where ζ is 1 to all digits √ζ is no bound of it, and a step that forgets this is not within its remainder."""
@@ -199,8 +214,9 @@ def test_an_event_of_the_logistic_loss_is_where_quadrature_puts_it():
 
 def test_another_loss_is_refused():
     network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [0.0, 1.0]], [1, 1])
-    with pytest.raises(InvalidParameterError, match="`loss` must be exponential or logistic; got"):
-        certify_flow(network, data, [[0.5, -1.0]], loss="hinge")
+    for loss in ("hinge", type("Other", (LogisticLoss,), {})()):
+        with pytest.raises(InvalidParameterError, match="`loss` must be exponential or logistic; got"):
+            certify_flow(network, data, [[0.5, -1.0]], loss=loss)
 
 
 PROVEN = {  # certificate: rank, number of margins above 1, events
