@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from refimpl.errors import MissingExtraError
+from refimpl.losses import ExponentialLoss, LogisticLoss
 from verification.exact.documents import NotProven
 from verification.exact.flow import certify_flow
 from verification.exact.flow_certificate import FlowCertificate
@@ -101,6 +102,8 @@ def _flow_proof(
 ) -> FlowCertificate | NotProven:
     if units > MOST_UNITS_OF_A_FLOW:
         return NotProven(f"flows are proven for up to {MOST_UNITS_OF_A_FLOW} units, not {units}")
+    if type(evidence.loss) not in (LogisticLoss, ExponentialLoss):
+        return NotProven("flows are proven for the logistic and the exponential loss")
     return _timed(lambda: certify_flow(evidence.network, evidence.data, start.W0, progress=tell, loss=evidence.loss))
 
 

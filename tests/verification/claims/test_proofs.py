@@ -125,6 +125,18 @@ def test_a_flow_that_takes_its_time_leaves_some_for_its_limit(monkeypatch) -> No
     assert found.told.startswith("the limit in floats is a KKT point; not the way there (its share of the time limit")
 
 
+def test_of_a_loss_of_the_users_the_limit_is_proven_and_not_the_flow() -> None:
+    """Half the logistic loss; what is derived from a loss may be any other function."""
+
+    class Half(LogisticLoss):
+        def value(self, q):
+            return super().value(q) / 2.0
+
+    told = {proof.told for proof in evidence_of(*RANK, Half()).proofs}
+    reason = "flows are proven for the logistic and the exponential loss"
+    assert told == {f"the limit in floats is a KKT point; not the way there ({reason})"}
+
+
 def test_what_is_too_large_or_has_slope_zero_says_so() -> None:
     large = TwoLayerNetwork.with_signs(40, 0, LeakyReLU(0.05)), RANK[1]
     assert "up to 64 units, not 120" in evidence_of(*large, ExponentialLoss()).proofs[0].told
