@@ -120,7 +120,10 @@ def certify_flow(
     loss, W0 = as_loss(loss), as_initial_weights(W0, network, data)
     if type(loss) not in (ExponentialLoss, LogisticLoss):  # one derived from these may be another function
         raise InvalidParameterError("loss", "be exponential or logistic", loss)
-    problem, bits = signed_problem(network, data, slope), FIRST_BITS + int(BITS_PER_UNIT * network.m * data.n)
+    bits = FIRST_BITS + int(BITS_PER_UNIT * network.m * data.n)
+    if bits > LAST_BITS:
+        return NotProven(f"UNDECIDED: {network.m * data.n} units (neuron, sample) ask for more than {LAST_BITS} bits")
+    problem = signed_problem(network, data, slope)
     while True:
         try:
             with flint().ctx.workprec(bits + 32):

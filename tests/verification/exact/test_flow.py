@@ -314,6 +314,13 @@ def test_one_of_two_limits_is_not_the_global_optimum():
     assert high > Fraction(19, 10) * low
 
 
+def test_too_many_units_are_refused_at_once():
+    """At 1.5 bits for each of 801 units beyond the first 80 the first precision is above the last, 1280."""
+    network, data = TwoLayerNetwork.with_signs(1, 0, LeakyReLU(0.5)), Dataset(np.ones((801, 2)), np.ones(801))
+    found = certify_flow(network, data, [[1.0, 1.0]])
+    assert found.reason == "UNDECIDED: 801 units (neuron, sample) ask for more than 1280 bits"
+
+
 def test_what_cannot_be_decided_says_why():
     network, data = TwoLayerNetwork([1.0, 1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [0.0, 1.0]], [1, 1])
     on_kink = certify_flow(network, data, [[0.0, 1.0], [1.0, 1.0]])
