@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from refimpl.errors import MissingExtraError
+from refimpl.losses import ExponentialLoss, LogisticLoss
 from verification.exact.documents import NotProven
 from verification.exact.flow import certify_flow
 from verification.exact.flow_certificate import FlowCertificate
@@ -58,17 +59,18 @@ def prove_starts(evidence: Evidence) -> tuple[StartProof, ...]:
     for k, (start, flow) in enumerate(zip(evidence.starts, evidence.flows, strict=True)):
         evidence.tell(f"proof of flow {k + 1} of {len(evidence.starts)} (initialization scale {start.scale:g})")
         share = (ends - perf_counter()) / (len(evidence.starts) - k)
-        proofs.append(_proof(evidence, start, flow, perf_counter() + share))
+        proofs.append(_proof(evidence, start, flow, share))
     return tuple(proofs)
 
 
-def _proof(evidence: Evidence, start: Start, flow: FlowResult, until: float) -> StartProof:
+def _proof(evidence: Evidence, start: Start, flow: FlowResult, seconds: float) -> StartProof:
     """The limit proven, which takes little, and in the time that is left the flow."""
     network, data, units = evidence.network, evidence.data, evidence.network.m * evidence.data.n
+    began = perf_counter()
 
     def tell(message: str) -> None:
         evidence.tell(f"proof of the flow from scale {start.scale:g}: {message}")
-        if perf_counter() > until:
+        if perf_counter() > began + seconds:
             raise _OutOfTimeError
 
     why = ""
@@ -96,6 +98,8 @@ def _flow_proof(
 ) -> FlowCertificate | NotProven:
     if units > MOST_UNITS_OF_A_FLOW:
         return NotProven(f"flows are proven for up to {MOST_UNITS_OF_A_FLOW} units, not {units}")
+    if type(evidence.loss) not in (LogisticLoss, ExponentialLoss):
+        return NotProven("flows are proven for the logistic and the exponential loss")
     return _timed(lambda: certify_flow(evidence.network, evidence.data, start.W0, progress=tell, loss=evidence.loss))
 
 

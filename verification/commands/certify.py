@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.table import Table
 
-from refimpl.errors import InvalidParameterError
+from refimpl.errors import InvalidParameterError, MissingExtraError
+from refimpl.losses import as_loss
 from refimpl.tiles.columns import as_columns
 from refimpl.validation import check_memory
 from verification.bars import progress
@@ -95,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
     if args.optimum and args.flow:
         raise InvalidParameterError("global", "be left out with --flow, which proves one limit", True)
     delivery.check_outputs(args, "out")
-    asked, loss, args.loss = args.slope, args.loss, args.loss or "logistic"
+    asked, loss = args.slope, None if args.loss is None else as_loss(args.loss).name
+    args.loss = args.loss or "logistic"
     fraction = exact_slope(asked)
     args.slope = None if asked is None else float(fraction if fraction is not None else asked)
     problem = problems.problem_from(args)
@@ -130,12 +132,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace, problem: problems.Problem, slope: Fraction | None, loss: str | None) -> int:
-    """Check the file, and that it is of the network that the options ask for, so far as they do."""
+    """Check the file, and that it is of the network and the loss that the options ask for, so far as they do."""
     with progress() as tell:
-        tell(f"checking {args.check} with integers and fractions only")
+        tell(f"checking {args.check}")
         X, y = problem.data.X, problem.data.y
         check_memory("data", problem.data, CHECKER_WORDS * X.size)
-        result = check_certificate(args.check, as_columns(X).array() if problem.data.in_tiles else X, y, tell)
+        try:
+            result = check_certificate(args.check, as_columns(X).array() if problem.data.in_tiles else X, y, tell)
+        except ImportError as error:
+            raise MissingExtraError("python-flint", "exact") from error
     accepted, verdict = _judged(args, result, slope, loss)
     delivery.deliver(args, [sentence(verdict)])
     return 0 if accepted else 1
@@ -144,15 +149,15 @@ def _check(args: argparse.Namespace, problem: problems.Problem, slope: Fraction 
 def _judged(
     args: argparse.Namespace, result: CertificateCheck, slope: Fraction | None, loss: str | None
 ) -> tuple[bool, str]:
-    """Whether the file is accepted as a certificate of the network that the options name, and a sentence."""
+    """Whether the file is accepted as a certificate of the network and loss that the options name, and a sentence."""
     if result.network is None:
         return False, f"refused: {result.reason.removeprefix('refused: ')}."
     signs = result.network.get("signs", "")
     found = {"positive": signs.count("+"), "negative": signs.count("-")}
     found |= {name: result.network[name] for name in found if name in result.network}
     certified = Fraction(*(int(part, 16) for part in result.network["slope"].split("/")))
-    of = f"the {result.loss} loss, " if result.loss else ""
-    of += f"slope {slope_text(certified)}, {found['positive']} positive and {found['negative']} negative neurons"
+    of = f"slope {slope_text(certified)}, {found['positive']} positive and {found['negative']} negative neurons"
+    of += f", the {result.loss} loss" if result.loss else ""
     wrong = [f"--{name} {getattr(args, name)}" for name in found if getattr(args, name) not in (None, found[name])]
     if args.slope is not None and not (certified == slope if slope is not None else float(certified) == args.slope):
         wrong.insert(0, f"--slope {args.slope if slope is None else slope}")

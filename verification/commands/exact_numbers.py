@@ -42,7 +42,7 @@ def slope_text(slope: Fraction) -> str:
     return str(slope) if slope.denominator < 10**9 else repr(float(slope))
 
 
-def decimal(value: Fraction) -> str:
-    """17 digits, of numbers that no float holds too."""
-    context = Context(prec=17, Emax=MAX_EMAX, Emin=MIN_EMIN)
+def decimal(value: Fraction, digits: int = 17) -> str:
+    """So many digits, of numbers that no float holds too."""
+    context = Context(prec=digits, Emax=MAX_EMAX, Emin=MIN_EMIN)
     return f"{context.divide(Decimal(value.numerator), Decimal(value.denominator)).normalize(context):g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from fractions import Fraction
+from itertools import count
 from typing import Any
 
 from rich.table import Table
@@ -20,6 +21,7 @@ from verification.exact.flow import certify_flow
 from verification.exact.flow_certificate import FlowCertificate
 from verification.exact.optimum import OptimumCertificate, certify_optimum
 from verification.exact.point import PointCertificate, certify_point
+from verification.exact.rational import power_of_two
 from verification.printing import sentence
 
 __all__ = ["prove_flow", "prove_global", "prove_limit"]
@@ -142,7 +144,20 @@ def flow_table(flow: FlowCertificate) -> Table:
     for event in flow.events:
         side = {1: ", to z > 0", -1: ", to z < 0", 0: ""}[event.side]
         unit = f"unit ({event.neuron}, {event.sample}) {event.kind}{side}"
-        radius = event.radius.denominator.bit_length() - 1
-        table.add_row(f"s = {decimal(event.time)} ± 2^-{radius}", unit)
+        table.add_row(f"s = {enclosure(event.time, event.radius)}", unit)
     table.add_row(f"s = {decimal(flow.time)}", "the trap: no event comes after")
     return table
+
+
+def enclosure(time: Fraction, radius: Fraction) -> str:
+    """The time of an event and a power of two, which bounds its radius and the digits left out: 2^-40, of s < 1 less.
+
+    Examples
+    --------
+    >>> enclosure(Fraction(1, 3), Fraction(1, 2**60)), enclosure(Fraction(2**60, 3), Fraction(1, 2**60))
+    ('0.33333333333333333 ± 2^-41', '384307168202282325.333333333333 ± 2^-40')
+    """
+    bound = max(2 * radius, power_of_two(min(time, Fraction(1))) / 2**40)
+    texts = (decimal(time, digits) for digits in count(17))
+    text = next(text for text in texts if abs(Fraction(text) - time) <= bound - radius)
+    return f"{text} ± 2^-{bound.denominator.bit_length() - 1}"

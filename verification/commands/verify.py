@@ -79,8 +79,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--prove",
         action="store_true",
-        help="prove, in part of the time, where the flows go and what their limits are; flows of few samples and "
-        "neurons",
+        help="prove, in part of the time, where the flows go and what their limits are; the flows "
+        "for few samples and neurons",
     )
     claims = parser.add_argument_group("which claims")
     claims.add_argument("--list-claims", action="store_true", help="list every claim, and stop")

@@ -27,7 +27,7 @@ VERDICTS = [("rejected", 0), ("convex_optimum", 1), ("kkt_point", 7), ("unique_k
 
 @dataclass(frozen=True)
 class CertificateCheck:
-    """Whether the certificate is right, why (not), and, if it is, what it proves and of which network (and loss)."""
+    """Whether the certificate is right, why (not), and, if it is, what it proves, of which network and loss."""
 
     accepted: bool
     reason: str
@@ -41,7 +41,7 @@ def check_certificate(
 ) -> CertificateCheck:
     """Check a certificate, its text or its path, against X (n rows of floats) and y (n labels ±1), lists or arrays.
 
-    `progress` is told each step of a flow.
+    `progress` is told each step of a flow, whose check raises ImportError without python-flint: it is not refused.
     """
     try:
         rows = [[float(x) for x in row] for row in getattr(X, "tolist", lambda: X)()]
@@ -55,8 +55,8 @@ def check_certificate(
         require(canonical(expected) == text, "the text is not the one that follows from the data and its numbers")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         return CertificateCheck(False, f"refused: {error}")
-    reason, network = "every step was recomputed from the data", expected["network"]
-    return CertificateCheck(True, reason, expected["verdict"], network, expected.get("loss"))
+    proven = expected["verdict"], expected["network"], expected.get("loss")
+    return CertificateCheck(True, "every step was recomputed from the data", *proven)
 
 
 def require(condition: bool, reason: str) -> None:

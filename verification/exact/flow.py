@@ -118,9 +118,12 @@ def certify_flow(
     """
     check_problem(network, data, "certify_flow")
     loss, W0 = as_loss(loss), as_initial_weights(W0, network, data)
-    if not isinstance(loss, ExponentialLoss | LogisticLoss):
+    if type(loss) not in (ExponentialLoss, LogisticLoss):  # one derived from these may be another function
         raise InvalidParameterError("loss", "be exponential or logistic", loss)
-    problem, bits = signed_problem(network, data, slope), FIRST_BITS + int(BITS_PER_UNIT * network.m * data.n)
+    bits = FIRST_BITS + int(BITS_PER_UNIT * network.m * data.n)
+    if bits > LAST_BITS:
+        return NotProven(f"UNDECIDED: {network.m * data.n} units (neuron, sample) ask for more than {LAST_BITS} bits")
+    problem = signed_problem(network, data, slope)
     while True:
         try:
             with flint().ctx.workprec(bits + 32):
@@ -291,7 +294,7 @@ class _Integration:
         well = 8 * self.window < cell.ball(h / 128) and 8 * where < cell.ball(widest)
         if not (well and turn < cell.ball(Fraction(1, 128))):
             raise _UndecidedError("errors exceed the radii of event times")
-        least = midpoint(where) + Fraction(1, 2**bits)
+        least = midpoint(where) + max(Fraction(1), self.clock) / 2**bits  # of data in small units all times are long
         radius = min(widest, power_of_two(RADIUS_ROOM * least))
         moving = [*also, *([i] if kind == "crossed" else [])]
         jump = sum((w[k] * (1 - cell.ball(self.problem.gamma)) * cell.radii[k] for k in moving), cell.ball(0))

@@ -20,7 +20,7 @@ KEYS |= {"verdict", "seal"}
 POINT_KEYS = {"denominator", "multipliers", "pattern", "at_kinks", "margins_above_one", "objective", "rank"}
 MOST_BITS, MOST_LEGS, MOST_HALVINGS, MOST_WORK = 2048, 2000, 60, 2**34  # work: steps times bits² m n
 LOSSES, BOUNDS = ("exponential", "logistic"), (0.5, 0.125, 0.03125, 0.0078125)
-FLOAT = re.compile(r"-?0x(0\.0|[01]\.[0-9a-f]{13})p[+-]\d{1,4}")
+FLOAT = re.compile(r"-?0x(0\.0p\+0|[01]\.[0-9a-f]{13}p[+-]\d{1,4})")
 
 
 def recomputed_flow(document: Any, rows: Any, labels: list[float], S: Any, scale: Any, tell: Any) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def recomputed_flow(document: Any, rows: Any, labels: list[float], S: Any, scale
     try:
         import flint
     except ImportError as error:
-        raise ValueError("python-flint (the extra `exact`) is needed to check a flow") from error
+        raise ImportError("python-flint (the extra `exact`) is needed to check a flow") from error
     require(set(document) == KEYS and document["loss"] in LOSSES, "the keys are not those of a flow")
     require(set(document["point"]) == POINT_KEYS, "the keys are not those of a point")
     network, bits, legs, start = (document[key] for key in ("network", "bits", "legs", "start"))

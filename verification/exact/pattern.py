@@ -231,7 +231,7 @@ class PatternDynamics:
                 a, b = (1 + U) * delta, (1 + U) * (1 + z) * ((2 + U) * self.mu + v)
                 b += (1 + U) * z * ((2 + U) * self.B + V)
                 tau = (1 + U * b / a).log() / b
-                if self.logistic and z > first:
+                if self.logistic:
                     T = tau.min((z / first).log() / ((1 + z) * V))
                     a += (1 + U) * (2 + U) * (1 + z) * z * V * (V + v) * T
                     tau = T.min((1 + U * b / a).log() / b)

@@ -113,6 +113,30 @@ def test_proofs_end_with_their_share_of_the_time(monkeypatch) -> None:
     assert rows(found)["flow-rank-at-most-two"] == "HYPOTHESIS_NOT_MET (conclusion fails)"
 
 
+def test_a_flow_that_takes_its_time_leaves_some_for_its_limit(monkeypatch) -> None:
+    def endless(network, data, W0, progress, loss):
+        while True:
+            progress("one more step")
+
+    monkeypatch.setattr(proofs, "certify_flow", endless)
+    evidence = evidence_of(*RANK, ExponentialLoss())
+    found = proofs._proof(evidence, evidence.starts[0], evidence.flows[0], 2.0)
+    assert found.point.proven
+    assert found.told.startswith("the limit in floats is a KKT point; not the way there (its share of the time limit")
+
+
+def test_of_a_loss_of_the_users_the_limit_is_proven_and_not_the_flow() -> None:
+    """Half the logistic loss; what is derived from a loss may be any other function."""
+
+    class Half(LogisticLoss):
+        def value(self, q):
+            return super().value(q) / 2.0
+
+    told = {proof.told for proof in evidence_of(*RANK, Half()).proofs}
+    reason = "flows are proven for the logistic and the exponential loss"
+    assert told == {f"the limit in floats is a KKT point; not the way there ({reason})"}
+
+
 def test_what_is_too_large_or_has_slope_zero_says_so() -> None:
     large = TwoLayerNetwork.with_signs(40, 0, LeakyReLU(0.05)), RANK[1]
     assert "up to 64 units, not 120" in evidence_of(*large, ExponentialLoss()).proofs[0].told

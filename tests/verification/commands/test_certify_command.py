@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,24 +123,28 @@ def test_a_limit_is_proven_written_and_checked(data_file, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("loss", ["logistic", "exponential"])
-def test_a_flow_is_proven_written_and_checked(data_file, tmp_path, capsys, loss):
-    """Logistic is the default."""
+def test_a_flow_is_proven_written_and_checked_for_its_loss(data_file, tmp_path, capsys, loss):
     pytest.importorskip("flint")
-    path, other = str(tmp_path / "flow.json"), "exponential" if loss == "logistic" else "logistic"
-    np.save(tmp_path / "W0.npy", [[0.5, 0.125], [0.25, 1.0]])
-    option = [] if loss == "logistic" else ["--loss", loss]
-    given = ["--data", data_file, *POINT, "--weights", str(tmp_path / "W0.npy")]
-    assert cli.main(["certify", "--flow", *given, *option, "--out", path]) == 0
-    text = capsys.readouterr().out
-    assert f"gradient flow of the {loss} loss from this start converges in direction to W" in text
-    assert "± 2^-40" not in text
-    assert cli.main(["certify", "--check", path, "--data", data_file]) == 0
-    assert f"It is of the {loss} loss, slope 1/10" in capsys.readouterr().out
-    assert cli.main(["certify", "--check", path, "--data", data_file, "--loss", loss]) == 0
+    path, asked = str(tmp_path / "flow.json"), [] if loss == "logistic" else ["--loss", loss]
+    assert cli.main(["certify", "--flow", *asked, "--data", data_file, *POINT, "--seed", "3", "--out", path]) == 0
+    assert f"gradient flow of the {loss} loss from this start" in capsys.readouterr().out
+    for options in ([], ["--loss", loss]):
+        assert cli.main(["certify", "--check", path, "--data", data_file, *options]) == 0
+        assert f"1 positive and 1 negative neurons, the {loss} loss." in capsys.readouterr().out
+    other = "exponential" if loss == "logistic" else "logistic"
     assert cli.main(["certify", "--check", path, "--data", data_file, "--loss", other]) == 1
-    assert f"not of --loss {other}" in capsys.readouterr().out
-    assert cli.main(["certify", "--flow", *given, "--loss", "hinge"]) == 2
+    assert f"the {loss} loss, not of --loss {other}." in capsys.readouterr().out
+    assert cli.main(["certify", "--flow", "--data", data_file, *POINT, "--loss", "hinge"]) == 2
     assert "`--loss` must be" in capsys.readouterr().err
+
+
+def test_a_flow_is_not_refused_for_want_of_a_package(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "flint", None)
+    path = str(Path(__file__).parents[3] / "docs" / "counterexamples" / "limits-edge")
+    assert cli.main(["certify", "--check", f"{path}.flow-1.json", "--data", f"{path}.csv"]) == 2
+    captured = capsys.readouterr()
+    assert "the package python-flint is not installed" in captured.err
+    assert "refused" not in captured.out
 
 
 def test_weights_that_are_near_no_kkt_point_are_not_proven(data_file, tmp_path, capsys):

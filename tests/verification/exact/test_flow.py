@@ -18,15 +18,20 @@ from scipy.special import lambertw
 from refimpl import Dataset, LeakyReLU, TwoLayerNetwork, datasets, gradient_flow
 from refimpl.errors import InvalidParameterError
 from refimpl.flow import sliding
+from refimpl.losses import LogisticLoss
 from verification import check_hypotheses
 from verification.exact.checker import check_certificate
-from verification.exact.flow import certify_flow
+from verification.exact.flow import PART_OF_TAU, certify_flow
+from verification.exact.pattern import PatternDynamics
+from verification.exact.point import signed_problem
+from verification.exact.steps import taylor_step
 
 from .flows import instance
 from .tampering import resealed
 
-pytest.importorskip("flint")
+flint = pytest.importorskip("flint")
 FOUND = Path(__file__).parents[3] / "docs" / "counterexamples"
+SQUARE_START = [[-0.5, 0.125], [0.25, 0.5]]
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 
 
@@ -143,12 +148,40 @@ def test_a_release_that_is_late_is_told_in_time(monkeypatch, delay):
 
 
 @pytest.mark.parametrize("loss", ["exponential", "logistic"])
-def test_the_first_event_is_where_a_closed_form_puts_it(loss):
+@pytest.mark.parametrize("start", [[-0.5, -0.25], [-0.75, 0.0], [-0.0, -0.75]])
+def test_the_first_event_is_where_a_closed_form_puts_it(loss, start):
     """n = 1: w = 1, so z moves at a γ ‖x‖² from below its kink and reaches it at s = -z(0)/(a γ ‖x‖²)."""
     network, data = TwoLayerNetwork([2.0], LeakyReLU(0.25)), Dataset([[1.0, 1.0]], [1])
-    proof = certify_flow(network, data, [[-0.5, -0.25]], loss=loss)
+    proof = certify_flow(network, data, [start], loss=loss)
+    assert proof.proven, proof.reason
     assert len(proof.events) == 1
     assert abs(proof.events[0].time - Fraction(3, 4) / (2 * Fraction(1, 4) * 2)) <= proof.events[0].radius
+
+
+@pytest.mark.parametrize(("loss", "power"), [("exponential", -30), ("exponential", 30), ("logistic", -10)])
+def test_the_unit_of_the_data_is_no_matter(loss, power):
+    """x -> cx and W -> W/c leave z, and all events, at s/c²; c = 2^k is exact."""
+    network, X, W0 = TwoLayerNetwork([1.0, -1.0], LeakyReLU(0.5)), np.array([[1.0, 0.25], [0.0, 1.0]]), SQUARE_START
+    plain = certify_flow(network, Dataset(X, [1, -1]), W0, loss=loss)
+    found = certify_flow(network, Dataset(X * 2.0**power, [1, -1]), np.array(W0) / 2.0**power, loss=loss)
+    assert found.proven, found.reason
+    assert [event[2:] for event in found.events] == [event[2:] for event in plain.events]
+    square = Fraction(4) ** power
+    for one, other in zip(plain.events, found.events, strict=True):
+        assert abs(one.time - other.time * square) <= one.radius + other.radius * square
+
+
+@pytest.mark.parametrize("margin", [-300.0, -100.0, 0.0, 100.0])
+def test_steps_are_as_narrow_far_on_the_wrong_side(margin):
+    """Where ζ is 1 to all digits √ζ is no bound of it, and a step that forgets this is not within its remainder."""
+    network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.25], [0.25, 1.0]], [1, 1])
+    problem, bits = signed_problem(network, data, None), 83
+    with flint.ctx.workprec(bits + 32):
+        cell = PatternDynamics(problem, np.full((1, 2), -1, dtype=np.int8), (1, 2), True)
+        state = cell.state([[cell.ball(4.0 * margin), cell.ball(4.0 * margin - 1.0)]])
+        pace = cell.pace(state)
+        step = taylor_step(cell, state, pace, Fraction(float(pace.tau) / PART_OF_TAU), bits)
+        assert max(x.rad() for x in step.c) < 2.0**-80
 
 
 def test_an_event_of_two_samples_is_where_quadrature_puts_it():
@@ -206,8 +239,9 @@ def test_without_kinks_every_start_is_in_the_trap(loss):
 
 def test_another_loss_is_refused():
     network, data = TwoLayerNetwork([1.0], LeakyReLU(0.5)), Dataset([[1.0, 0.0], [0.0, 1.0]], [1, 1])
-    with pytest.raises(InvalidParameterError, match="`loss` must be exponential or logistic; got"):
-        certify_flow(network, data, [[0.5, -1.0]], loss="hinge")
+    for loss in ("hinge", type("Other", (LogisticLoss,), {})()):
+        with pytest.raises(InvalidParameterError, match="`loss` must be exponential or logistic; got"):
+            certify_flow(network, data, [[0.5, -1.0]], loss=loss)
 
 
 PROVEN = {  # certificate: rank, number of margins above 1, events
@@ -303,6 +337,13 @@ def test_one_of_two_limits_is_not_the_global_optimum():
         for k in (1, 2)
     )
     assert high > Fraction(19, 10) * low
+
+
+def test_too_many_units_are_refused_at_once():
+    """At 1.5 bits for each of 801 units beyond the first 80 the first precision is above the last, 1280."""
+    network, data = TwoLayerNetwork.with_signs(1, 0, LeakyReLU(0.5)), Dataset(np.ones((801, 2)), np.ones(801))
+    found = certify_flow(network, data, [[1.0, 1.0]])
+    assert found.reason == "UNDECIDED: 801 units (neuron, sample) ask for more than 1280 bits"
 
 
 def test_what_cannot_be_decided_says_why():
