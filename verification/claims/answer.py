@@ -63,7 +63,7 @@ def five_sentences(
         _conditions(evidence),
         _flow(evidence, by_id),
         _proven(evidence, by_id),
-        INTERRUPTED.format(len(rows)) if interrupted else _next(evidence, rows, chosen),
+        _rows_before_interrupt(len(rows)) if interrupted else _next(evidence, rows, chosen),
     )
 
 
@@ -308,7 +308,10 @@ def certificate_record(evidence: Evidence) -> dict[str, Any]:
 # --- what to look at ------------------------------------------------------------------------------
 
 
-INTERRUPTED = "Look first at the interrupt: it came when {} rows were decided, and the others are missing."
+def _rows_before_interrupt(rows: int) -> str:
+    were = "1 row was" if rows == 1 else f"{rows} rows were"
+    return f"Look first at the interrupt: it came when {were} decided, and the others are missing."
+
 
 MORE_TIME = "--time-limit (time_limit) gives more"
 

@@ -14,6 +14,7 @@ from verification.audits.reading import expand, read_checkpoints
 from verification.audits.run import FLOW_SECONDS, audit
 from verification.bars import progress
 from verification.commands import delivery, options, problems
+from verification.commands.kkt import network_with
 
 __all__ = ["add_parser", "run"]
 
@@ -105,12 +106,12 @@ def network_of(args: argparse.Namespace, problem: problems.Problem, first: Check
     Raises
     ------
     InvalidParameterError
-        If neither says what it is.
+        If neither says what it is, or both and not the same signs.
     ShapeError
         If it does not fit W.
     """
     if first.second_layer is not None:
-        return TwoLayerNetwork(np.asarray(first.second_layer, dtype=np.float64), problem.network.activation)
+        return network_with(np.asarray(first.second_layer, dtype=np.float64), problem.network, args)
     m = len(first.W)
     if args.data is not None and args.positive is None and args.negative is None:
         requirement = (

@@ -15,7 +15,7 @@ from refimpl.archive import is_npz, read_npy, read_npz
 from refimpl.datasets import Dataset
 from refimpl.descent import gradient_descent
 from refimpl.display import shown
-from refimpl.errors import FileFormatError, RunInterrupted
+from refimpl.errors import FileFormatError, InvalidParameterError, RunInterrupted
 from refimpl.initialization import GaussianInitialization, gaussian_weights
 from refimpl.losses import Loss
 from refimpl.network import TwoLayerNetwork
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     W, second_layer = load_weights(args.weights, problem.data.in_tiles)
     network, data, start = problem.network, problem.data, None
     if second_layer is not None:
-        network = TwoLayerNetwork(second_layer, network.activation)
+        network = network_with(second_layer, network, args)
     with progress() as tell:
         tell(f"KKT residuals of {args.weights}")
         if data.in_tiles:
@@ -233,3 +233,20 @@ def load_weights(path: str, in_tiles: bool = False) -> tuple[Any, Any]:
         return NpyColumns(path) if in_tiles else read_npy(path), None
     arrays = read_npz(path, ["W"], optional=["second_layer"])
     return arrays["W"], arrays.get("second_layer")
+
+
+def network_with(second_layer: Any, network: TwoLayerNetwork, args: argparse.Namespace) -> TwoLayerNetwork:
+    """The network with the second layer of a file, whose signs must be those that were asked for.
+
+    Raises
+    ------
+    InvalidParameterError
+        If --positive or --negative says otherwise.
+    """
+    found = TwoLayerNetwork(second_layer, network.activation)
+    positive = int(found.positive.sum())
+    for name, count in (("positive", positive), ("negative", found.m - positive)):
+        if getattr(args, name) not in (None, count):
+            requirement = f"be {count}, as in the second layer of the file, or be left out"
+            raise InvalidParameterError(name, requirement, getattr(args, name))
+    return found

@@ -15,7 +15,7 @@ from refimpl.network import TwoLayerNetwork
 from verification.bars import progress
 from verification.commands import delivery, problems
 from verification.commands.exact_numbers import decimal, slope_text
-from verification.commands.kkt import load_weights
+from verification.commands.kkt import load_weights, network_with
 from verification.exact.documents import NotProven
 from verification.exact.flow import certify_flow
 from verification.exact.flow_certificate import FlowCertificate
@@ -78,7 +78,7 @@ def start_of(args: argparse.Namespace, problem: problems.Problem) -> tuple[TwoLa
         raise InvalidParameterError("init-scale", "be left out with --weights", args.init_scale)
     W, second_layer = load_weights(args.weights)
     network = problem.network
-    return network if second_layer is None else TwoLayerNetwork(second_layer, network.activation), W
+    return network if second_layer is None else network_with(second_layer, network, args), W
 
 
 def _scale(args: argparse.Namespace) -> float:
@@ -125,7 +125,7 @@ def optimum_table(optimum: OptimumCertificate) -> Table:
     table, above = point_table(optimum.point), optimum.above
     if optimum.bounds:
         bounds = "1 dual bound" if len(optimum.bounds) == 1 else f"{len(optimum.bounds)} dual bounds"
-        count = f"{optimum.programs} programs by {bounds}"
+        count = f"{optimum.programs} program{'s' if optimum.programs > 1 else ''} by {bounds}"
         table.add_row("proven", f"W is a global optimum of (P): {count}")
     if above is not None:
         table.add_row("proven", f"not global: the KKT point that was looked at, of rank {above.rank}, with")

@@ -53,7 +53,9 @@ def check_certificate(
         document = json.loads(text, object_pairs_hook=no_duplicates, parse_float=refused, parse_constant=refused)
         expected = recomputed_by_schema(document, rows, labels, S, scale, len(text), progress)
         require(canonical(expected) == text, "the text is not the one that follows from the data and its numbers")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        return CertificateCheck(False, f"refused: the file is malformed ({error!r})")
+    except (OSError, ValueError) as error:
         return CertificateCheck(False, f"refused: {error}")
     proven = expected["verdict"], expected["network"], expected.get("loss")
     return CertificateCheck(True, "every step was recomputed from the data", *proven)
@@ -89,6 +91,8 @@ def recomputed_by_schema(
     document: Any, rows: Any, labels: list[float], S: list[list[int]], scale: Fraction, length: int, progress: Any
 ) -> dict[str, Any]:
     """The whole document again, whatever it proves: the closed form, or what another checker's schema names."""
+    require(type(document) is dict, "the file holds no JSON object")
+    require(document["data"]["n"] != len(rows) or document["data"] == data_of(rows, labels), "it is of other data")
     if document["schema"] == "implicit-bias-point":
         from verification.exact.point_checker import recomputed_point as other
     elif document["schema"] == "implicit-bias-flow":
@@ -98,6 +102,7 @@ def recomputed_by_schema(
     elif document["schema"] == "implicit-bias-optimum":
         from verification.exact.optimum_checker import recomputed_optimum as other
     else:
+        require(document["schema"] == "implicit-bias-certificate", f"no checker reads {document['schema']!r:.40}")
         require(length <= longest_text(S, scale), "the text is longer than the data can need")
         return recomputed(document, rows, labels, S, scale)
     require(length <= LONGEST_PROOF, "the text is longer than such a proof can need")

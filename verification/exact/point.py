@@ -16,6 +16,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import linprog
 
 from refimpl.datasets import Dataset
 from refimpl.errors import InvalidParameterError
@@ -26,7 +27,7 @@ from verification.exact.documents import NotProven, Sealed, common, shown
 from verification.exact.gram import gram_of_samples
 from verification.exact.network import exact_network, squares_of
 from verification.exact.rational import consistent_solution, rational_rank
-from verification.witnesses.kkt import KKTStatus, kkt_residuals
+from verification.witnesses.kkt import KKTResiduals, KKTStatus, kkt_residuals
 
 __all__ = ["PointCertificate", "SignedProblem", "certify_point", "signed_problem", "solution_of_pattern"]
 
@@ -219,11 +220,11 @@ def certify_point(
     """
     check_problem(network, data, "certify_point")
     problem, reason = signed_problem(network, data, slope), "no pattern of sides could be read off the weights"
-    tried: set[tuple[bytes, bytes]] = set()
+    tried: set[tuple[bytes, bytes, bytes]] = set()
     for pattern, lam, products in _hints(network, data, limit):
         for share in SUPPORT:
             support = lam > share * lam.max()
-            key = (pattern.tobytes(), support.tobytes())
+            key = (pattern.tobytes(), support.tobytes(), (products[pattern == 0] / lam.max()).round(6).tobytes())
             if key in tried:
                 continue
             tried.add(key)
@@ -246,6 +247,30 @@ def _hints(network: TwoLayerNetwork, data: Dataset, limit: Any) -> Iterator[tupl
         found = kkt_residuals(network, data, limit, tolerance)
         if found.status is not KKTStatus.NOT_SEPARATING and found.multipliers.max() > 0.0:
             yield found.pattern, found.multipliers, found.slopes * found.multipliers
+            yield found.pattern, found.multipliers, _with_room(network, data, found) * found.multipliers
+
+
+def _with_room(network: TwoLayerNetwork, data: Dataset, found: KKTResiduals) -> Array:
+    """Slopes at kinks of the same W, as far from γ and 1 as they can be: where they are not unique, those found by
+    least squares may lie on these bounds, and rounding would carry the solution over Q beyond them."""
+    slopes, S = found.slopes.copy(), data.y[:, None] * data.gram * data.y
+    for row, sides in zip(slopes, found.pattern, strict=True):
+        kinks = np.flatnonzero((sides == 0) & (found.multipliers > 0.0))
+        if kinks.size == 0:
+            continue
+        A = S[:, kinks] * found.multipliers[kinks]
+        one, zero = np.ones((kinks.size, 1)), np.zeros((data.n, 1))
+        best = linprog(  # the largest room r with γ + r <= φ <= 1 - r
+            np.append(np.zeros(kinks.size), -1.0),
+            A_ub=np.block([[np.eye(kinks.size), one], [-np.eye(kinks.size), one]]),
+            b_ub=np.repeat([1.0, -network.slope], kinks.size),
+            A_eq=np.hstack([A, zero]),
+            b_eq=A @ row[kinks],
+            bounds=[(None, None)] * kinks.size + [(0.0, None)],
+        )
+        if best.status == 0:
+            row[kinks] = best.x[:-1]
+    return slopes
 
 
 def point_of_pattern(

@@ -385,6 +385,17 @@ def test_an_interrupt_before_anything_promises_nothing() -> None:
     assert "0 rows were decided" in report.answer[4]
 
 
+def test_an_interrupt_of_the_first_proof_keeps_the_row_before_it() -> None:
+    def press(message: str) -> None:
+        if message.startswith("proof of"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(RunInterrupted) as stop:
+        verify(*CASES["theorem"](), prove=True, progress=press)
+    assert [row.id for row in stop.value.result.claims] == ["flow-zero-loss"]
+    assert "when 1 row was decided" in stop.value.result.answer[4]
+
+
 @pytest.mark.parametrize(("pressed_at", "which"), [(1, "1 of 3 (scale 0.0001)"), (3, "3 of 3 (scale 1)")])
 def test_an_interrupt_within_a_flow_tells_how_far_it_went(monkeypatch, pressed_at: int, which: str) -> None:
     """s, events and loss are those of the flow that was interrupted, in the units of the data as given."""

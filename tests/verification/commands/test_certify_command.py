@@ -155,6 +155,16 @@ def test_weights_that_are_near_no_kkt_point_are_not_proven(data_file, tmp_path, 
     assert not (tmp_path / "none.json").exists()
 
 
+@pytest.mark.parametrize("command", [["certify", "--flow"], ["certify", "--limit"], ["kkt"], ["audit"]])
+def test_neurons_of_other_signs_than_in_the_weights_are_refused(data_file, tmp_path, capsys, command):
+    path = str(tmp_path / "W.npz")
+    np.savez(path, W=[[1.0, -0.5], [-0.25, 1.0]], second_layer=[1.0, 1.0])
+    asked = [*command, "--data", data_file, "--weights", path]
+    for options in (["--positive", "1", "--negative", "1"], ["--negative", "3"]):
+        assert cli.main([*asked, *options]) == 2
+        assert "in the second layer of the file, or be left out; got" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
@@ -203,6 +213,11 @@ def test_an_optimum_is_proven_written_and_checked(data_file, tmp_path, capsys):
     assert "proven_global_optimum" in capsys.readouterr().out
     assert cli.main(["certify", "--global", "--limit", "--data", data_file, *POINT, "--seed", "3"]) == 0
     assert "not global" not in capsys.readouterr().out
+
+
+def test_slope_1_leaves_one_program(data_file, capsys):
+    assert cli.main(["certify", "--global", "--data", data_file, "--slope", "1", *NETWORK]) == 0
+    assert "1 program by 1 dual bound" in capsys.readouterr().out
 
 
 def test_too_many_programs_are_not_enumerated(data_file, capsys):

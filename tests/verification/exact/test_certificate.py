@@ -306,8 +306,8 @@ def lies_about(certificate: Certificate) -> list[tuple[str, Certificate]]:
         ("masses", replace(certificate, network=replace(network, mass_positive=network.mass_positive / 3))),
         ("M λ is not 1", replace(certificate, network=replace(network, slope=Fraction(2, 3), slope_source="fraction"))),
         ("γ is not in", replace(certificate, network=replace(network, slope=Fraction(3, 2)))),
-        (text, replace(certificate, d=certificate.d + 1)),
-        (text, replace(certificate, sha256=certificate.sha256[::-1])),
+        ("other data", replace(certificate, d=certificate.d + 1)),
+        ("other data", replace(certificate, sha256=certificate.sha256[::-1])),
     ]
 
 

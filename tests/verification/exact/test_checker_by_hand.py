@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,3 +123,18 @@ def test_slopes_lie_above_0_and_at_most_at_1(slope: str, reason: str) -> None:
 def test_slope_1_is_allowed() -> None:
     found = check_certificate(sealed(one_neuron(slope="0x1/0x1")), EYE, ONES)
     assert (found.accepted, found.verdict) == (True, "unique_kkt_point"), found.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[]", "the file holds no JSON object"),
+        ('{"schema": "implicit-bias-point"}', "the file is malformed (KeyError('data'))"),
+        (sealed({**one_neuron(), "schema": "another"}), "no checker reads 'another'"),
+        (sealed({**one_neuron(), "bounds": {}}), "the file is malformed (KeyError('values'))"),
+        (sealed(one_neuron([[2.0, 0.0], [0.0, 2.0]])), "it is of other data"),
+    ],
+)
+def test_what_is_no_certificate_of_these_data_is_told_in_a_sentence(text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "file.json").write_text(text)
+    assert check_certificate(tmp_path / "file.json", EYE, ONES).reason == f"refused: {reason}"

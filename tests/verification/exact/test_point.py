@@ -118,6 +118,21 @@ def test_what_is_no_kkt_point_is_refused_with_the_reason():
         certify_point(TwoLayerNetwork([1.0], LeakyReLU(0.0)), data, [[1.0, -2.0]])
 
 
+@pytest.mark.parametrize("slope", [0.05, 0.1])
+@pytest.mark.parametrize("as_weights", [False, True])
+def test_slopes_of_a_neuron_that_died_are_found_though_they_are_not_unique(slope, as_weights):
+    """w_3 = 0, where any slopes with Σ y_i λ_i φ_i x_i = 0 do: those of least squares lie at γ, one rounding below."""
+    data = Dataset([[0.13, -0.13, 0.64], [0.1, -0.54, 0.36], [1.3, 0.95, -0.7], [-1.27, -0.62, 0.04]], [1, 1, 1, 1])
+    network = TwoLayerNetwork.with_signs(2, 1, LeakyReLU(slope))
+    W0 = np.random.default_rng(0).normal(size=(3, 3))
+    limit = gradient_flow(network, data, W0).limit
+    point = certify_point(network, data, limit.weights() if as_weights else limit)
+    assert point.proven
+    assert set(point.pattern[2]) == {0}
+    assert kkt_by_definition(point, data) == point.rank
+    assert check_certificate(point.to_json(), data.X, data.y).accepted
+
+
 def test_slopes_as_fractions_are_certified_as_such():
     network, data = TwoLayerNetwork.with_signs(1, 1, LeakyReLU(0.1)), Dataset([[1.0, 0.0], [0.0, 2.0]], [1, -1])
     limit = gradient_flow(network, data, [[0.1, 0.0], [0.0, 0.1]]).limit
