@@ -79,8 +79,13 @@ def test_a_limit_refutes_but_certifies_nothing_without_the_way_there(monkeypatch
     assert flow_limit_is_kkt.CLAIM.evaluate(evidence, lambda: 0.0).verdict.name == "HOLDS_NUMERICALLY"
 
 
-def test_flows_of_the_logistic_loss_are_proven_too() -> None:
-    evidence = evidence_of(*RANK, LogisticLoss())
+@pytest.fixture(scope="module")
+def logistic() -> Evidence:
+    return evidence_of(*RANK, LogisticLoss())
+
+
+def test_flows_of_the_logistic_loss_are_proven_too(logistic) -> None:
+    evidence = logistic
     assert [proof.told for proof in evidence.proofs] == ["the flow and its limit"] * 3
     assert {proof.flow.loss for proof in evidence.proofs} == {"logistic"}
     assert flow_limit_is_kkt.CLAIM.evaluate(evidence, lambda: 0.0).verdict.name == "HOLDS_CERTIFIED"
@@ -97,12 +102,11 @@ def test_one_start_that_is_not_proven_leaves_the_row_numerical() -> None:
     assert flow_limit_is_kkt.CLAIM.evaluate(less, lambda: 0.0).verdict.name == "HOLDS_NUMERICALLY"
 
 
-def test_a_proof_that_contradicts_a_row_wins_over_its_measurement() -> None:
+def test_a_proof_that_contradicts_a_row_wins_over_its_measurement(logistic) -> None:
     """On orthogonal samples all limits have rank 1; a proof of rank 3, of other data, is put in their place."""
     evidence = evidence_of(RANK[0], Dataset(np.eye(3), [1, 1, 1]), ExponentialLoss())
     assert flow_rank_at_most_two.CLAIM.evaluate(evidence, lambda: 0.0).verdict.name == "HOLDS_CERTIFIED"
-    other = evidence_of(*RANK, LogisticLoss()).proofs
-    row = flow_rank_at_most_two.CLAIM.evaluate(evidence.supposing(proofs=other), lambda: 0.0)
+    row = flow_rank_at_most_two.CLAIM.evaluate(evidence.supposing(proofs=logistic.proofs), lambda: 0.0)
     assert (row.verdict.name, row.conclusion.name, row.proven) == ("VIOLATED", "FAILS", "refuted")
 
 

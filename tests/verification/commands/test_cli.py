@@ -198,14 +198,14 @@ def test_ctrl_c_while_drawing_leaves_out_the_picture_and_shows_the_table(
 def test_interrupted_descent_keeps_what_it_has(data_file, tmp_path, monkeypatch) -> None:
     from refimpl.descent import steps as descent
 
-    right, count = descent._step, iter(range(10**6))
+    right, count = descent._Step.__call__, iter(range(10**6))
 
     def interrupted(*args):
         if next(count) == 7:
             raise KeyboardInterrupt
         return right(*args)
 
-    monkeypatch.setattr(descent, "_step", interrupted)
+    monkeypatch.setattr(descent._Step, "__call__", interrupted)
     out = tmp_path / "d.json"
     assert cli.main(["descend", "--data", data_file, *SMALL, "--steps", "50", "--json", str(out)]) == 130
     content = json.loads(out.read_text())
