@@ -176,7 +176,7 @@ def test_command(tmp_path, capsys) -> None:
 
 
 SEARCHED = [path for path in sorted(SHIPPED.glob("*.csv")) if path.stem.split("-")[1] != "edge"]
-"""What the search found; the others are made by hand, and proven (tests/verification/exact/test_flow.py)."""
+"""What the search found; the others are made by hand, and proven (tests/verification/exact/test_findings.py)."""
 SEARCHED.remove(SHIPPED / "limits-smallest.csv")
 
 

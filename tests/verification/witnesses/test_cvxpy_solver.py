@@ -12,6 +12,12 @@ import pytest
 from verification.witnesses import cvxpy_solver
 
 
+def printed(code):
+    """What a fresh process of Python prints that carries it out."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
+
+
 def test_what_cvxpy_says_while_it_is_imported_stays_inside():
     """A solver that fails to load is told of on standard error by CVXPY; here nothing is, and a user's own use is."""
     code = (
@@ -55,8 +61,7 @@ def test_what_cvxpy_needs_of_scipy_stats_is_imported_when_it_is_used():
         "import scipy.stats\n"
         "print(scipy.stats.norm.cdf(0.0), scipy.stats.entropy([1.0, 1.0]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    left_alone, relative_entropy, real = done.stdout.splitlines()
+    left_alone, relative_entropy, real = printed(code).splitlines()
     assert left_alone == "False"
     assert float(relative_entropy) == pytest.approx(0.5 * np.log(2.0) + 0.5 * np.log(0.5), abs=1e-12)
     assert [float(number) for number in real.split()] == pytest.approx([0.5, np.log(2.0)])
@@ -80,8 +85,7 @@ def test_what_solvers_import_for_nothing_is_put_off_and_real_afterwards():
         "from cvxpy.reductions.solvers.defines import INSTALLED_SOLVERS\n"
         "print(INSTALLED_SOLVERS == known, 'CLARABEL' in known, 'OSQP' in known)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["[]", "42", "True True True"]
+    assert printed(code).splitlines() == ["[]", "42", "True True True"]
 
 
 def test_an_import_hook_that_fails_says_nothing_of_a_package(monkeypatch):
@@ -108,8 +112,7 @@ def test_a_solver_whose_own_needs_are_not_there_is_not_there():
         "from verification.witnesses.cvxpy_solver import load_cvxpy\n"
         "print('OSQP' in load_cvxpy().installed_solvers(), 'CLARABEL' in load_cvxpy().installed_solvers())\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False True\n"
+    assert printed(code) == "False True\n"
 
 
 def test_what_others_import_meanwhile_is_the_real_thing():
@@ -138,8 +141,7 @@ def test_what_others_import_meanwhile_is_the_real_thing():
         "from verification.witnesses.cvxpy_solver import load_cvxpy\n"
         "print(load_cvxpy().Variable(2).size, seen, __import__ is plain)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "2 ['all'] True\n"
+    assert printed(code) == "2 ['all'] True\n"
 
 
 def test_an_import_that_fails_midway_leaves_nothing_behind():
@@ -160,8 +162,7 @@ def test_an_import_that_fails_midway_leaves_nothing_behind():
         "del sys.meta_path[0]\n"
         "print('CLARABEL' in load_cvxpy().installed_solvers())\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "interrupted True\nTrue\n"
+    assert printed(code) == "interrupted True\nTrue\n"
 
 
 def test_other_names_of_a_module_put_off_are_its_own_at_once():
